@@ -1,0 +1,106 @@
+"""Where a browser may be sent, and from which sites it may post.
+
+Both rules compare origins, ``scheme://host[:port]``, and know three kinds: ours, those
+of ``STRIPE_TRUSTED_ORIGINS``, and all others.
+"""
+
+from __future__ import annotations
+
+from flask import Request
+from flask import request
+
+from .config import is_path
+from .config import origin_of
+from .config import Settings
+
+
+class UntrustedRedirect(ValueError):
+    """The URL leads somewhere that a browser may not choose."""
+
+
+def resolve_redirect(url: str, *, settings: Settings) -> str:
+    """Check a URL that a browser chose, and complete it if it is a path.
+
+    :param url: A path, ``/account``, or an absolute http(s) URL.
+    :returns: The URL as given, with our origin before a path. Nothing is escaped, so
+        ``{CHECKOUT_SESSION_ID}`` reaches Stripe as it must.
+    :raises UntrustedRedirect: If its origin is neither ours nor trusted, or it is
+        written such that browsers could read another origin in it.
+    """
+    if is_path(url):
+        return absolute_url(url)
+
+    origin = origin_of(url)
+
+    if origin is None:
+        raise UntrustedRedirect(
+            "A redirect must be a path that begins with one '/' or an http(s) URL,"
+            " without user name, backslash, control characters or white space around"
+            " it, and with an ASCII host."
+        )
+
+    if (
+        settings.any_redirect_origin
+        or origin in settings.trusted_origins
+        or origin in _own_origins(request)
+    ):
+        return url
+
+    raise UntrustedRedirect(
+        f"The origin {origin!r} is neither this site nor one that it trusts."
+    )
+
+
+def absolute_url(url: str) -> str:
+    """``url``, with the current request's origin before it if it is a path.
+
+    Nothing is checked: for URLs of the app's own configuration and code.
+
+    :raises UntrustedRedirect: If it is a path and the request's host is malformed.
+    """
+    if not is_path(url):
+        return url
+
+    origin = origin_of(f"{request.scheme}://{request.host}")
+
+    if origin is None:
+        raise UntrustedRedirect("The host of this request is malformed.")
+
+    return origin + url
+
+
+def is_cross_site(request: Request, settings: Settings) -> bool:
+    """Whether another site made the browser send this request with its cookies.
+
+    Without cookies there is nothing to abuse. What is not a browser sends neither
+    ``Sec-Fetch-Site`` nor ``Origin``, and passes.
+
+    Source: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+    """
+    if not request.cookies:
+        return False
+
+    site = request.headers.get("Sec-Fetch-Site")
+
+    if site in ("same-origin", "none"):
+        return False
+
+    header = request.headers.get("Origin")
+
+    if header is None:
+        return site in ("same-site", "cross-site")
+
+    origin = origin_of(header)
+
+    if origin in settings.trusted_origins:
+        return False
+
+    return site == "cross-site" or origin not in _own_origins(request)
+
+
+def _own_origins(request: Request) -> set[str]:
+    """The origin of ``request``, and its ``https`` form: behind a proxy that ends TLS,
+    an app without ``ProxyFix`` sees ``http``."""
+    # Not `host_url`, which is decoded to an IRI: "bücher.example" for "xn--...".
+    written = (f"{scheme}://{request.host}" for scheme in (request.scheme, "https"))
+    return {origin for url in written if (origin := origin_of(url)) is not None}
