@@ -1,0 +1,23 @@
+"""A local Stripe for tests, examples and people without an account."""
+
+from __future__ import annotations
+
+from .clock import Clock as Clock
+from .delivery import Attempt as Attempt
+from .delivery import send_over_http as send_over_http
+from .delivery import Sender as Sender
+from .errors import ApiError as ApiError
+from .errors import PortInUseError as PortInUseError
+from .errors import SandboxError as SandboxError
+from .server import Sandbox as Sandbox
+
+__all__ = [
+    "ApiError",
+    "Attempt",
+    "Clock",
+    "PortInUseError",
+    "Sandbox",
+    "SandboxError",
+    "Sender",
+    "send_over_http",
+]

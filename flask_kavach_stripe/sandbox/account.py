@@ -1,0 +1,60 @@
+"""The resources of one account, put together."""
+
+from __future__ import annotations
+
+from .clock import Clock
+from .core import Core
+from .delivery import Delivery
+from .delivery import Sender
+from .idempotency import IdempotencyKeys
+from .life import Life
+from .rendering import Renderer
+from .resources.catalogue import Prices
+from .resources.catalogue import Products
+from .resources.checkout import CheckoutSessions
+from .resources.customers import Customers
+from .resources.events import Events
+from .resources.invoices import Invoices
+from .resources.payment_methods import PaymentMethods
+from .resources.portal import PortalSessions
+from .resources.subscriptions import Subscriptions
+from .resources.webhook_endpoints import WebhookEndpoints
+from .store import Object
+from .store import Store
+
+
+class Account:
+    """One Stripe account in one sandbox.
+
+    :param api_key: The secret key that the API asks for.
+    """
+
+    def __init__(self, api_key: str, clock: Clock, store: Store, send: Sender) -> None:
+        self.api_key = api_key
+        self.clock = clock
+        self.store = store
+        self.core = Core(clock, store, self._deliver)
+        self.delivery = Delivery(self.core, send)
+        self.idempotency_keys = IdempotencyKeys(clock)
+
+        self.payment_methods = PaymentMethods(self.core)
+        self.prices = Prices(self.core)
+        self.products = Products(self.core, self.prices)
+        self.invoices = Invoices(self.core, self.payment_methods)
+        self.subscriptions = Subscriptions(self.core, self.invoices, self.prices)
+        self.customers = Customers(self.core, self.subscriptions)
+        self.checkout = CheckoutSessions(
+            self.core,
+            self.prices,
+            self.customers,
+            self.payment_methods,
+            self.subscriptions,
+        )
+        self.portal = PortalSessions(self.core, self.customers)
+        self.events = Events(self.core)
+        self.webhook_endpoints = WebhookEndpoints(self.core)
+        self.life = Life(self.core, self.subscriptions, self.checkout)
+        self.renderer = Renderer(store, self.checkout)
+
+    def _deliver(self, event: Object) -> None:
+        self.delivery.enqueue(event, self.store.hidden[event["id"]]["endpoints"])

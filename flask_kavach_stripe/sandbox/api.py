@@ -1,0 +1,291 @@
+"""The REST API under ``/v1``."""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import json
+import logging
+from base64 import b64decode
+from collections.abc import Callable
+from email.utils import formatdate
+
+from flask import Blueprint
+from flask import current_app
+from flask import Flask
+from flask import request
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from .account import Account
+from .core import API_VERSION
+from .core import RequestInfo
+from .errors import ApiError
+from .idempotency import Answer
+from .params import array
+from .params import decode
+from .params import text
+from .store import Object
+
+Handler = Callable[..., Object]
+
+EXTENSION_KEY = "stripe_sandbox"
+KEY_PREFIXES = ("sk_test_", "rk_test_")
+
+logger = logging.getLogger(__name__)
+bp = Blueprint("sandbox_api", __name__)
+
+#: Refused before anything was done, so the key may be used again.
+_NOT_STORED = frozenset(
+    (None, "parameter_invalid_integer", "parameter_missing", "parameter_unknown")
+)
+
+
+def current_account() -> Account:
+    """Return the account of the app that answers."""
+    account: Account = current_app.extensions[EXTENSION_KEY]
+    return account
+
+
+def routes(account: Account) -> list[tuple[str, str, Handler]]:
+    """Every call that the sandbox knows: method, path, and what answers it."""
+    a = account
+    table: list[tuple[str, str, Handler]] = [
+        ("POST", "/v1/customers/<object_id>", a.customers.update),
+        ("DELETE", "/v1/customers/<object_id>", a.customers.delete),
+        ("POST", "/v1/checkout/sessions/<object_id>/expire", a.checkout.expire),
+        (
+            "GET",
+            "/v1/checkout/sessions/<object_id>/line_items",
+            a.checkout.list_line_items,
+        ),
+        ("POST", "/v1/billing_portal/sessions", a.portal.create),
+        ("POST", "/v1/subscriptions/<object_id>", a.subscriptions.update),
+        ("DELETE", "/v1/subscriptions/<object_id>", a.subscriptions.cancel),
+        ("POST", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.update),
+        ("DELETE", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.delete),
+    ]
+
+    for creatable in (
+        a.checkout,
+        a.customers,
+        a.prices,
+        a.products,
+        a.webhook_endpoints,
+    ):
+        table.append(("POST", creatable.path, creatable.create))
+
+    for readable in (
+        a.checkout,
+        a.customers,
+        a.events,
+        a.invoices,
+        a.prices,
+        a.products,
+        a.subscriptions,
+        a.webhook_endpoints,
+    ):
+        table.append(("GET", readable.path, readable.list))
+        table.append(("GET", f"{readable.path}/<object_id>", readable.retrieve))
+
+    return table
+
+
+def register_api(app: Flask, account: Account) -> None:
+    """Add the API to the sandbox's app."""
+    for method, path, handler in routes(account):
+        app.add_url_rule(
+            path,
+            endpoint=f"{method} {path}",
+            view_func=_view(handler),
+            methods=[method],
+            provide_automatic_options=False,
+        )
+
+    app.register_blueprint(bp)
+
+
+def _view(handler: Handler) -> Callable[..., Response]:
+    def view(**path_values: str) -> Response:
+        return _answer(current_account(), handler, path_values)
+
+    return view
+
+
+@bp.app_errorhandler(HTTPException)
+def handle_http_error(error: HTTPException) -> HTTPException | Response:
+    """Stripe's body for a URL that the API does not have."""
+    if not request.path.startswith("/v1/"):
+        return error
+
+    account = current_account()
+
+    with account.store.lock:
+        request_id = account.store.new_id("request")
+
+    api_error = ApiError(
+        f"Unrecognized request URL ({request.method}: {request.path}). The sandbox"
+        " knows the calls that subscriptions need, not all of Stripe's.",
+        status=404 if error.code in (404, 405) else error.code or 400,
+    )
+    return _respond(account, _error_answer(api_error, request_id))
+
+
+def _answer(
+    account: Account, handler: Handler, path_values: dict[str, str]
+) -> Response:
+    """Answer one call: authenticate, decode, look the key up, run, render."""
+    with account.store.lock:
+        request_id = account.store.new_id("request")
+
+    key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+    claimed = False
+
+    try:
+        _authenticate(account.api_key)
+        pairs = _read_pairs()
+
+        if key:
+            fingerprint = json.dumps([request.method, request.path, sorted(pairs)])
+            stored = account.idempotency_keys.begin(key, fingerprint)
+
+            if stored is not None:
+                return _respond(account, stored, replayed=True)
+
+            claimed = True
+
+        answer = _run(
+            account, handler, path_values, pairs, RequestInfo(request_id, key)
+        )
+    except ApiError as error:
+        answer = _error_answer(error, request_id)
+
+        if claimed and key and error.status == 400 and error.code in _NOT_STORED:
+            account.idempotency_keys.abandon(key)
+            claimed = False
+    except Exception:
+        logger.exception("The sandbox failed on %s %s", request.method, request.path)
+        answer = _error_answer(
+            ApiError(
+                "The sandbox failed; its log has the traceback.",
+                status=500,
+                type="api_error",
+            ),
+            request_id,
+        )
+
+    if claimed and key:
+        account.idempotency_keys.finish(key, answer)
+
+    return _respond(account, answer)
+
+
+def _run(
+    account: Account,
+    handler: Handler,
+    path_values: dict[str, str],
+    pairs: list[tuple[str, str]],
+    info: RequestInfo,
+) -> Answer:
+    params = decode(pairs)
+    expand = array(text())(params.pop("expand", {}), "expand") or []
+
+    with account.store.lock:
+        account.life.catch_up()
+        account.core.request = info
+
+        try:
+            result = handler(params, **path_values)
+        finally:
+            account.core.request = None
+
+        body = json.dumps(account.renderer.render(result, expand), indent=2)
+
+    return Answer(200, body, info.id)
+
+
+def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Response:
+    with account.store.lock:
+        now = account.clock.now()
+
+    response = Response(
+        answer.body, status=answer.status, content_type="application/json"
+    )
+    # From the sandbox's clock, as the times in events are.
+    response.headers["Date"] = formatdate(now, usegmt=True)
+    response.headers["Request-Id"] = answer.request_id
+    response.headers["Stripe-Version"] = request.headers.get(
+        "Stripe-Version", API_VERSION
+    )
+
+    if key := request.headers.get("Idempotency-Key"):
+        response.headers["Idempotency-Key"] = key
+
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+
+    return response
+
+
+def _error_answer(error: ApiError, request_id: str) -> Answer:
+    body = json.dumps(error.to_body(request_id), indent=2)
+    return Answer(error.status, body, request_id)
+
+
+def _read_pairs() -> list[tuple[str, str]]:
+    """Return the parameters: of the body for a POST, else of the query string.
+
+    :raises ApiError: If a body is not form-encoded.
+    """
+    pairs: list[tuple[str, str]] = list(request.args.items(multi=True))
+
+    if request.method == "POST":
+        if request.content_length and request.mimetype not in (
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+        ):
+            raise ApiError(
+                "Invalid request (check that your POST content type is"
+                " application/x-www-form-urlencoded)."
+            )
+
+        pairs += request.form.items(multi=True)
+
+    return pairs
+
+
+def _authenticate(api_key: str) -> None:
+    """Accept the sandbox's secret key, as a bearer token or as the user of Basic.
+
+    :raises ApiError: For any other key.
+    """
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    credentials = credentials.strip()
+
+    if scheme.lower() == "basic":
+        try:
+            given = b64decode(credentials).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            given = ""
+    elif scheme.lower() == "bearer":
+        given = credentials
+    else:
+        given = ""
+
+    if not given:
+        raise ApiError(
+            "You did not provide an API key. Send it in the Authorization header,"
+            " as 'Bearer YOUR_SECRET_KEY'.",
+            status=401,
+        )
+
+    if not hmac.compare_digest(given.encode(), api_key.encode()):
+        raise ApiError(
+            f"Invalid API Key provided: {_masked(given)}. This is a sandbox; it"
+            f" takes only its own key, which begins with {_masked(api_key)}.",
+            status=401,
+        )
+
+
+def _masked(key: str) -> str:
+    return f"{key[:8]}***" if key.startswith(KEY_PREFIXES) else "***"

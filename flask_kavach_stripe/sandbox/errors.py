@@ -1,0 +1,112 @@
+"""What goes wrong in the sandbox.
+
+:exc:`ApiError` is an answer of the API, in Stripe's shape. :exc:`SandboxError` is for
+the person who runs the sandbox.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SandboxError(Exception):
+    """Base of all errors that the sandbox raises in Python."""
+
+
+class PortInUseError(SandboxError):
+    """The sandbox cannot listen where it was told to."""
+
+
+class ApiError(SandboxError):
+    """An error that the API answers with, in the shape of Stripe's errors.
+
+    :param message: The sentence for the developer.
+    :param status: The HTTP status.
+    :param type: One of Stripe's four: ``invalid_request_error``, ``card_error``,
+        ``idempotency_error``, ``api_error``.
+    :param code: Stripe's machine-readable code.
+    :param param: The parameter it is about, in brackets: ``items[0][price]``.
+    :param decline_code: Why the bank declined the card.
+
+    Source: https://docs.stripe.com/api/errors
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        type: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        decline_code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.type = type
+        self.code = code
+        self.param = param
+        self.decline_code = decline_code
+
+    def to_body(self, request_id: str) -> dict[str, Any]:
+        """Return the JSON that Stripe would send.
+
+        :param request_id: The ``Request-Id`` of the answer.
+        """
+        error: dict[str, Any] = {}
+
+        if self.code is not None:
+            error["code"] = self.code
+            error["doc_url"] = (
+                f"https://docs.stripe.com/error-codes#{self.code.replace('_', '-')}"
+            )
+
+        if self.decline_code is not None:
+            error["decline_code"] = self.decline_code
+
+        error["message"] = self.message
+
+        if self.param is not None:
+            error["param"] = self.param
+
+        error["request_log_url"] = (
+            f"https://dashboard.stripe.com/test/logs/{request_id}?t=0"
+        )
+        error["type"] = self.type
+        return {"error": error}
+
+
+def resource_missing(
+    noun: str, object_id: str, param: str, *, status: int = 400
+) -> ApiError:
+    """An id that names nothing: 404 for the id in the path, 400 for one in a
+    parameter."""
+    return ApiError(
+        f"No such {noun}: '{object_id}'",
+        status=status,
+        code="resource_missing",
+        param=param,
+    )
+
+
+def parameter_missing(param: str) -> ApiError:
+    return ApiError(
+        f"Missing required param: {param}.", code="parameter_missing", param=param
+    )
+
+
+def parameter_unknown(param: str) -> ApiError:
+    return ApiError(
+        f"Received unknown parameter: {param}", code="parameter_unknown", param=param
+    )
+
+
+def not_simulated(param: str) -> ApiError:
+    """Stripe knows the parameter and it moves money: better no answer than a wrong
+    one."""
+    return ApiError(
+        f"Stripe accepts '{param}', but the sandbox does not simulate it.",
+        code="sandbox_not_simulated",
+        param=param,
+    )

@@ -1,0 +1,399 @@
+"""The hosted pages and the dashboard: plain HTML, no JavaScript."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import abort
+from flask import Blueprint
+from flask import make_response
+from flask import redirect
+from flask import render_template
+from flask import request
+from flask import Response
+from flask import url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from . import wording
+from .account import Account
+from .api import current_account
+from .clock import DAY
+from .clock import next_boundary
+from .errors import ApiError
+from .resources.checkout import CardForm
+from .resources.subscriptions import FINAL
+from .resources.subscriptions import period_end
+from .store import Object
+
+bp = Blueprint("sandbox", __name__, template_folder="templates")
+
+_EVENTS_SHOWN = 100
+_JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}
+_STATUS_WORDS = {
+    "active": "Active",
+    "canceled": "Canceled",
+    "incomplete": "Incomplete",
+    "incomplete_expired": "Expired",
+    "past_due": "Past due",
+    "paused": "Paused",
+    "trialing": "Trial",
+    "unpaid": "Unpaid",
+}
+
+
+@bp.app_template_filter("money")
+def money(amount: int, currency: str) -> str:
+    return wording.money(amount, currency)
+
+
+bp.add_app_template_filter(wording.day, "day")
+bp.add_app_template_filter(wording.moment, "moment")
+bp.add_app_template_filter(wording.every, "every")
+bp.add_app_template_filter(
+    lambda status: _STATUS_WORDS.get(status, status), "status_word"
+)
+
+
+@bp.before_request
+def refuse_other_sites() -> None:
+    """No other page in the browser may press our buttons."""
+    if request.method == "POST" and request.headers.get("Sec-Fetch-Site") in (
+        "cross-site",
+        "same-site",
+    ):
+        abort(403, "This form was sent from another site.")
+
+
+@bp.after_request
+def do_not_store(response: Response) -> Response:
+    """Going back must not show a page that is out of date."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+# Checkout
+
+
+@bp.get("/c/pay/<session_id>")
+def checkout(session_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        return _checkout_page(account, _find(account, "checkout.session", session_id))
+
+
+@bp.post("/c/pay/<session_id>")
+def pay(session_id: str) -> BaseResponse:
+    account = current_account()
+    form = request.form
+
+    with account.store.lock:
+        account.life.catch_up()
+        session = _find(account, "checkout.session", session_id)
+
+        if session["status"] == "expired":
+            return _checkout_page(account, session)
+
+        if session["status"] == "open":
+            card = CardForm(
+                number=form.get("card_number", ""),
+                expiry=form.get("card_expiry", ""),
+                cvc=form.get("card_cvc", ""),
+                name=form.get("card_name", "").strip() or None,
+            )
+            wanted = account.checkout.needs_card(session)
+
+            try:
+                event = account.checkout.complete(
+                    session,
+                    email=form.get("email", "").strip(),
+                    card=card if wanted else None,
+                )
+            except ApiError as error:
+                return _checkout_page(account, session, error)
+
+            event_id: str | None = event["id"]
+        else:
+            event_id = None  # the button was pressed twice
+
+        target = success_url(session)
+
+    if event_id is not None:
+        # As Stripe does, so that the success page finds the subscription.
+        account.delivery.wait_for(event_id)
+
+    return redirect(target, 303)
+
+
+def success_url(session: Object) -> str:
+    """Return where the buyer goes after paying."""
+    target: str = session["success_url"]
+    return target.replace("{CHECKOUT_SESSION_ID}", session["id"])
+
+
+def _checkout_page(
+    account: Account, session: Object, error: ApiError | None = None
+) -> BaseResponse:
+    if session["status"] != "open":
+        page = render_template(
+            "sandbox/closed.html",
+            session=session,
+            success_url=success_url(session),
+        )
+        return make_response(page, 410 if session["status"] == "expired" else 200)
+
+    lines = []
+    trial_end = account.checkout.trial_end_of(session)
+
+    for price, quantity in account.checkout.lines_of(session):
+        product = account.store.find("product", price["product"])
+        lines.append(
+            {
+                "name": product["name"] if product else price["product"],
+                "description": product and product["description"],
+                "price": price,
+                "quantity": quantity,
+                "amount": price["unit_amount"] * quantity,
+            }
+        )
+
+    recurring = lines[0]["price"]["recurring"]
+    page = render_template(
+        "sandbox/checkout.html",
+        session=session,
+        lines=lines,
+        error=error,
+        form=request.form,
+        needs_card=account.checkout.needs_card(session),
+        trial_end=trial_end,
+        renews_at=trial_end
+        or next_boundary(
+            account.clock.now(),
+            recurring["interval"],
+            recurring["interval_count"],
+            account.clock.now(),
+        ),
+        email=(session["customer_details"] or {}).get("email"),
+    )
+    return make_response(page, 402 if error else 200)
+
+
+# The customer portal
+
+
+@bp.get("/p/session/<session_id>")
+def portal(session_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        session = _find(account, "billing_portal.session", session_id)
+        flow = session["flow"]
+
+        if flow and "home" not in request.args:
+            cancel = flow["subscription_cancel"]["subscription"]
+            subscription = _find(account, "subscription", cancel)
+
+            if subscription["status"] not in FINAL and not subscription["cancel_at"]:
+                return redirect(
+                    url_for(
+                        ".confirm_cancel",
+                        session_id=session_id,
+                        subscription_id=cancel,
+                    )
+                )
+
+        customer = _find(account, "customer", session["customer"])
+        page = render_template(
+            "sandbox/portal.html",
+            session=session,
+            customer=customer,
+            subscriptions=[
+                _describe(account, subscription)
+                for subscription in account.store.all("subscription")
+                if subscription["customer"] == session["customer"]
+            ],
+            invoices=[
+                invoice
+                for invoice in account.invoices.of_customer(session["customer"])
+                if invoice["status"] != "draft"
+            ],
+        )
+        return make_response(page)
+
+
+@bp.get("/p/session/<session_id>/subscriptions/<subscription_id>/cancel")
+def confirm_cancel(session_id: str, subscription_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        session, subscription = _of_portal(account, session_id, subscription_id)
+
+        if subscription["status"] in FINAL or subscription["cancel_at"]:
+            return redirect(url_for(".portal", session_id=session_id))
+
+        page = render_template(
+            "sandbox/cancel.html",
+            session=session,
+            entry=_describe(account, subscription),
+        )
+        return make_response(page)
+
+
+@bp.post("/p/session/<session_id>/subscriptions/<subscription_id>/cancel")
+def cancel(session_id: str, subscription_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        session, subscription = _of_portal(account, session_id, subscription_id)
+
+        if subscription["status"] not in FINAL and not subscription["cancel_at"]:
+            account.subscriptions.cancel_at_period_end_in_portal(subscription)
+
+        after = (session["flow"] or {}).get("after_completion") or {}
+
+    account.delivery.drain()
+
+    if after.get("type") == "redirect":
+        return redirect(after["redirect"]["return_url"], 303)
+
+    return redirect(url_for(".portal", session_id=session_id), 303)
+
+
+@bp.post("/p/session/<session_id>/subscriptions/<subscription_id>/keep")
+def keep(session_id: str, subscription_id: str) -> BaseResponse:
+    """Take a scheduled end back."""
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        _, subscription = _of_portal(account, session_id, subscription_id)
+
+        if subscription["status"] not in FINAL:
+            account.subscriptions.undo_cancel(subscription)
+
+    account.delivery.drain()
+    return redirect(url_for(".portal", session_id=session_id, home=1), 303)
+
+
+def _of_portal(
+    account: Account, session_id: str, subscription_id: str
+) -> tuple[Object, Object]:
+    session = _find(account, "billing_portal.session", session_id)
+    subscription = _find(account, "subscription", subscription_id)
+
+    if subscription["customer"] != session["customer"]:
+        abort(404)
+
+    return session, subscription
+
+
+# The dashboard
+
+
+@bp.get("/")
+def dashboard() -> str:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        store = account.store
+        return render_template(
+            "sandbox/dashboard.html",
+            api_key=account.api_key,
+            url=account.core.base_url,
+            now=account.clock.now(),
+            next_due=account.life.next_due(),
+            customers=[
+                customer
+                for customer in store.all("customer")
+                if not customer.get("deleted")
+            ],
+            subscriptions=[
+                _describe(account, subscription)
+                for subscription in store.all("subscription")
+            ],
+            open_sessions=[
+                session
+                for session in store.all("checkout.session")
+                if session["status"] == "open"
+            ],
+            endpoints=store.all("webhook_endpoint"),
+            events=[
+                (event, store.hidden[event["id"]]["attempts"])
+                for event in store.all("event")[:_EVENTS_SHOWN]
+            ],
+            event_count=len(store.all("event")),
+        )
+
+
+@bp.post("/clock")
+def move_clock() -> BaseResponse:
+    account = current_account()
+    jump = request.form.get("jump", "")
+
+    with account.store.lock:
+        account.life.catch_up()
+        now = account.clock.now()
+
+        if jump in _JUMPS:
+            target: int | None = now + _JUMPS[jump]
+        elif jump == "next":
+            target = account.life.next_due()
+        else:
+            abort(400, "Unknown jump.")
+
+        if target is not None:
+            account.life.advance_to(max(now, target))
+
+    account.delivery.drain()
+    return redirect(url_for(".dashboard"), 303)
+
+
+@bp.get("/events/<event_id>")
+def show_event(event_id: str) -> str:
+    account = current_account()
+
+    with account.store.lock:
+        event = _find(account, "event", event_id)
+        return render_template(
+            "sandbox/event.html",
+            event=event,
+            attempts=account.store.hidden[event_id]["attempts"],
+        )
+
+
+def _find(account: Account, kind: str, object_id: str) -> Object:
+    obj = account.store.find(kind, object_id)
+
+    if obj is None or obj.get("deleted"):
+        abort(404, f"There is no {kind} with the id {object_id}.")
+
+    return obj
+
+
+def _describe(account: Account, subscription: Object) -> dict[str, Any]:
+    """Return what the templates show of a subscription."""
+    store = account.store
+    customer = store.find("customer", subscription["customer"]) or {}
+    card = store.find("payment_method", subscription["default_payment_method"])
+    names = []
+
+    for item in subscription["items"]["data"]:
+        product = store.find("product", item["price"]["product"])
+        names.append(product["name"] if product else item["price"]["product"])
+
+    first = subscription["items"]["data"][0]
+    return {
+        "subscription": subscription,
+        "name": " + ".join(names),
+        "price": first["price"],
+        "quantity": first["quantity"],
+        "ends": subscription["status"] in FINAL,
+        "period_end": period_end(subscription, min),
+        "card": card and card["card"],
+        "email": customer.get("email"),
+    }

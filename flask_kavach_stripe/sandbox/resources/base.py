@@ -1,0 +1,98 @@
+"""What the resources have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import Core
+from ..errors import resource_missing
+from ..params import LIST_SPEC
+from ..params import read
+from ..params import Spec
+from ..store import Object
+
+Params = Mapping[str, Any]
+
+
+class Resource:
+    """One kind of object.
+
+    :param core: The account it lives in.
+    """
+
+    #: The ``object`` attribute of this kind, and its key in the store.
+    kind: str
+    #: What Stripe's messages call it.
+    noun: str
+    #: Where the API has it.
+    path: str
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
+        """Return an object that exists.
+
+        :param param: The parameter that held the id, for the error.
+        :param status: 404 for an id in the path, 400 for one in a parameter.
+        :raises ApiError: If there is no such object.
+        """
+        obj = self.core.store.find(self.kind, object_id)
+
+        if obj is None:
+            raise resource_missing(self.noun, object_id, param, status=status)
+
+        return obj
+
+    def retrieve(self, params: Params, object_id: str) -> Object:
+        read(params, {})
+        return self.get(object_id)
+
+    def select(
+        self,
+        params: Params,
+        spec: Spec,
+        matches: Callable[[Object, Params], bool],
+    ) -> Object:
+        """Return a page of the objects that match, newest first."""
+        wanted = read(params, {**LIST_SPEC, **spec})
+        objects = [
+            obj for obj in self.core.store.all(self.kind) if matches(obj, wanted)
+        ]
+        return page(objects, wanted, self.path, self.noun)
+
+
+def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Object:
+    """Cut one page out of a list.
+
+    :param objects: All of them, newest first.
+    :param wanted: ``limit``, ``starting_after``, ``ending_before``.
+
+    Source: https://docs.stripe.com/api/pagination
+    """
+    limit = wanted.get("limit") or 10
+
+    def position(param: str) -> int:
+        for index, obj in enumerate(objects):
+            if obj["id"] == wanted[param]:
+                return index
+
+        raise resource_missing(noun, wanted[param], param)
+
+    if wanted.get("ending_before"):
+        end = position("ending_before")
+        start = max(0, end - limit)
+        has_more = start > 0
+    else:
+        start = position("starting_after") + 1 if wanted.get("starting_after") else 0
+        end = start + limit
+        has_more = end < len(objects)
+
+    return list_object(objects[start:end], url, has_more=has_more)
+
+
+def list_object(data: Sequence[Object], url: str, *, has_more: bool = False) -> Object:
+    return {"object": "list", "data": list(data), "has_more": has_more, "url": url}

@@ -1,0 +1,321 @@
+"""The sandbox as one object: in a thread of this process, or as a WSGI app."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+from typing import Self
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer
+from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler
+
+from .account import Account
+from .api import EXTENSION_KEY
+from .api import KEY_PREFIXES
+from .api import register_api
+from .clock import Clock
+from .clock import to_timestamp
+from .delivery import send_over_http
+from .delivery import Sender
+from .errors import PortInUseError
+from .errors import SandboxError
+from .pages import bp as pages_bp
+from .resources.checkout import CardForm
+from .store import Object
+from .store import Store
+
+_POLL_INTERVAL = 0.05
+_BACKLOG = 128
+
+
+class Sandbox:
+    """A local Stripe: the API, the hosted pages, webhooks, and a clock.
+
+    .. code-block:: python
+
+        with Sandbox() as sandbox:
+            sandbox.create_price("price_pro", unit_amount=900)
+            app.config["STRIPE_SECRET_KEY"] = sandbox.api_key
+            app.config["STRIPE_API_BASE"] = sandbox.url
+            app.config["STRIPE_WEBHOOK_SECRET"] = sandbox.create_webhook_endpoint(
+                "http://127.0.0.1:5000/auth/stripe/webhook"
+            )
+
+    All of it is in memory and gone with the process.
+
+    :param secret_key: The API key that it accepts, ``sk_test_...`` or ``rk_test_...``.
+    :param seed: With the same seed, the same calls make the same ids. ``None`` makes
+        new ones in every run; use that beside a database that outlives the sandbox, or
+        its rows meet ids that they know from the last run.
+    :param clock: The source of time; by default real time, which :meth:`advance` moves
+        ahead of.
+    :param send: Brings webhooks to their URL; by default over HTTP.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(
+        self,
+        secret_key: str = "sk_test_sandbox",  # noqa: S107  (made up, and public)
+        seed: int | None = 0,
+        clock: Clock | None = None,
+        *,
+        send: Sender = send_over_http,
+    ) -> None:
+        if not secret_key.startswith(KEY_PREFIXES):
+            raise ValueError(
+                "The sandbox's secret key must begin with 'sk_test_' or 'rk_test_'."
+            )
+
+        self.api_key = secret_key
+        self.clock = clock or Clock()
+        self._account = Account(secret_key, self.clock, Store(seed), send)
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+
+        #: The Flask app that serves the API and the pages.
+        self.app = Flask(__name__)
+        self.app.extensions[EXTENSION_KEY] = self._account
+        self.app.register_blueprint(pages_bp)
+        register_api(self.app, self._account)
+
+    @property
+    def wsgi_app(self) -> Flask:
+        """The same app, for servers and test clients."""
+        return self.app
+
+    @property
+    def url(self) -> str:
+        """Where the sandbox is, without a slash at the end: ``STRIPE_API_BASE``."""
+        return self._account.core.base_url
+
+    @property
+    def events(self) -> Sequence[Object]:
+        """All events, oldest first."""
+        with self._account.store.lock:
+            return list(reversed(self._account.store.all("event")))
+
+    # Running it
+
+    def start(self, host: str = "127.0.0.1", port: int = 0) -> Self:
+        """Serve in a thread until :meth:`stop`.
+
+        :param port: 0 takes a free one; :attr:`url` then says which.
+        :raises PortInUseError: If the port cannot be had; the message says why.
+        :raises SandboxError: If it is running already.
+        """
+        if self._server is not None:
+            raise SandboxError(f"The sandbox is running already, at {self.url}.")
+
+        listener = _listen(host, port)
+
+        try:
+            server = make_server(
+                host,
+                port,
+                self.app,
+                threaded=True,
+                request_handler=_QuietHandler,
+                fd=listener.fileno(),
+            )
+        finally:
+            listener.close()
+
+        shown_host = f"[{host}]" if ":" in host else host
+        self._account.core.base_url = f"http://{shown_host}:{server.port}"
+        self._server = server
+        self._thread = threading.Thread(
+            target=server.serve_forever,
+            args=(_POLL_INTERVAL,),
+            name="sandbox-server",
+            daemon=True,
+        )
+        self._thread.start()
+        self._account.delivery.start()
+        return self
+
+    def stop(self) -> None:
+        """End the server and the webhooks; once more does nothing."""
+        if self._server is None or self._thread is None:
+            return
+
+        self._account.delivery.stop()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # What a person does in Stripe's Dashboard and on its pages
+
+    def create_webhook_endpoint(
+        self, url: str, enabled_events: Sequence[str] = ("*",)
+    ) -> str:
+        """Have events sent to a URL.
+
+        :returns: The signing secret, ``whsec_...``.
+        """
+        params = {
+            "url": url,
+            "enabled_events": {
+                str(index): event_type
+                for index, event_type in enumerate(enabled_events)
+            },
+        }
+
+        with self._account.store.lock:
+            endpoint = self._account.webhook_endpoints.create(params)
+
+        secret: str = endpoint["secret"]
+        return secret
+
+    def create_price(
+        self,
+        id: str = "price_pro",
+        unit_amount: int = 900,
+        currency: str = "usd",
+        interval: str = "month",
+        product_name: str = "Pro",
+    ) -> Object:
+        """Sell something.
+
+        :param unit_amount: In the currency's smallest unit.
+        :param interval: ``day``, ``week``, ``month`` or ``year``.
+        :raises SandboxError: If there is a price with this id.
+        """
+        if interval not in ("day", "week", "month", "year"):
+            raise ValueError(f"{interval!r} is not day, week, month or year.")
+
+        with self._account.store.lock:
+            if self._account.store.find("price", id) is not None:
+                raise SandboxError(f"There is a price with the id {id!r} already.")
+
+            price = self._account.prices.add(
+                {
+                    "currency": currency,
+                    "product_data": {"name": product_name},
+                    "recurring": {"interval": interval},
+                    "unit_amount": unit_amount,
+                },
+                price_id=id,
+            )
+            return self._account.renderer.render(price)
+
+    def pay(
+        self,
+        checkout_session_id: str,
+        card: str | None = "4242424242424242",
+        *,
+        email: str = "buyer@example.com",
+    ) -> Object:
+        """Pay a Checkout session as a person does on its page.
+
+        Returns when the webhooks about it were sent once.
+
+        :param card: The number of a test card; ``None`` where no card is asked for.
+        :param email: The address that is typed in; a known customer keeps its own.
+        :returns: The session.
+        :raises ApiError: If the card is declined or the session is not open.
+        """
+        account = self._account
+
+        with account.store.lock:
+            account.life.catch_up()
+            session = account.checkout.get(checkout_session_id)
+            account.checkout.complete(
+                session,
+                email=email,
+                card=None if card is None else CardForm(card),
+            )
+            paid = account.renderer.render(session)
+
+        account.delivery.drain()
+        return paid
+
+    # Time
+
+    def advance(self, days: float = 0, *, hours: float = 0, seconds: float = 0) -> None:
+        """Move the clock, and let happen what becomes due on the way.
+
+        Returns when the webhooks about it were sent once.
+
+        :raises ValueError: If it would move back.
+        """
+        step = timedelta(days=days, hours=hours, seconds=seconds)
+        self.advance_to(self.clock.now() + int(step.total_seconds()))
+
+    def advance_to(self, moment: datetime | int) -> None:
+        """Move the clock to a time.
+
+        :param moment: Unix seconds or an aware ``datetime``.
+        :raises ValueError: If that is past, or the datetime has no time zone.
+        """
+        with self._account.store.lock:
+            self._account.life.advance_to(to_timestamp(moment))
+
+        self._account.delivery.drain()
+
+    def wait_idle(self, timeout: float = 30.0) -> bool:
+        """Wait until no webhook is to be sent any more, retries included.
+
+        :returns: Whether that was so before the time was up.
+        """
+        return self._account.delivery.wait_idle(timeout)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    # One request for each connection: none stays open after stop().
+    protocol_version = "HTTP/1.0"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Leave the terminal to the app under test."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """As above: a browser that hangs up is nothing to report."""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    :raises PortInUseError: If that is not possible.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+
+    try:
+        # Allows a restart at once; does not allow two sandboxes on one port.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            reason = "another program uses it already"
+        else:
+            reason = str(error)
+
+        raise PortInUseError(
+            f"The sandbox cannot listen on port {port} of {host}: {reason}. Choose"
+            " another port, or 0 for any free one."
+        ) from error
+
+    return listener
