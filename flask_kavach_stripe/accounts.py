@@ -1,0 +1,247 @@
+"""The users table, as far as its six columns go, and the table of subscriptions."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy import inspect
+from sqlalchemy import select
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from .errors import ConfigurationError
+from .models import StripeSubscriptionMixin
+from .models import StripeUserMixin
+from .objects import SubscriptionState
+from .subscriptions import StoredSubscription
+from .subscriptions import SubscriptionColumns
+
+#: The attributes of ``StripeUserMixin``.
+COLUMN_NAMES = (
+    "stripe_customer_id",
+    "stripe_subscription_id",
+    "stripe_subscription_status",
+    "stripe_price_id",
+    "stripe_current_period_end",
+    "stripe_cancel_at_period_end",
+)
+_STATE_NAMES = tuple(SubscriptionState.__dataclass_fields__)
+_MAX_INTEGER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user who pays: primary key and the six columns."""
+
+    user_id: Any
+    customer_id: str | None
+    columns: SubscriptionColumns
+
+
+class Accounts:
+    """The tables behind ``StripeUserMixin`` and ``StripeSubscriptionMixin``.
+
+    Nothing here commits.
+    """
+
+    def __init__(
+        self,
+        user_model: type[StripeUserMixin],
+        subscription_model: type[StripeSubscriptionMixin],
+    ) -> None:
+        mapper = inspect(user_model)
+
+        if len(mapper.primary_key) != 1:
+            raise ConfigurationError(
+                f"The primary key of {user_model.__name__!r} must be one column."
+            )
+
+        key_column = mapper.primary_key[0]
+        key_property = mapper.get_property_by_column(key_column)
+        self.user_model = user_model
+        self.subscription_model = subscription_model
+        self.table_name = str(mapper.local_table.name)
+        self._key_name = key_property.key
+        self._key_type = key_column.type.python_type
+        self._key = getattr(user_model, key_property.key)
+        self._find = select(
+            self._key, *(getattr(user_model, name) for name in COLUMN_NAMES)
+        )
+        self._rows = select(
+            *(getattr(subscription_model, name) for name in _STATE_NAMES),
+            subscription_model.synced_at,
+            subscription_model.revision,
+        )
+
+    # -- users ---------------------------------------------------------------------
+
+    def key_of(self, user: Any) -> Any:
+        """The primary key of an instance, ``None`` before it is stored."""
+        identity = inspect(user).identity
+        return None if identity is None else identity[0]
+
+    def parse_key(self, value: Any) -> Any:
+        """A primary key of the right type, or ``None`` where the value is none."""
+        if isinstance(value, self._key_type) and not isinstance(value, bool):
+            return value
+
+        if not isinstance(value, str):
+            return None
+
+        try:
+            key = self._key_type(value)
+        except (TypeError, ValueError):
+            return None
+
+        # Only the canonical text: `int` would take " 1" and "1_0", too.
+        if str(key) != (value.lower() if self._key_type is uuid.UUID else value):
+            return None
+
+        return None if isinstance(key, int) and abs(key) > _MAX_INTEGER else key
+
+    def load(self, session: Session, value: Any) -> Any:
+        """The user with a primary key, also one given as text, or ``None``."""
+        key = self.parse_key(value)
+        return None if key is None else session.get(self.user_model, key)
+
+    def find(self, session: Session, customer_id: str) -> Account | None:
+        """The account of a customer."""
+        return self._one(session, self.user_model.stripe_customer_id == customer_id)
+
+    def lock(self, session: Session, customer_id: str) -> Account | None:
+        """The account of a customer, which nobody else can write until we commit."""
+        return self._one(
+            session, self.user_model.stripe_customer_id == customer_id, lock=True
+        )
+
+    def get(self, session: Session, user_id: Any) -> Account | None:
+        """The account of a primary key, as the database has it now."""
+        return self._one(session, self._key == user_id)
+
+    def _one(
+        self, session: Session, criterion: Any, *, lock: bool = False
+    ) -> Account | None:
+        statement = self._find.where(criterion)
+
+        if lock:
+            statement = statement.with_for_update()
+
+        row = session.execute(statement).one_or_none()
+
+        if row is None:
+            return None
+
+        user_id, customer_id, *columns = row
+        return Account(user_id, customer_id, SubscriptionColumns(*columns))
+
+    def link(
+        self,
+        session: Session,
+        user_id: Any,
+        customer_id: str | None,
+        *,
+        replacing: str | None = None,
+    ) -> bool:
+        """Set the customer of a user, if it still is the one to replace."""
+        result = session.execute(
+            update(self.user_model)
+            .where(
+                self._key == user_id, self.user_model.stripe_customer_id == replacing
+            )
+            .values(stripe_customer_id=customer_id)
+            .execution_options(synchronize_session=False)
+        )
+        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
+    def write_columns(
+        self, session: Session, user_id: Any, columns: SubscriptionColumns
+    ) -> None:
+        """Write what the projection says into the user's row."""
+        session.execute(
+            update(self.user_model)
+            .where(self._key == user_id)
+            .values(
+                stripe_subscription_id=columns.subscription_id,
+                stripe_subscription_status=columns.status,
+                stripe_price_id=columns.price_id,
+                stripe_current_period_end=columns.current_period_end,
+                stripe_cancel_at_period_end=columns.cancel_at_period_end,
+            )
+            .execution_options(synchronize_session=False)
+        )
+
+    def columns_of(self, user: Any) -> SubscriptionColumns:
+        """What an instance's columns say. No query, if it is loaded."""
+        return SubscriptionColumns(
+            subscription_id=user.stripe_subscription_id,
+            status=user.stripe_subscription_status,
+            price_id=user.stripe_price_id,
+            current_period_end=user.stripe_current_period_end,
+            cancel_at_period_end=bool(user.stripe_cancel_at_period_end),
+        )
+
+    def refresh(self, session: Session, user: Any) -> None:
+        """Have an instance show what the database has now."""
+        if user in session:
+            session.expire(user, COLUMN_NAMES)
+            return
+
+        row = session.execute(self._find.where(self._key == self.key_of(user))).one()
+
+        for name, value in zip(COLUMN_NAMES, row[1:], strict=True):
+            set_committed_value(user, name, value)
+
+    # -- subscriptions ---------------------------------------------------------------
+
+    def subscriptions(
+        self, session: Session, customer_id: str
+    ) -> dict[str, StoredSubscription]:
+        """The rows of a customer, by subscription id."""
+        rows = session.execute(
+            self._rows.where(self.subscription_model.customer_id == customer_id)
+        )
+        return {
+            row.id: StoredSubscription(
+                SubscriptionState(*row[:-2]), row.synced_at, row.revision
+            )
+            for row in rows
+        }
+
+    def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
+        """The revision of a row by its id, empty if there is none."""
+        model = self.subscription_model
+        revision = session.scalar(
+            select(model.revision).where(model.id == subscription_id)
+        )
+        return {} if revision is None else {subscription_id: revision}
+
+    def write_subscriptions(
+        self,
+        session: Session,
+        before: dict[str, StoredSubscription],
+        after: Iterable[StoredSubscription],
+    ) -> None:
+        """Insert and update the rows that are not as they were."""
+        for stored in after:
+            subscription_id = stored.state.id
+            values = {
+                **asdict(stored.state),
+                "synced_at": stored.synced_at,
+                "revision": stored.revision,
+            }
+
+            if subscription_id not in before:
+                session.execute(insert(self.subscription_model), [values])
+            elif stored != before[subscription_id]:
+                session.execute(
+                    update(self.subscription_model)
+                    .where(self.subscription_model.id == subscription_id)
+                    .values(values)
+                    .execution_options(synchronize_session=False)
+                )

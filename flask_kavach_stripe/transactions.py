@@ -1,0 +1,79 @@
+"""Who commits, and when.
+
+Everything works in ``db.session``, and commits with ``session.commit()``. While
+handlers run, the extension owns the transaction: there a commit is a flush, so the
+same code serves inside a handler and outside of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy import false
+from sqlalchemy.orm import Session
+
+
+@contextmanager
+def rollback_on_error(session: Session) -> Iterator[None]:
+    """Leave nothing half written, and no lock held, when the block raises."""
+    try:
+        yield
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def begin_write(session: Session, model: type[Any]) -> None:
+    """Begin with the right to write, where the first read would not give it.
+
+    SQLite locks the whole database, and refuses to turn a read lock into a write lock
+    when another writer came between. Elsewhere rows are locked as they are read.
+
+    :param model: A model in the database that is meant.
+    """
+    connection = session.connection(bind_arguments={"mapper": model})
+
+    if connection.dialect.name != "sqlite":
+        return
+
+    driver_connection = connection.connection.driver_connection
+
+    if getattr(driver_connection, "in_transaction", True):
+        session.execute(delete(model).where(false()))  # the app begins by itself
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> None:
+    """Run handlers in the transaction that the session is in.
+
+    While they run, ``commit()`` is a flush. Neither commits nor rolls back.
+
+    :raises RuntimeError: If a handler ended the transaction in another way, such as
+        ``rollback()`` or ``close()``.
+    """
+    transaction = session.get_transaction() or session.begin()
+    outermost = "commit" not in vars(
+        session
+    )  # a handler may call a helper that is here
+    session.commit = session.flush  # type: ignore[method-assign]  # see above
+
+    try:
+        for handler in handlers:
+            handler()
+
+            if session.get_transaction() is not transaction:
+                raise RuntimeError(
+                    "A handler ended the transaction that it runs in, with 'rollback()'"
+                    " or 'close()'. Let it raise an error instead."
+                )
+
+        session.flush()
+    finally:
+        if outermost:
+            del session.commit
