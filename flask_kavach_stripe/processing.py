@@ -1,0 +1,259 @@
+"""The way of a webhook, from its bytes to the app's handlers.
+
+Verify and parse; store in one transaction (``storing``); run the handlers in another
+one, which is the event's only as long as its ledger row says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from typing import Final
+
+from flask import current_app
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import SQLAlchemyError
+
+from .accounts import Account
+from .client import quote_path
+from .errors import KavachStripeError
+from .handlers import HANDLERS
+from .ledger import AlreadyStored
+from .ledger import Entry
+from .objects import read_customer_id
+from .signatures import verify_signature
+from .state import State
+from .storing import store
+from .storing import tell_change
+from .transactions import rollback_on_error
+from .transactions import run_handlers
+from .webhooks import Event
+from .webhooks import Handler
+from .webhooks import parse_event
+
+logger = logging.getLogger(__name__)
+
+#: Where the object of a thin event is read, by the first words of the event type. The
+#: path in the event is not used: whoever could write it could read our key.
+_OBJECT_PATHS: Final = {
+    "checkout.session.": "/v1/checkout/sessions/{}",
+    "customer.subscription.": "/v1/subscriptions/{}",
+    "invoice.": "/v1/invoices/{}",
+}
+
+
+class HandlerError(KavachStripeError):
+    """One of the app's handlers raised an error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("A handler raised an error.")
+        self.error = error
+
+
+def receive(state: State, payload: bytes, signature: str | bytes | None) -> Event:
+    """Verify a webhook and do all that its event asks for.
+
+    :raises SignatureVerificationError: If it is not from Stripe.
+    :raises HandlerError: If one of the app's handlers raised.
+    """
+    verify_signature(
+        payload,
+        signature,
+        state.settings.webhook_secrets,
+        tolerance=state.settings.webhook_tolerance,
+        now=time.time(),
+    )
+    event = parse_event(payload)
+    process(state, event, payload.decode())
+    return event
+
+
+def process(state: State, event: Event, payload: str) -> None:
+    """Store an event and run its handlers, unless that was done before.
+
+    :param payload: The event as sent, for the ledger.
+    """
+    if not _is_expected(state, event):
+        return
+
+    handlers = state.registry.find(event.type)
+
+    if event.type not in HANDLERS and (event.is_thin or not handlers):
+        return
+
+    session = state.session
+    session.commit()  # every transaction from here on is ours
+
+    if event.is_thin:
+        event.attach_object(partial(_read_object, state, event))
+
+    try:
+        entry = _store(state, event, payload, handlers)
+    except AlreadyStored as stored:
+        entry = stored.entry
+    except IntegrityError:  # another delivery stored it meanwhile
+        entry = _find(state, event)
+
+        if entry is None:
+            raise
+
+    if entry is not None and not entry.is_processed:
+        _run(state, event, entry, handlers)
+
+
+def _is_expected(state: State, event: Event) -> bool:
+    """Whether the event is of the mode that our key is of."""
+    livemode = state.settings.livemode
+
+    if livemode is None or event.livemode in (None, livemode):
+        return True
+
+    logger.warning(
+        "Ignored event %s (%s): its livemode is %s, that of 'STRIPE_SECRET_KEY' is %s.",
+        event.id,
+        event.type,
+        event.livemode,
+        livemode,
+    )
+    return False
+
+
+def _find(state: State, event: Event) -> Entry | None:
+    if event.id is None:
+        return None
+
+    entry = state.ledger.find(state.session, event.id)
+    state.session.commit()
+    return entry
+
+
+def _store(
+    state: State, event: Event, payload: str, handlers: list[Handler]
+) -> Entry | None:
+    """The first transaction: ledger, rows and columns."""
+    if event.is_thin:
+        entry = _find(state, event)
+
+        if entry is not None:
+            return entry
+
+    def record(account: Account | None, changed: bool) -> Entry | None:
+        if account is None and not handlers:
+            return None
+
+        tells_change = changed and bool(state.registry.subscription_handlers)
+        entry = Entry(
+            customer_id=_customer_id(event),
+            user_id=None if account is None else str(account.user_id),
+            changed=changed,
+            is_processed=not handlers and not tells_change,
+        )
+
+        if event.id is not None:
+            state.ledger.claim(state.session, _describe(event, payload), entry)
+
+        return entry
+
+    own_handler = HANDLERS.get(event.type) if event.account is None else None
+    update = None if own_handler is None else own_handler(state, event)
+
+    if update is not None:
+        return store(state, update, record)
+
+    if not handlers:
+        return None
+
+    with rollback_on_error(state.session):
+        entry = record(_find_account(state, event), False)
+        state.session.commit()
+        return entry
+
+
+def _find_account(state: State, event: Event) -> Account | None:
+    customer_id = _customer_id(event)
+
+    if customer_id is None or event.account is not None:
+        return None
+
+    return state.accounts.find(state.session, customer_id)
+
+
+def _customer_id(event: Event) -> str | None:
+    if event.type.startswith("customer.") and event.type.count(".") == 1:
+        return event.object_id
+
+    return read_customer_id(event.object)
+
+
+def _describe(event: Event, payload: str) -> Mapping[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "created": event.time,
+        "object_id": event.object_id,
+        "livemode": event.livemode,
+        "api_version": event.api_version,
+        "payload": payload,
+    }
+
+
+def _read_object(state: State, event: Event) -> Mapping[str, Any]:
+    """The object of a thin event, read by its type and id."""
+    if event.object_id is None:
+        return {}
+
+    for prefix, path in _OBJECT_PATHS.items():
+        if event.type.startswith(prefix):
+            return state.webhook_client.get(
+                quote_path(path, event.object_id), stripe_account=event.account
+            )
+
+    return {"id": event.object_id, "object": "customer", "deleted": True}
+
+
+def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> None:
+    """The second transaction: the app's handlers, exactly once."""
+    session = state.session
+    session.expire_all()  # the columns were written past its objects
+    event.attach_user(partial(state.accounts.load, session, entry.user_id))
+
+    if event.is_thin:
+        _ = event.object  # read now, while no lock is held
+
+    def tell() -> None:
+        tell_change(state, event.user, entry.customer_id)
+
+    calls: list[Callable[[], object]] = [tell] if entry.changed else []
+    calls += [partial(current_app.ensure_sync(handler), event) for handler in handlers]
+
+    with rollback_on_error(session):
+        if event.id is None or state.ledger.begin(session, event.id):
+            try:
+                run_handlers(session, calls)
+            except Exception as error:
+                session.rollback()
+                _record_failure(state, event, error)
+                raise HandlerError(error) from error
+
+        session.commit()
+
+
+def _record_failure(state: State, event: Event, error: Exception) -> None:
+    """The third transaction: what went wrong."""
+    logger.error(
+        "A handler of event %s (%s) failed.", event.id, event.type, exc_info=error
+    )
+
+    if event.id is None:
+        return
+
+    try:
+        with rollback_on_error(state.session):
+            state.ledger.fail(state.session, event.id, error)
+            state.session.commit()
+    except SQLAlchemyError:
+        logger.error("The failure of event %s could not be recorded.", event.id)

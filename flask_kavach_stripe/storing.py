@@ -1,0 +1,278 @@
+"""The one way into a user's columns: events, answers of Stripe and helpers store here.
+
+A transaction locks the user, reads the customer's rows, decides, writes the rows and
+what they project. Where only Stripe knows, it is let go, Stripe is asked, and the
+decision is made again unless the rows are as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from typing import Final
+from typing import TypeVar
+
+from flask import current_app
+
+from .accounts import Account
+from .client import quote_path
+from .client import StripeClient
+from .client import StripeResponse
+from .errors import APIError
+from .objects import CheckoutFacts
+from .objects import read_subscription
+from .state import State
+from .subscriptions import adopt
+from .subscriptions import Answer
+from .subscriptions import best_first
+from .subscriptions import Change
+from .subscriptions import decide
+from .subscriptions import Ending
+from .subscriptions import latest
+from .subscriptions import project
+from .subscriptions import StoredSubscription
+from .subscriptions import Subscription
+from .subscriptions import SubscriptionColumns
+from .subscriptions import Verdict
+from .transactions import begin_write
+from .transactions import rollback_on_error
+
+#: How often Stripe is asked while others keep writing to the same rows.
+MAX_READS: Final = 3
+
+Rows = dict[str, StoredSubscription]
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What Stripe answered, and the revisions of the rows when it was asked."""
+
+    changes: tuple[Change, ...]
+    revisions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is known of a customer, and how to learn the rest."""
+
+    customer_id: str
+    #: ``None`` if only Stripe knows.
+    changes: tuple[Change, ...] | None = ()
+    #: The subscription that it is about; ``None`` if about all of the customer.
+    subscription_id: str | None = None
+    #: Asks Stripe; called without any lock. It is given the rows.
+    read: Callable[[Rows], tuple[Change, ...]] | None = None
+    #: What was read already.
+    reading: Reading | None = None
+    #: The customer is gone: every subscription has ended, the link is cleared.
+    customer_deleted: bool = False
+    time: datetime | None = None
+
+
+def store(
+    state: State, update: Update, record: Callable[[Account | None, bool], R]
+) -> R:
+    """Store an update of a customer and commit it.
+
+    :param record: Called in the transaction with the account, or ``None`` where nobody
+        has this customer, and with whether the user's columns changed.
+    :return: What ``record`` returned.
+    :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
+        stored then.
+    """
+    session, accounts = state.session, state.accounts
+    reading = update.reading
+    reads = 0
+
+    while True:
+        with rollback_on_error(session):
+            begin_write(session, state.subscription_model)
+            account = accounts.lock(session, update.customer_id)
+
+            if account is None:
+                result = record(None, False)
+                session.commit()
+                return result
+
+            before = accounts.subscriptions(session, update.customer_id)
+            rows = _adopted(state, account, before, update.customer_id)
+            revisions = _revisions(rows, update.subscription_id)
+
+            if reading is not None and reading.revisions == revisions:
+                after = _advance(rows, reading.changes)
+            elif update.customer_deleted:
+                after = _advance(rows, [Ending(id_, update.time) for id_ in rows])
+            else:
+                after = _advance(rows, update.changes)
+
+            if after is not None:
+                changed = _write(state, account, update, before, after)
+                result = record(account, changed)
+                session.commit()
+                return result
+
+            session.commit()  # nothing is written: this lets the lock go
+
+        if reads == MAX_READS or update.read is None:
+            raise APIError(
+                f"The subscriptions of {update.customer_id!r} changed during each of"
+                f" {MAX_READS} reads."
+            )
+
+        reading = Reading(update.read(rows), revisions)
+        reads += 1
+
+
+def _adopted(state: State, account: Account, rows: Rows, customer_id: str) -> Rows:
+    """The rows, and the one that the columns name without there being one."""
+    named = account.columns.subscription_id
+
+    if named is None or named in rows:
+        return rows
+
+    if state.accounts.revisions(state.session, named):  # a row of another customer
+        return rows
+
+    adopted = adopt(account.columns, customer_id)
+    return rows if adopted is None else {**rows, named: adopted}
+
+
+def _revisions(rows: Rows, subscription_id: str | None) -> Mapping[str, int]:
+    return {
+        id_: stored.revision
+        for id_, stored in rows.items()
+        if subscription_id in (None, id_)
+    }
+
+
+def _advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
+    """The rows after some changes, ``None`` if Stripe has to be asked."""
+    if changes is None:
+        return None
+
+    after = dict(rows)
+
+    for change in changes:
+        decision = decide(after.get(change.subscription_id), change)
+
+        if decision is Verdict.REREAD:
+            return None
+
+        if isinstance(decision, StoredSubscription):
+            after[change.subscription_id] = decision
+
+    return after
+
+
+def _write(
+    state: State, account: Account, update: Update, before: Rows, after: Rows
+) -> bool:
+    session, accounts = state.session, state.accounts
+    columns = account.columns
+
+    if after:
+        states = [stored.state for stored in after.values()]
+        columns = project(states, state.settings.active_statuses)
+
+    accounts.write_subscriptions(session, before, after.values())
+
+    if columns != account.columns:
+        accounts.write_columns(session, account.user_id, columns)
+
+    if update.customer_deleted:
+        accounts.link(session, account.user_id, None, replacing=update.customer_id)
+
+    return columns != account.columns or update.customer_deleted
+
+
+def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:
+    """Read a subscription from Stripe."""
+    return client.get(quote_path("/v1/subscriptions/{}", subscription_id))
+
+
+def to_answer(response: Mapping[str, Any], *times: datetime | None) -> Answer:
+    """What Stripe answered, at the latest time of which it is known to be true.
+
+    :param times: Times that the answer is not older than.
+    :raises APIError: If it is not a subscription.
+    """
+    state = read_subscription(response)
+
+    if state is None:
+        raise APIError("Stripe's answer is not a subscription.")
+
+    # The times of a subscription with a test clock are that clock's.
+    as_of = None if response.get("test_clock") else getattr(response, "as_of", None)
+    return Answer(state, latest(as_of, *times))
+
+
+def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
+    """The one who bought in a Checkout session, ``None`` if it is nobody of ours.
+
+    A linked customer decides alone. A session with our metadata was made after its
+    customer was linked: with an unknown customer it is another app's, of the same
+    Stripe account. Payment Links take the reference from their URL's query, where
+    anyone may have written it.
+    """
+    session, accounts = state.session, state.accounts
+
+    if checkout.customer_id is None:
+        return None
+
+    account = accounts.find(session, checkout.customer_id)
+
+    if account is not None:
+        return account
+
+    if checkout.from_payment_link or checkout.user_id is not None:
+        return None
+
+    user_id = accounts.parse_key(checkout.client_reference_id)
+    account = None if user_id is None else accounts.get(session, user_id)
+    return account if account is not None and account.customer_id is None else None
+
+
+def link_customer(state: State, account: Account, customer_id: str) -> None:
+    """Link a customer to a user who has none, and commit the link."""
+    session = state.session
+
+    if account.customer_id is None:
+        with rollback_on_error(session):
+            state.accounts.link(session, account.user_id, customer_id)
+
+    session.commit()
+
+
+def present_subscription(
+    state: State, user: Any, customer_id: str | None
+) -> Subscription | None:
+    """What a user has now; when nothing runs any more, what ended last."""
+    subscription = state.describe(state.accounts.columns_of(user))
+
+    if subscription is not None or customer_id is None:
+        return subscription
+
+    rows = state.accounts.subscriptions(state.session, customer_id)
+    ranked = best_first(
+        (stored.state for stored in rows.values()), state.settings.active_statuses
+    )
+    return state.describe(SubscriptionColumns.of(ranked[0])) if ranked else None
+
+
+def tell_change(state: State, user: Any, customer_id: str | None) -> None:
+    """Call those who want to know that a user's subscription changed."""
+    if user is None:
+        return
+
+    subscription = present_subscription(state, user, customer_id)
+
+    if subscription is None:
+        return
+
+    for handler in state.registry.subscription_handlers:
+        current_app.ensure_sync(handler)(user, subscription)

@@ -1,0 +1,173 @@
+"""From the bytes of a webhook to an event, and from its type to the handlers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+from typing import TypeVar
+
+from .errors import InvalidPayloadError
+from .objects import as_mapping
+from .objects import read_id
+from .objects import read_text
+from .objects import read_time
+
+Handler = Callable[["Event"], Any]
+SubscriptionHandler = Callable[[Any, Any], Any]
+H = TypeVar("H", bound=Handler)
+S = TypeVar("S", bound=SubscriptionHandler)
+
+
+class Event(dict[str, Any]):
+    """One of Stripe's events: the dict as sent, with its usual keys as attributes.
+
+    Source: https://docs.stripe.com/api/events/object
+    """
+
+    _read_object: Callable[[], Mapping[str, Any]] | None = None
+    _find_user: Callable[[], Any] | None = None
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether it came without its object, as ``v2.core.event``."""
+        return self.get("object") == "v2.core.event"
+
+    @property
+    def id(self) -> str | None:
+        """``evt_...``. A thin event has the id of its snapshot, where there is one.
+
+        ``None`` for an event made by hand without one.
+        """
+        snapshot_id = read_text(self.get("snapshot_event")) if self.is_thin else None
+        return snapshot_id or read_text(self.get("id"))
+
+    @property
+    def type(self) -> str:
+        """The event type, such as ``"invoice.paid"``, also for a thin event."""
+        event_type = read_text(self.get("type")) or ""
+        return event_type.removeprefix("v1.") if self.is_thin else event_type
+
+    @property
+    def created(self) -> int | None:
+        """When it happened, in Unix seconds."""
+        time = self.time
+        return None if time is None else int(time.timestamp())
+
+    @property
+    def time(self) -> datetime | None:
+        """When it happened, as an aware UTC time of whole seconds."""
+        return read_time(self.get("created"))
+
+    @property
+    def livemode(self) -> bool | None:
+        """Whether it happened in live mode."""
+        livemode = self.get("livemode")
+        return livemode if isinstance(livemode, bool) else None
+
+    @property
+    def account(self) -> str | None:
+        """The connected account where it happened, ``acct_...``; mostly ``None``."""
+        return read_text(self.get("context" if self.is_thin else "account"))
+
+    @property
+    def api_version(self) -> str | None:
+        """The API version of the payload."""
+        return read_text(self.get("api_version"))
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """``object`` and, for updates, ``previous_attributes``."""
+        if self._read_object is not None:
+            return {"object": self._read_object()}
+
+        return as_mapping(self.get("data"))
+
+    @property
+    def object(self) -> Mapping[str, Any]:
+        """The object that it is about: as it was then, or as read for a thin event."""
+        return as_mapping(self.data.get("object"))
+
+    @property
+    def object_id(self) -> str | None:
+        """The id of the object that it is about."""
+        if self.is_thin:
+            return read_id(as_mapping(self.get("related_object")).get("id"))
+
+        return read_id(self.object.get("id"))
+
+    @property
+    def previous_attributes(self) -> Mapping[str, Any] | None:
+        """The values that an update replaced, ``None`` where Stripe sent none."""
+        previous = self.data.get("previous_attributes")
+        return previous if isinstance(previous, Mapping) else None
+
+    @property
+    def user(self) -> Any:
+        """The app's user whom it concerns, or ``None``. Loaded when first asked for."""
+        return None if self._find_user is None else self._find_user()
+
+    def attach_object(self, read_object: Callable[[], Mapping[str, Any]]) -> None:
+        """Say how to read the object that a thin event only names."""
+        self._read_object = cache(read_object)
+
+    def attach_user(self, find_user: Callable[[], Any]) -> None:
+        """Say how to find the user."""
+        self._find_user = cache(find_user)
+
+
+def parse_event(payload: bytes) -> Event:
+    """Parse a webhook's body whose signature is good.
+
+    :raises InvalidPayloadError: If it is not a JSON object.
+    """
+    try:
+        event = json.loads(payload.decode())
+    except (RecursionError, ValueError):
+        raise InvalidPayloadError("The payload is not JSON in UTF-8.") from None
+
+    if not isinstance(event, dict):
+        raise InvalidPayloadError("The payload is JSON, but not an object.")
+
+    return Event(event)
+
+
+class HandlerRegistry:
+    """The app's own reactions, in order of registration."""
+
+    def __init__(self) -> None:
+        self._handlers: list[tuple[tuple[str, ...], Handler]] = []
+        #: Those who are told when a user's subscription changed.
+        self.subscription_handlers: list[SubscriptionHandler] = []
+
+    def on(self, *event_types: str) -> Callable[[H], H]:
+        """Register a handler of these event types; see :meth:`.KavachStripe.on`."""
+        if not event_types or not all(
+            isinstance(event_type, str) and event_type for event_type in event_types
+        ):
+            raise TypeError(
+                "'on' takes event types: '@kavach_stripe.on(\"invoice.paid\")'."
+            )
+
+        def register(handler: H) -> H:
+            self._handlers.append((event_types, handler))
+            return handler
+
+        return register
+
+    def on_subscription_change(self, handler: S) -> S:
+        """Register one who is told when a user's subscription changed."""
+        self.subscription_handlers.append(handler)
+        return handler
+
+    def find(self, event_type: str) -> list[Handler]:
+        """The handlers of an event type."""
+        return [
+            handler
+            for patterns, handler in self._handlers
+            if any(fnmatchcase(event_type, pattern) for pattern in patterns)
+        ]
