@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from flask import Flask
 
+from .client import DEFAULT_API_VERSION
 from .errors import ConfigurationError
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ logger = logging.getLogger("flask_kavach_stripe")
 DEFAULTS: dict[str, Any] = {
     "STRIPE_SECRET_KEY": None,
     "STRIPE_WEBHOOK_SECRET": None,
-    "STRIPE_API_VERSION": "2026-10-28.endive",
+    "STRIPE_API_VERSION": DEFAULT_API_VERSION,
     "STRIPE_API_BASE": "https://api.stripe.com",
     "STRIPE_URL_PREFIX": "/auth/stripe",
     "STRIPE_AUTO_CREATE_CUSTOMER": True,

@@ -1,0 +1,55 @@
+"""Stripe subscriptions for Flask apps."""
+
+from .billing import CheckoutSession as CheckoutSession
+from .billing import PortalSession as PortalSession
+from .client import StripeClient as StripeClient
+from .errors import APIConnectionError as APIConnectionError
+from .errors import APIError as APIError
+from .errors import AuthenticationError as AuthenticationError
+from .errors import CardError as CardError
+from .errors import CheckoutSessionMismatch as CheckoutSessionMismatch
+from .errors import ConfigurationError as ConfigurationError
+from .errors import IdempotencyError as IdempotencyError
+from .errors import InvalidRequestError as InvalidRequestError
+from .errors import KavachStripeError as KavachStripeError
+from .errors import NoCustomerError as NoCustomerError
+from .errors import PermissionDeniedError as PermissionDeniedError
+from .errors import RateLimitError as RateLimitError
+from .errors import SignatureVerificationError as SignatureVerificationError
+from .errors import StripeError as StripeError
+from .extension import KavachStripe as KavachStripe
+from .guards import current_subscription as current_subscription
+from .guards import subscription_required as subscription_required
+from .models import StripeEventMixin as StripeEventMixin
+from .models import StripeSubscriptionMixin as StripeSubscriptionMixin
+from .models import StripeUserMixin as StripeUserMixin
+from .subscriptions import Subscription as Subscription
+from .webhooks import Event as Event
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "AuthenticationError",
+    "CardError",
+    "CheckoutSession",
+    "CheckoutSessionMismatch",
+    "ConfigurationError",
+    "Event",
+    "IdempotencyError",
+    "InvalidRequestError",
+    "KavachStripe",
+    "KavachStripeError",
+    "NoCustomerError",
+    "PermissionDeniedError",
+    "PortalSession",
+    "RateLimitError",
+    "SignatureVerificationError",
+    "StripeClient",
+    "StripeError",
+    "StripeEventMixin",
+    "StripeSubscriptionMixin",
+    "StripeUserMixin",
+    "Subscription",
+    "current_subscription",
+    "subscription_required",
+]

@@ -1,0 +1,191 @@
+"""The extension object: wires the parts to an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from . import billing
+from .cli import stripe_cli
+from .client import StripeClient
+from .config import Settings
+from .errors import ConfigurationError
+from .models import StripeEventMixin
+from .models import StripeSubscriptionMixin
+from .models import StripeUserMixin
+from .processing import HandlerError
+from .processing import receive
+from .state import EXTENSION_KEY
+from .state import find_model
+from .state import get_state
+from .state import State
+from .views import create_blueprint
+from .webhooks import Event
+from .webhooks import H
+from .webhooks import HandlerRegistry
+from .webhooks import S
+from .webhooks import SubscriptionHandler
+
+
+class KavachStripe:
+    """Stripe subscriptions for the users of a Flask app.
+
+    :param app: Calls :meth:`init_app` at once.
+    :param db: The Flask-SQLAlchemy object; by default the one of the app.
+    :param user_model: The model of those who pay; by default the one class with
+        :class:`.StripeUserMixin` on this ``db``.
+    :param event_model: An own class with :class:`.StripeEventMixin`.
+    :param subscription_model: An own class with :class:`.StripeSubscriptionMixin`.
+    :param on_subscription_change: As the decorator of that name.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        db: SQLAlchemy | None = None,
+        user_model: type[StripeUserMixin] | None = None,
+        *,
+        event_model: type[StripeEventMixin] | None = None,
+        subscription_model: type[StripeSubscriptionMixin] | None = None,
+        on_subscription_change: SubscriptionHandler | None = None,
+    ) -> None:
+        self._db = db
+        self._user_model = user_model
+        self._event_model = event_model
+        self._subscription_model = subscription_model
+        self._registry = HandlerRegistry()
+
+        if on_subscription_change is not None:
+            self._registry.on_subscription_change(on_subscription_change)
+
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(
+        self,
+        app: Flask,
+        db: SQLAlchemy | None = None,
+        user_model: type[StripeUserMixin] | None = None,
+    ) -> None:
+        """Set up an app: read its configuration, define the two tables, add the
+        endpoints and the ``flask stripe`` commands.
+
+        Call it after ``SQLAlchemy(app)`` and ``LoginManager(app)``. The user model may
+        be defined later.
+
+        :raises ConfigurationError: If a ``STRIPE_*`` key is wrong or there is no
+            Flask-SQLAlchemy.
+        :raises RuntimeError: If the app has a ``KavachStripe`` already.
+        """
+        if EXTENSION_KEY in app.extensions:
+            raise RuntimeError("A 'KavachStripe' is already registered on this app.")
+
+        settings = Settings.from_app(app)
+        db = db or self._db or app.extensions.get("sqlalchemy")
+
+        if db is None:
+            raise ConfigurationError(
+                "No Flask-SQLAlchemy is registered on this app. Call 'init_app' after"
+                " 'SQLAlchemy(app)', or give it as 'db'."
+            )
+
+        app.extensions[EXTENSION_KEY] = State(
+            settings,
+            StripeClient(
+                settings.secret_key,
+                api_version=settings.api_version,
+                base_url=settings.api_base,
+                timeout=settings.timeout,
+                max_network_retries=settings.max_network_retries,
+            ),
+            db,
+            self._registry,
+            user_model=user_model or self._user_model,
+            event_model=self._event_model or _own_model(db, StripeEventMixin),
+            subscription_model=self._subscription_model
+            or _own_model(db, StripeSubscriptionMixin),
+        )
+        app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
+        app.cli.add_command(stripe_cli)
+
+    @property
+    def client(self) -> StripeClient:
+        """The client of the current app, for everything that has no helper here."""
+        return get_state().client
+
+    # -- handlers ----------------------------------------------------------------
+
+    def on(self, *event_types: str) -> Callable[[H], H]:
+        """Register a handler of events.
+
+        .. code-block:: python
+
+            @kavach_stripe.on("invoice.paid", "customer.subscription.*")
+            def remember(event): ...
+
+        Handlers run after the columns are stored, in order of registration, in one
+        transaction of their own: what they write to ``db.session`` happens once. One
+        that raises undoes what all of this event wrote; the webhook is answered with
+        500, and Stripe sends the event again.
+
+        :param event_types: Stripe's types; ``*`` stands for any text.
+
+        .. versionadded:: 0.1
+        """
+        return self._registry.on(*event_types)
+
+    def on_subscription_change(self, handler: S) -> S:
+        """Register a function that is told when a user's subscription changed.
+
+        It is called as ``handler(user, subscription)``, with what is true now; when
+        nothing runs any more, with the subscription that ended. Otherwise it is as a
+        handler of :meth:`on`.
+
+        .. versionadded:: 0.1
+        """
+        return self._registry.on_subscription_change(handler)
+
+    def handle_webhook(self, payload: bytes, signature: str) -> Event:
+        """Verify a webhook and do all that its event asks for, as the endpoint does.
+
+        For tests, and for events that arrive in another way.
+
+        :param payload: The body, byte by byte as it came.
+        :param signature: The ``Stripe-Signature`` header.
+        :raises SignatureVerificationError: If it is not from Stripe.
+        :raises StripeError: If Stripe had to be asked and gave no answer.
+
+        An error of a handler is raised as it is.
+
+        .. versionadded:: 0.1
+        """
+        try:
+            return receive(get_state(), payload, signature)
+        except HandlerError as error:
+            raise error.error from None
+
+    # -- helpers, as in `billing` -------------------------------------------------
+
+    create_customer = staticmethod(billing.create_customer)
+    get_customer_id = staticmethod(billing.get_customer_id)
+    create_checkout_session = staticmethod(billing.create_checkout_session)
+    create_portal_session = staticmethod(billing.create_portal_session)
+    get_subscription = staticmethod(billing.get_subscription)
+    list_subscriptions = staticmethod(billing.list_subscriptions)
+    sync_subscription = staticmethod(billing.sync_subscription)
+    complete_checkout = staticmethod(billing.complete_checkout)
+
+
+def _own_model(db: SQLAlchemy, mixin: type[Any]) -> type[Any]:
+    """The class with a mixin on a database, which is defined where there is none."""
+    model = find_model(db, mixin)
+
+    if model is not None:
+        return model
+
+    return type(mixin.__name__.removesuffix("Mixin"), (mixin, db.Model), {})

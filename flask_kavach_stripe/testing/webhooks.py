@@ -1,0 +1,56 @@
+"""Send events as Stripe does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from flask import url_for
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from ..signatures import sign_payload
+from ..state import EXTENSION_KEY
+
+
+def post_event(
+    client: FlaskClient,
+    event: Mapping[str, Any] | bytes,
+    *,
+    secret: str | None = None,
+    timestamp: int | None = None,
+) -> TestResponse:
+    """Sign an event and post it to the webhook of the client's app.
+
+    :param event: The event, or the bytes of a body.
+    :param secret: The signing secret; by default the first one of
+        ``STRIPE_WEBHOOK_SECRET``.
+    :param timestamp: When it was signed, in Unix seconds; by default now.
+    :return: The app's answer.
+
+    .. versionadded:: 0.1
+    """
+    app = client.application
+    payload = event if isinstance(event, bytes) else json.dumps(event).encode()
+
+    if secret is None:
+        secret = app.extensions[EXTENSION_KEY].settings.webhook_secrets[0]
+
+    signature = sign_payload(
+        payload, secret, timestamp=int(time.time()) if timestamp is None else timestamp
+    )
+
+    with app.test_request_context():
+        url = url_for("kavach_stripe.webhook")
+
+    return client.post(
+        url,
+        data=payload,
+        headers={
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature,
+            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        },
+    )

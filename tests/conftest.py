@@ -1,0 +1,173 @@
+"""A small app as a user of the extension writes it, and what its tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_login import login_user
+from flask_login import LoginManager
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import mapped_column
+from werkzeug.test import TestResponse
+
+from flask_kavach_stripe import KavachStripe
+from flask_kavach_stripe import StripeUserMixin
+from flask_kavach_stripe.testing import post_event
+
+WEBHOOK_SECRET = "whsec_of_the_tests"
+API = "https://api.stripe.com"
+
+
+class Shop:
+    """An app with its parts, and the ways into it from outside."""
+
+    def __init__(self, database_uri: str, **config: Any) -> None:
+        self.app = Flask("shop")
+        self.app.config.update(
+            SECRET_KEY="secret of the tests",
+            TESTING=True,
+            SQLALCHEMY_DATABASE_URI=database_uri,
+            STRIPE_SECRET_KEY="sk_test_of_the_tests",
+            STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET,
+            STRIPE_MAX_NETWORK_RETRIES=0,
+            **config,
+        )
+        self.db = db = SQLAlchemy(self.app)
+        login_manager = LoginManager(self.app)
+
+        class User(UserMixin, StripeUserMixin, db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
+            __tablename__ = "users"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            email: Mapped[str | None]
+
+        class Note(db.Model):  # type: ignore[name-defined, misc]  # as above
+            """What handlers write."""
+
+            id: Mapped[int] = mapped_column(primary_key=True)
+            text: Mapped[str]
+
+        self.User = User
+        self.Note = Note
+        self.kavach_stripe = KavachStripe(self.app)
+
+        @login_manager.user_loader
+        def load_user(user_id: str) -> Any:
+            return db.session.get(User, int(user_id))
+
+        @self.app.post("/login/<int:user_id>")
+        def login(user_id: int) -> str:
+            login_user(db.session.get(User, user_id))
+            return "in"
+
+        with self.app.app_context():
+            db.create_all()
+
+    def close(self) -> None:
+        with self.app.app_context():
+            self.db.drop_all()
+
+            for engine in self.db.engines.values():
+                engine.dispose()
+
+    def add_user(self, **columns: Any) -> int:
+        """Store a user, and give the primary key."""
+        with self.app.app_context():
+            user = self.User(**columns)
+            self.db.session.add(user)
+            self.db.session.commit()
+            return int(user.id)
+
+    def columns(self, user_id: int = 1) -> dict[str, Any]:
+        """The six columns, without the ``stripe_`` before their names."""
+        with self.app.app_context():
+            user = self.db.session.get(self.User, user_id)
+            return {
+                name.removeprefix("stripe_"): getattr(user, name)
+                for name in (
+                    "stripe_customer_id",
+                    "stripe_subscription_id",
+                    "stripe_subscription_status",
+                    "stripe_price_id",
+                    "stripe_current_period_end",
+                    "stripe_cancel_at_period_end",
+                )
+            }
+
+    def rows(self, model: Any) -> list[Any]:
+        """All rows of a model, loaded and detached."""
+        with self.app.app_context():
+            found = list(self.db.session.scalars(self.db.select(model)))
+            self.db.session.expunge_all()
+            return found
+
+    @property
+    def events(self) -> list[Any]:
+        """The ledger."""
+        return self.rows(self.app.extensions["kavach_stripe"].event_model)
+
+    @property
+    def subscriptions(self) -> list[Any]:
+        """The rows of the subscriptions."""
+        return self.rows(self.app.extensions["kavach_stripe"].subscription_model)
+
+    @property
+    def notes(self) -> list[str]:
+        """What handlers wrote."""
+        return [note.text for note in self.rows(self.Note)]
+
+    def note(self, text: str) -> None:
+        """Write a row, as a handler does."""
+        self.db.session.add(self.Note(text=text))
+
+    def browser(self, user_id: int | None = None) -> FlaskClient:
+        """A browser, logged in as a user."""
+        client = self.app.test_client()
+
+        if user_id is not None:
+            client.post(f"/login/{user_id}")
+
+        return client
+
+    def post_event(self, event: Any, **kwargs: Any) -> TestResponse:
+        """Send a really signed webhook."""
+        return post_event(self.app.test_client(), event, **kwargs)
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path) -> Iterator[Any]:
+    """Make apps with a configuration of their own."""
+    shops: list[Shop] = []
+
+    def make(**config: Any) -> Shop:
+        path = tmp_path / f"shop{len(shops)}.db"
+        config = {"STRIPE_PRICES": "*", "STRIPE_TRIAL_DAYS": 30, **config}
+        shops.append(Shop(f"sqlite:///{path}", **config))
+        return shops[-1]
+
+    yield make
+
+    for shop in shops:
+        shop.close()
+
+
+@pytest.fixture
+def shop(make_shop: Any) -> Shop:
+    """An app with the default configuration and one user, who has a customer."""
+    made: Shop = make_shop()
+    made.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
+    return made
+
+
+@pytest.fixture
+def stripe_api() -> Iterator[responses.RequestsMock]:
+    """Fails on an unexpected request, and on an expected one that was not sent."""
+    with responses.RequestsMock() as mock:
+        yield mock
