@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .clock import Clock
 from .core import Core
 from .delivery import Delivery
@@ -29,12 +31,19 @@ class Account:
     :param api_key: The secret key that the API asks for.
     """
 
-    def __init__(self, api_key: str, clock: Clock, store: Store, send: Sender) -> None:
+    def __init__(
+        self,
+        api_key: str,
+        clock: Clock,
+        store: Store,
+        send: Sender,
+        retry_delays: Sequence[float],
+    ) -> None:
         self.api_key = api_key
         self.clock = clock
         self.store = store
         self.core = Core(clock, store, self._deliver)
-        self.delivery = Delivery(self.core, send)
+        self.delivery = Delivery(self.core, send, retry_delays=retry_delays)
         self.idempotency_keys = IdempotencyKeys(clock)
 
         self.payment_methods = PaymentMethods(self.core)

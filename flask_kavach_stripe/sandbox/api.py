@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import hmac
 import json
 import logging
@@ -214,9 +213,7 @@ def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Res
     # From the sandbox's clock, as the times in events are.
     response.headers["Date"] = formatdate(now, usegmt=True)
     response.headers["Request-Id"] = answer.request_id
-    response.headers["Stripe-Version"] = request.headers.get(
-        "Stripe-Version", API_VERSION
-    )
+    response.headers["Stripe-Version"] = API_VERSION
 
     if key := request.headers.get("Idempotency-Key"):
         response.headers["Idempotency-Key"] = key
@@ -265,7 +262,7 @@ def _authenticate(api_key: str) -> None:
     if scheme.lower() == "basic":
         try:
             given = b64decode(credentials).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             given = ""
     elif scheme.lower() == "bearer":
         given = credentials

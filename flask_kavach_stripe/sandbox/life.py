@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .core import Core
 from .resources.checkout import CheckoutSessions
+from .resources.subscriptions import Step
 from .resources.subscriptions import Subscriptions
 from .store import Object
 
@@ -25,30 +26,24 @@ class Life:
         """Do everything that was due by now, each thing at its own time."""
         self._run(self._core.clock.now())
 
-    def advance_to(self, moment: int) -> None:
+    def advance(self, seconds: int) -> None:
         """Move the clock, and do on the way what becomes due.
 
-        :raises ValueError: If the time is past.
+        :raises ValueError: If ``seconds`` is negative.
         """
-        distance = moment - self._core.clock.now()
+        if seconds >= 0:
+            self._run(self._core.clock.now() + seconds)
 
-        if distance < 0:
-            raise ValueError(
-                f"The clock only moves forward: it is {self._core.clock.now()},"
-                f" after {moment}."
-            )
+        self._core.clock.advance(seconds)
 
-        self._run(moment)
-        self._core.clock.advance(distance)
-
-    def next_due(self) -> int | None:
-        """Return when a subscription's next step is due."""
+    def next_step(self) -> Step | None:
+        """Return the next step of any subscription."""
         steps = [
-            step[0]
+            step
             for subscription in self._core.store.all("subscription")
             if (step := self._subscriptions.next_step(subscription)) is not None
         ]
-        return min(steps, default=None)
+        return min(steps, key=lambda step: step.at, default=None)
 
     def _run(self, until: int) -> None:
         while (alarm := self._core.next_alarm(until)) is not None:
@@ -64,6 +59,6 @@ class Life:
 
         step = self._subscriptions.next_step(obj)
 
-        if step is not None and step[0] <= at:
-            step[1](obj)
+        if step is not None and step.at <= at:
+            step.take(obj)
             self._subscriptions.schedule(obj)

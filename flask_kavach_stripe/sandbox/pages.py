@@ -105,7 +105,7 @@ def pay(session_id: str) -> BaseResponse:
             wanted = account.checkout.needs_card(session)
 
             try:
-                event = account.checkout.complete(
+                account.checkout.complete(
                     session,
                     email=form.get("email", "").strip(),
                     card=card if wanted else None,
@@ -113,15 +113,12 @@ def pay(session_id: str) -> BaseResponse:
             except ApiError as error:
                 return _checkout_page(account, session, error)
 
-            event_id: str | None = event["id"]
-        else:
-            event_id = None  # the button was pressed twice
-
+        # Otherwise it is complete: the button was pressed twice.
+        event_id = account.store.hidden[session_id]["completed_event"]
         target = success_url(session)
 
-    if event_id is not None:
-        # As Stripe does, so that the success page finds the subscription.
-        account.delivery.wait_for(event_id)
+    # As Stripe does, so that the success page finds the subscription.
+    account.delivery.wait_for(event_id)
 
     return redirect(target, 303)
 
@@ -306,7 +303,7 @@ def dashboard() -> str:
             api_key=account.api_key,
             url=account.core.base_url,
             now=account.clock.now(),
-            next_due=account.life.next_due(),
+            next_step=account.life.next_step(),
             customers=[
                 customer
                 for customer in store.all("customer")
@@ -337,17 +334,16 @@ def move_clock() -> BaseResponse:
 
     with account.store.lock:
         account.life.catch_up()
-        now = account.clock.now()
 
         if jump in _JUMPS:
-            target: int | None = now + _JUMPS[jump]
+            seconds = _JUMPS[jump]
         elif jump == "next":
-            target = account.life.next_due()
+            step = account.life.next_step()
+            seconds = max(0, step.at - account.clock.now()) if step else 0
         else:
             abort(400, "Unknown jump.")
 
-        if target is not None:
-            account.life.advance_to(max(now, target))
+        account.life.advance(seconds)
 
     account.delivery.drain()
     return redirect(url_for(".dashboard"), 303)

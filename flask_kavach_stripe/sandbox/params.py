@@ -24,6 +24,7 @@ Spec = Mapping[str, Reader]
 
 MAX_DEPTH = 8
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_POSITION = re.compile(r"[0-9]{1,4}", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
@@ -221,7 +222,9 @@ def array(item: Reader, *, limit: int = 100) -> Reader:
         if value == "":
             return None
 
-        if not isinstance(value, dict) or not all(key.isdecimal() for key in value):
+        if not isinstance(value, dict) or not all(
+            _POSITION.fullmatch(key) for key in value
+        ):
             raise ApiError("Invalid array", param=path)
 
         if len(value) > limit:

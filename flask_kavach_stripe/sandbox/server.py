@@ -23,6 +23,8 @@ from .api import KEY_PREFIXES
 from .api import register_api
 from .clock import Clock
 from .clock import to_timestamp
+from .delivery import Attempt
+from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
 from .errors import PortInUseError
@@ -58,6 +60,7 @@ class Sandbox:
     :param clock: The source of time; by default real time, which :meth:`advance` moves
         ahead of.
     :param send: Brings webhooks to their URL; by default over HTTP.
+    :param retry_delays: Real seconds before each further try to deliver a webhook.
 
     .. versionadded:: 0.1
     """
@@ -69,6 +72,7 @@ class Sandbox:
         clock: Clock | None = None,
         *,
         send: Sender = send_over_http,
+        retry_delays: Sequence[float] = RETRY_DELAYS,
     ) -> None:
         if not secret_key.startswith(KEY_PREFIXES):
             raise ValueError(
@@ -77,7 +81,13 @@ class Sandbox:
 
         self.api_key = secret_key
         self.clock = clock or Clock()
-        self._account = Account(secret_key, self.clock, Store(seed), send)
+        self._account = Account(
+            secret_key,
+            self.clock,
+            Store(seed),
+            send,
+            retry_delays,
+        )
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -99,9 +109,17 @@ class Sandbox:
 
     @property
     def events(self) -> Sequence[Object]:
-        """All events, oldest first."""
+        """All events, oldest first. To be read, not to be changed."""
         with self._account.store.lock:
             return list(reversed(self._account.store.all("event")))
+
+    def attempts(self, event_id: str) -> Sequence[Attempt]:
+        """Return the tries to deliver an event, oldest first.
+
+        :raises KeyError: If there is no such event.
+        """
+        with self._account.store.lock:
+            return list(self._account.store.hidden[event_id]["attempts"])
 
     # Running it
 
@@ -260,7 +278,11 @@ class Sandbox:
         :raises ValueError: If it would move back.
         """
         step = timedelta(days=days, hours=hours, seconds=seconds)
-        self.advance_to(self.clock.now() + int(step.total_seconds()))
+
+        with self._account.store.lock:
+            self._account.life.advance(int(step.total_seconds()))
+
+        self._account.delivery.drain()
 
     def advance_to(self, moment: datetime | int) -> None:
         """Move the clock to a time.
@@ -269,7 +291,7 @@ class Sandbox:
         :raises ValueError: If that is past, or the datetime has no time zone.
         """
         with self._account.store.lock:
-            self._account.life.advance_to(to_timestamp(moment))
+            self._account.life.advance(to_timestamp(moment) - self.clock.now())
 
         self._account.delivery.drain()
 

@@ -61,7 +61,7 @@ PRICE_DATA_SPEC = {
 
 _PRODUCT_CREATE: Spec = {
     **PRODUCT_DATA_SPEC,
-    "default_price_data": ignored,
+    "default_price_data": mapping(PRICE_DATA_SPEC, required=("currency",)),
     "marketing_features": ignored,
     "package_dimensions": ignored,
     "shippable": boolean,
@@ -85,7 +85,9 @@ class Products(Resource):
         product = self._prices.add_product(values)
 
         if default_price is not None:
-            price = self._prices.create({**default_price, "product": product["id"]})
+            price = self._prices.add(
+                {**default_price, "product": product["id"]}, path="default_price_data"
+            )
             product["default_price"] = price["id"]
 
         return product

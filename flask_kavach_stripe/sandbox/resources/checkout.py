@@ -366,14 +366,13 @@ class CheckoutSessions(Resource):
 
     def complete(
         self, session: Object, *, email: str | None, card: CardForm | None
-    ) -> Object:
+    ) -> None:
         """Pay: make what was bought, and close the session.
 
         In Stripe's order: the customer, the card, the subscription, its invoice, and
         last the session. A refused card makes nothing.
 
         :param email: The buyer's address; a known customer's own one wins.
-        :returns: The ``checkout.session.completed`` event.
         :raises ApiError: If the session is closed or the card is refused.
 
         Source: https://docs.stripe.com/billing/subscriptions/checkout
@@ -424,13 +423,22 @@ class CheckoutSessions(Resource):
         session["status"] = "complete"
         session["subscription"] = subscription["id"]
         session["url"] = None
-        return self.core.emit("checkout.session.completed", session)
+        event = self.core.emit("checkout.session.completed", session)
+        hidden["completed_event"] = event["id"]
 
     def _buyer(
         self, session: Object, email: str | None, card: CardForm | None
     ) -> Object:
         if session["customer"]:
-            return self._customers.get_live(session["customer"], "customer", status=400)
+            customer = self._customers.get_live(
+                session["customer"], "customer", status=400
+            )
+
+            if customer["email"] is None and email:
+                with self.core.changing(customer, "customer.updated"):
+                    customer["email"] = email
+
+            return customer
 
         email = session["customer_email"] or email
 

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
 
 from ..clock import DAY
 from ..clock import next_boundary
@@ -54,8 +55,16 @@ STATUSES = (
 )
 TRIAL_NOTICE = 3 * DAY
 
-#: When a step is due, and the step.
-Step = tuple[int, Callable[[Object], None]]
+
+class Step(NamedTuple):
+    """What happens to a subscription if nobody does anything."""
+
+    #: Unix seconds.
+    at: int
+    #: What it is, for people.
+    what: str
+    take: Callable[[Object], None]
+
 
 CANCELLATION_DETAILS = mapping(
     {
@@ -376,10 +385,10 @@ class Subscriptions(Resource):
     def schedule(self, subscription: Object) -> None:
         """Have the subscription looked at when its next step is due."""
         if (step := self.next_step(subscription)) is not None:
-            self.core.set_alarm(step[0], subscription)
+            self.core.set_alarm(step.at, subscription)
 
     def next_step(self, subscription: Object) -> Step | None:
-        """Return what happens next if nobody does anything, and when.
+        """Return what happens next, and when.
 
         Of two steps at the same time the end comes first: there is no last renewal.
         """
@@ -391,24 +400,26 @@ class Subscriptions(Resource):
         steps: list[Step] = []
 
         if subscription["cancel_at"] is not None:
-            steps.append((subscription["cancel_at"], self._finish))
+            steps.append(Step(subscription["cancel_at"], "end", self._finish))
 
         if status == "trialing":
             if not self.core.store.hidden[subscription["id"]]["trial_notice_sent"]:
                 notice = subscription["trial_end"] - TRIAL_NOTICE
-                steps.append((notice, self._announce_trial_end))
+                steps.append(Step(notice, "trial reminder", self._announce_trial_end))
 
-            steps.append((subscription["trial_end"], self._end_trial))
+            steps.append(
+                Step(subscription["trial_end"], "end of trial", self._end_trial)
+            )
         elif status in ("active", "past_due", "unpaid"):
             invoice = self.core.store.find("invoice", subscription["latest_invoice"])
             retry = invoice and invoice["next_payment_attempt"]
 
             if invoice and retry:
-                steps.append((retry, self._retry))
+                steps.append(Step(retry, "new try to be paid", self._retry))
 
-            steps.append((period_end(subscription, min), self._renew))
+            steps.append(Step(period_end(subscription, min), "renewal", self._renew))
 
-        return min(steps, key=lambda step: step[0], default=None)
+        return min(steps, key=lambda step: step.at, default=None)
 
     def _announce_trial_end(self, subscription: Object) -> None:
         self.core.store.hidden[subscription["id"]]["trial_notice_sent"] = True

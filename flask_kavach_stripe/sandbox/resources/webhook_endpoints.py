@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core import API_VERSION
+from ..errors import not_simulated
 from ..params import array
 from ..params import boolean
 from ..params import ignored
@@ -44,12 +45,16 @@ class WebhookEndpoints(Resource):
             },
             required=("enabled_events", "url"),
         )
+
+        if values.get("api_version") not in (None, API_VERSION):
+            raise not_simulated(f"api_version={values['api_version']}")
+
         store = self.core.store
         secret = store.new_id("webhook_secret")
         endpoint = {
             "id": store.new_id("webhook_endpoint"),
             "object": "webhook_endpoint",
-            "api_version": values.get("api_version") or API_VERSION,
+            "api_version": API_VERSION,
             "application": None,
             "created": self.core.clock.now(),
             "description": values.get("description"),
