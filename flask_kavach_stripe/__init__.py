@@ -1,7 +1,5 @@
 """Stripe subscriptions for Flask apps."""
 
-from .billing import CheckoutSession as CheckoutSession
-from .billing import PortalSession as PortalSession
 from .client import StripeClient as StripeClient
 from .errors import APIConnectionError as APIConnectionError
 from .errors import APIError as APIError
@@ -23,6 +21,8 @@ from .guards import subscription_required as subscription_required
 from .models import StripeEventMixin as StripeEventMixin
 from .models import StripeSubscriptionMixin as StripeSubscriptionMixin
 from .models import StripeUserMixin as StripeUserMixin
+from .sessions import CheckoutSession as CheckoutSession
+from .sessions import PortalSession as PortalSession
 from .subscriptions import Subscription as Subscription
 from .webhooks import Event as Event
 

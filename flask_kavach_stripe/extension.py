@@ -9,6 +9,8 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from . import billing
+from . import customers
+from . import sessions
 from .cli import stripe_cli
 from .client import StripeClient
 from .config import Settings
@@ -169,12 +171,12 @@ class KavachStripe:
         except HandlerError as error:
             raise error.error from None
 
-    # -- helpers, as in `billing` -------------------------------------------------
+    # -- helpers -----------------------------------------------------------------
 
-    create_customer = staticmethod(billing.create_customer)
-    get_customer_id = staticmethod(billing.get_customer_id)
-    create_checkout_session = staticmethod(billing.create_checkout_session)
-    create_portal_session = staticmethod(billing.create_portal_session)
+    create_customer = staticmethod(customers.create_customer)
+    get_customer_id = staticmethod(customers.get_customer_id)
+    create_checkout_session = staticmethod(sessions.create_checkout_session)
+    create_portal_session = staticmethod(sessions.create_portal_session)
     get_subscription = staticmethod(billing.get_subscription)
     list_subscriptions = staticmethod(billing.list_subscriptions)
     sync_subscription = staticmethod(billing.sync_subscription)

@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from . import billing
 from .errors import APIConnectionError
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
@@ -39,6 +38,8 @@ from .processing import receive
 from .purchases import choose_price
 from .purchases import grant_trial
 from .purchases import refuse_second_subscription
+from .sessions import create_checkout_session
+from .sessions import create_portal_session
 from .state import get_state
 from .state import missing_tables
 from .subscriptions import Subscription
@@ -70,7 +71,7 @@ def checkout() -> ResponseReturnValue:
     cancel_url = _redirect_field(fields, "cancelUrl")
     trial_days = grant_trial(settings, user, price, requested_days)
     refuse_second_subscription(user)
-    session = billing.create_checkout_session(
+    session = create_checkout_session(
         user,
         price.id,
         success_url=success_url,
@@ -95,7 +96,7 @@ def portal() -> ResponseReturnValue:
     if return_url is None and get_state().settings.portal_return_url is None:
         raise missing_field("returnUrl")
 
-    session = billing.create_portal_session(user, return_url)
+    session = create_portal_session(user, return_url)
 
     if fields.is_form:
         return redirect(session.url, 303)

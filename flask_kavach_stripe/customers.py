@@ -1,0 +1,191 @@
+"""The users of the app, and the customers that they are at Stripe.
+
+The helpers, here and in the modules above, work in the current app and take a user as
+the model instance, ``current_user`` or a primary key. They flush ``db.session`` first
+and commit it before a call to Stripe and after storing; inside a handler they only
+flush.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import uuid
+from functools import partial
+from typing import Any
+
+from flask import current_app
+from werkzeug.local import LocalProxy
+
+from .accounts import Account
+from .errors import InvalidRequestError
+from .errors import NoCustomerError
+from .errors import StripeError
+from .objects import USER_ID_KEY
+from .state import get_state
+from .state import State
+from .storing import store
+from .storing import tell_change
+from .storing import Update
+from .transactions import rollback_on_error
+from .transactions import run_handlers
+
+logger = logging.getLogger(__name__)
+
+
+def find_user(state: State, user: Any) -> Any:
+    """The model instance that is meant, or ``None`` for nobody.
+
+    :raises TypeError: If it is neither an instance nor a primary key.
+    """
+    if isinstance(user, LocalProxy):
+        user = user._get_current_object()
+
+    if user is None or getattr(user, "is_anonymous", False) is True:
+        return None
+
+    if isinstance(user, state.accounts.user_model):
+        return user
+
+    if isinstance(user, str | int | uuid.UUID) and not isinstance(user, bool):
+        return state.accounts.load(state.session, user)
+
+    raise TypeError(
+        f"'user' must be a {state.accounts.user_model.__name__!r}, 'current_user' or a"
+        f" primary key, not {type(user).__name__!r}."
+    )
+
+
+def get_account(state: State, user: Any) -> tuple[Any, Account]:
+    """The instance and its account, as the database has it now.
+
+    :raises NoCustomerError: If there is no such user.
+    """
+    state.session.flush()
+    instance = find_user(state, user)
+    user_id = None if instance is None else state.accounts.key_of(instance)
+    account = None if user_id is None else state.accounts.get(state.session, user_id)
+
+    if account is None:
+        raise NoCustomerError("There is no such user.")
+
+    return instance, account
+
+
+def create_customer(
+    user: Any, email: str | None = None, name: str | None = None
+) -> str:
+    """Create the Stripe customer of a user and store its id.
+
+    A user who has one keeps it; Stripe is not called then.
+
+    :param email: By default ``user.email``, where there is one.
+    :param name: By default ``user.name``, where there is one.
+    :return: The customer's id.
+    :raises NoCustomerError: If there is no such user.
+
+    .. versionadded:: 0.1
+    """
+    state = get_state()
+    instance, account = get_account(state, user)
+
+    if account.customer_id is not None:
+        return account.customer_id
+
+    return make_customer(state, instance, account, email=email, name=name)
+
+
+def make_customer(
+    state: State,
+    instance: Any,
+    account: Account,
+    *,
+    email: str | None = None,
+    name: str | None = None,
+    replacing: str | None = None,
+) -> str:
+    session, accounts = state.session, state.accounts
+    params = {
+        "email": email or _text_attribute(instance, "email"),
+        "name": name or _text_attribute(instance, "name"),
+        "metadata": {USER_ID_KEY: str(account.user_id)},
+    }
+    key = _idempotency_key(accounts.table_name, account.user_id, replacing, params)
+    session.commit()
+
+    try:
+        customer = state.client.post("/v1/customers", params, idempotency_key=key)
+    except StripeError as error:
+        if not error.replayed:
+            raise
+
+        customer = state.client.post("/v1/customers", params)
+
+    customer_id: str = customer["id"]
+
+    with rollback_on_error(session):
+        accounts.link(session, account.user_id, customer_id)
+        session.commit()
+
+    # A parallel checkout may have been first: what is stored now counts.
+    winner = accounts.get(session, account.user_id)
+    session.commit()
+    accounts.refresh(session, instance)
+
+    if winner is None or winner.customer_id is None:
+        raise NoCustomerError("The user was deleted meanwhile.")
+
+    return winner.customer_id
+
+
+def _text_attribute(instance: Any, name: str) -> str | None:
+    value = getattr(instance, name, None)
+    return value if isinstance(value, str) and value else None
+
+
+def _idempotency_key(*parts: Any) -> str:
+    """One key for one purpose: parallel requests get the same customer of Stripe."""
+    secret = current_app.secret_key or get_state().settings.secret_key or ""
+    text = json.dumps(parts, default=str, sort_keys=True)
+    key = secret if isinstance(secret, bytes) else secret.encode()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def get_customer_id(user: Any) -> str | None:
+    """The Stripe customer of a user, ``None`` where there is none, or no such user.
+
+    .. versionadded:: 0.1
+    """
+    instance = find_user(get_state(), user)
+    return None if instance is None else instance.stripe_customer_id
+
+
+def is_deleted_customer(error: InvalidRequestError) -> bool:
+    """Whether Stripe does not know the customer, in neither of its modes."""
+    return (
+        error.code == "resource_missing"
+        and error.param == "customer"
+        and "similar object exists in" not in error.message
+    )
+
+
+def forget_customer(state: State, instance: Any, customer_id: str) -> None:
+    """Store that Stripe does not have this customer any more."""
+    logger.warning("Customer %s does not exist at Stripe any more.", customer_id)
+    store_for_user(state, instance, Update(customer_id, customer_deleted=True))
+
+
+def store_for_user(state: State, instance: Any, update: Update) -> None:
+    """Store what a helper learned, and tell those who want to know in the same go."""
+    session = state.session
+
+    def record(account: Account | None, changed: bool) -> None:
+        if changed and state.registry.subscription_handlers:
+            state.accounts.refresh(session, instance)
+            tell = partial(tell_change, state, instance, update.customer_id)
+            run_handlers(session, [tell])
+
+    store(state, update, record)
+    state.accounts.refresh(session, instance)
