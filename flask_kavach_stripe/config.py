@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from functools import cached_property
 from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any
@@ -218,7 +219,7 @@ class Settings:
 
         return 0 if self.livemode else MAX_TRIAL_DAYS
 
-    @property
+    @cached_property
     def price_names(self) -> Mapping[str, str]:
         """The names in :attr:`prices`, by price id."""
         return {price.id: name for name, price in self.prices.items()}

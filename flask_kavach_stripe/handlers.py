@@ -150,13 +150,9 @@ HANDLERS: Final[Mapping[str, EventHandler]] = {
 def _reader(
     state: State, event: Event, customer_id: str, subscription_id: str
 ) -> Callable[[Rows], tuple[Change, ...]]:
-    """Ask Stripe for a subscription, unless the event is stored meanwhile."""
+    """Ask Stripe for the subscription."""
 
     def read(rows: Rows) -> tuple[Change, ...]:
-        if event.id is not None:
-            state.ledger.require_new(state.session, event.id)
-            state.session.commit()
-
         response = retrieve_subscription(state.webhook_client, subscription_id)
         answer = to_answer(response, event.time)
         return (answer,) if answer.state.customer_id == customer_id else ()

@@ -95,7 +95,7 @@ def process(state: State, event: Event, payload: str) -> None:
         entry = _store(state, event, payload, handlers)
     except AlreadyStored as stored:
         entry = stored.entry
-    except IntegrityError:  # another delivery stored it meanwhile
+    except IntegrityError:  # stored meanwhile, where there was no user to lock
         entry = _find(state, event)
 
         if entry is None:
@@ -158,11 +158,15 @@ def _store(
 
         return entry
 
+    def check() -> None:
+        if event.id is not None:
+            state.ledger.require_new(state.session, event.id)
+
     own_handler = HANDLERS.get(event.type) if event.account is None else None
     update = None if own_handler is None else own_handler(state, event)
 
     if update is not None:
-        return store(state, update, record)
+        return store(state, update, record, check=check)
 
     if not handlers:
         return None

@@ -75,10 +75,16 @@ class Update:
 
 
 def store(
-    state: State, update: Update, record: Callable[[Account | None, bool], R]
+    state: State,
+    update: Update,
+    record: Callable[[Account | None, bool], R],
+    *,
+    check: Callable[[], None] | None = None,
 ) -> R:
     """Store an update of a customer and commit it.
 
+    :param check: Called in each try once the user is locked, before anything is
+        decided; it raises where another one has done the work.
     :param record: Called in the transaction with the account, or ``None`` where nobody
         has this customer, and with whether the user's columns changed.
     :return: What ``record`` returned.
@@ -98,6 +104,9 @@ def store(
                 result = record(None, False)
                 session.commit()
                 return result
+
+            if check is not None:
+                check()
 
             before = accounts.subscriptions(session, update.customer_id)
             rows = _adopted(state, account, before, update.customer_id)
