@@ -473,11 +473,14 @@ def _scalar(value: object, name: str) -> str:
     if isinstance(value, int):
         return str(int(value))  # int(): a member of an IntEnum too
 
-    if isinstance(value, (float, Decimal)):
-        if not math.isfinite(value):
-            raise ValueError(f"'{name}' is not a finite number.")
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(float(value))
 
-        return repr(float(value)) if isinstance(value, float) else f"{value:f}"
+    if isinstance(value, Decimal) and value.is_finite():
+        return f"{value:f}"
+
+    if isinstance(value, (float, Decimal)):
+        raise ValueError(f"'{name}' is not a finite number.")
 
     if isinstance(value, datetime):
         if value.utcoffset() is None:

@@ -118,12 +118,10 @@ def _parse(header: str | bytes | None) -> tuple[bytes, list[bytes]]:
             "There is no signature: the 'Stripe-Signature' header is missing."
         )
 
-    try:
-        raw = header.encode("ascii") if isinstance(header, str) else header
-    except UnicodeEncodeError as error:
-        raise SignatureVerificationError(
-            "The signature header is not ASCII."
-        ) from error
+    if not header.isascii():
+        raise SignatureVerificationError("The signature header is not ASCII.")
+
+    raw = header.encode() if isinstance(header, str) else header
 
     if raw.count(b",") >= _MAX_ITEMS:
         raise SignatureVerificationError(
