@@ -37,7 +37,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!flask_kavach_stripe|STRIPE_).*"),
     (r"py:class", r"flask_kavach_stripe\.\w+\.[A-Z]"),  # type variables
 ]
-# The builtin `type` in an annotation, while some of our classes have an attribute `type`.
+# An annotation's builtin `type` looks like the attribute of that name of some classes.
 suppress_warnings = ["ref.python"]
 
 
