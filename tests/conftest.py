@@ -14,6 +14,7 @@ from flask_login import login_user
 from flask_login import LoginManager
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 from werkzeug.test import TestResponse
@@ -68,11 +69,15 @@ class Shop:
             return "in"
 
         with self.app.app_context():
+            if db.engine.name == "sqlite":
+                listen(db.engine, "connect", _trust_the_power_supply)
+
             db.create_all()
 
     def close(self) -> None:
         with self.app.app_context():
-            self.db.drop_all()
+            if self.db.engine.name != "sqlite":  # that file goes with its folder
+                self.db.drop_all()
 
             for engine in self.db.engines.values():
                 engine.dispose()
@@ -139,6 +144,11 @@ class Shop:
     def post_event(self, event: Any, **kwargs: Any) -> TestResponse:
         """Send a really signed webhook."""
         return post_event(self.app.test_client(), event, **kwargs)
+
+
+def _trust_the_power_supply(connection: Any, record: Any) -> None:
+    """Do not wait for the disk: a real file, with real locks, in a tenth of the time."""
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture
