@@ -13,7 +13,6 @@ from sqlalchemy import false
 from sqlalchemy import Integer
 from sqlalchemy import String
 from sqlalchemy import Text
-from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -52,10 +51,10 @@ def _as_utc(time: datetime) -> datetime:
 
 # Stripe's ids are case-sensitive, and the usual collations of MySQL are not.
 # Source: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible
-_Id = String(255).with_variant(
-    mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb"
-)
-_LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+_Id = String(255).with_variant(String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+# A TEXT of MySQL ends at 64 KiB; one of this length is a MEDIUMTEXT.
+_LongText = Text().with_variant(Text(2**24 - 1), "mysql", "mariadb")
 
 
 class StripeUserMixin:
@@ -153,4 +152,3 @@ class StripeEventMixin:
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     #: What the last attempt failed with.
     error: Mapped[str | None] = mapped_column(Text)
-
