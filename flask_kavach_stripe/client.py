@@ -573,7 +573,11 @@ def _checked_retries(max_network_retries: int) -> int:
 
 
 def _checked_path(path: str) -> str:
-    """Return ``path`` with what is unusual quoted; refuse what changes its meaning."""
+    """Return ``path`` unless it has what changes its meaning.
+
+    What is merely unusual, such as a space, requests quotes. It also decodes ``%2E``,
+    so an escaped dot counts as a dot.
+    """
     segments = path.split("/")[2:]
 
     if (
@@ -586,8 +590,7 @@ def _checked_path(path: str) -> str:
             " has no query and no empty or dot-only segments."
         )
 
-    # A percent sign stays only where it already starts an escape.
-    return quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", path), safe="/%:@!$&'()*+,;=")
+    return path
 
 
 def _waits(retries: int) -> Iterator[float]:
