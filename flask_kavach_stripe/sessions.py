@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,22 @@ def _check_checkout_arguments(
 
     for name in _RESERVED & params.keys():
         raise TypeError(f"{name!r} is set by 'create_checkout_session' itself.")
+
+    # `{"metadata[kavach_user_id]": ...}` would stand beside ours, and might win.
+    for key in _keys_of(params):
+        if "[" in key or "]" in key:
+            raise ValueError(f"The parameter {key!r} has brackets. Nest dicts instead.")
+
+
+def _keys_of(value: object) -> Iterator[str]:
+    """The keys of nested dicts and lists."""
+    if isinstance(value, Mapping):
+        yield from map(str, value)
+        value = list(value.values())
+
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _keys_of(item)
 
 
 def _checkout_params(
