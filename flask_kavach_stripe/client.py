@@ -218,8 +218,10 @@ class StripeClient:
 
     def paginate(
         self, path: str, params: Mapping[str, Any] | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[StripeResponse]:
         """Go through all objects of a list or a search, page after page.
+
+        Each object is as new as the page that it came with.
 
         :param params: The filters. Stripe's pages have 10 objects; ``limit`` makes
             them larger, up to 100. With ``ending_before`` the objects come in
@@ -241,7 +243,8 @@ class StripeClient:
             ):
                 raise APIError(f"GET {path}: the answer is not a list of objects.")
 
-            yield from reversed(objects) if backwards else objects
+            for item in reversed(objects) if backwards else objects:
+                yield StripeResponse(item, request_id=page.request_id, as_of=page.as_of)
 
             if page.get("next_page_url"):  # of /v2/; never followed as a URL
                 query = parse_qs(urlsplit(str(page["next_page_url"])).query)
