@@ -171,3 +171,15 @@ class HandlerRegistry:
             for patterns, handler in self._handlers
             if any(fnmatchcase(event_type, pattern) for pattern in patterns)
         ]
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The event types that handlers name in full. What a pattern stands for, only
+        Stripe knows.
+        """
+        return frozenset(
+            pattern
+            for patterns, _ in self._handlers
+            for pattern in patterns
+            if not set(pattern) & set("*?[")
+        )

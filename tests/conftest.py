@@ -33,13 +33,15 @@ class Shop:
     def __init__(self, database_uri: str, **config: Any) -> None:
         self.app = Flask("shop")
         self.app.config.update(
-            SECRET_KEY="secret of the tests",
-            TESTING=True,
-            SQLALCHEMY_DATABASE_URI=database_uri,
-            STRIPE_SECRET_KEY="sk_test_of_the_tests",
-            STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET,
-            STRIPE_MAX_NETWORK_RETRIES=0,
-            **config,
+            {
+                "SECRET_KEY": "secret of the tests",
+                "TESTING": True,
+                "SQLALCHEMY_DATABASE_URI": database_uri,
+                "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+                "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "STRIPE_MAX_NETWORK_RETRIES": 0,
+                **config,
+            }
         )
         self.db = db = SQLAlchemy(self.app)
         login_manager = LoginManager(self.app)

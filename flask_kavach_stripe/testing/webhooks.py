@@ -6,13 +6,16 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
+from typing import TYPE_CHECKING
 
 from flask import url_for
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from ..signatures import sign_payload
 from ..state import EXTENSION_KEY
+
+if TYPE_CHECKING:  # slow to import, and every start of an app would wait for it
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
 
 
 def post_event(
