@@ -26,15 +26,15 @@ def answer_of(url: str) -> str:
         return str(error)
 
 
-def processes_in(folder: Path) -> list[str]:
-    """What runs with its working directory in a folder, by its command."""
-    found = []
+def processes_in(folder: Path) -> dict[int, str]:
+    """The commands of what runs with its working directory in a folder, by id."""
+    found = {}
 
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").readlink().is_relative_to(folder):
                 command = (process / "cmdline").read_bytes()
-                found.append(command.replace(b"\0", b" ").decode())
+                found[int(process.name)] = command.replace(b"\0", b" ").decode()
         except OSError:  # not ours, or ended meanwhile
             continue
 
@@ -76,15 +76,15 @@ def main(folder: Path, command: str) -> None:
 
         while left := processes_in(folder):
             if time.monotonic() > deadline:
-                sys.exit(f"Still running after Ctrl-C: {left}")
+                sys.exit(f"Still running after Ctrl-C: {list(left.values())}")
 
             time.sleep(0.2)
 
         if "Traceback" in (printed := log.read_text()):
             sys.exit(f"The example printed a traceback:\n{printed}")
     finally:
-        if example.poll() is None:
-            os.killpg(example.pid, signal.SIGKILL)
+        for process_id in processes_in(folder):
+            os.kill(process_id, signal.SIGKILL)
 
 
 if __name__ == "__main__":
