@@ -9,7 +9,6 @@ from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
 from sqlalchemy import DateTime
 from sqlalchemy import Dialect
-from sqlalchemy import false
 from sqlalchemy import Integer
 from sqlalchemy import String
 from sqlalchemy import Text
@@ -56,6 +55,10 @@ _Id = String(255).with_variant(String(255, collation="utf8mb4_bin"), "mysql", "m
 # A TEXT of MySQL ends at 64 KiB; one of this length is a MEDIUMTEXT.
 _LongText = Text().with_variant(Text(2**24 - 1), "mysql", "mariadb")
 
+# Text, which every database reads as its own false. Alembic would write `false()` into
+# a migration as the database says it where it is generated, and PostgreSQL takes no 0.
+_FALSE = "0"
+
 
 class StripeUserMixin:
     """Six columns for the model of those who pay.
@@ -80,7 +83,7 @@ class StripeUserMixin:
     stripe_current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: Whether it is scheduled to cancel.
     stripe_cancel_at_period_end: Mapped[bool] = mapped_column(
-        Boolean, default=False, server_default=false()
+        Boolean, default=False, server_default=_FALSE
     )
 
 
@@ -103,7 +106,7 @@ class StripeSubscriptionMixin:
     current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: Whether it is scheduled to cancel, however Stripe says it.
     cancel_at_period_end: Mapped[bool] = mapped_column(
-        Boolean, default=False, server_default=false()
+        Boolean, default=False, server_default=_FALSE
     )
     #: When the trial ends or ended.
     trial_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -141,9 +144,7 @@ class StripeEventMixin:
     #: The event, as sent.
     payload: Mapped[str] = mapped_column(_LongText)
     #: Whether it changed the user's columns.
-    changed: Mapped[bool] = mapped_column(
-        Boolean, default=False, server_default=false()
-    )
+    changed: Mapped[bool] = mapped_column(Boolean, default=False, server_default=_FALSE)
     #: When it was stored first.
     received_at: Mapped[datetime] = mapped_column(UTCDateTime)
     #: When its last handler was done. Null while handlers have to run.
