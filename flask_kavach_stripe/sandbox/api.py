@@ -187,7 +187,8 @@ def _run(
     info: RequestInfo,
 ) -> Answer:
     params = decode(pairs)
-    expand = array(text())(params.pop("expand", {}), "expand") or []
+    paths = array(text())(params.pop("expand", {}), "expand") or []
+    expand = [path or "" for path in paths]
 
     with account.store.lock:
         account.life.catch_up()

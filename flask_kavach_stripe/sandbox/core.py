@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .clock import Clock
+from .store import clone
 from .store import Object
 from .store import Store
 
@@ -50,7 +50,7 @@ class Core:
         self, event_type: str, obj: Object, previous: dict[str, Any] | None = None
     ) -> Object:
         """Write an event, with the object as it is now."""
-        data: dict[str, Any] = {"object": copy.deepcopy(obj)}
+        data: dict[str, Any] = {"object": clone(obj)}
 
         if previous is not None:
             data["previous_attributes"] = previous
@@ -85,7 +85,7 @@ class Core:
 
         A block that raises leaves the object as it was.
         """
-        before = copy.deepcopy(obj)
+        before = clone(obj)
 
         try:
             yield

@@ -178,13 +178,15 @@ class Delivery:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._stopping and (job := self._take()) is None:
-                    self._changed.wait(self._until_due())
-
                 if self._stopping:
                     return
 
-            assert job is not None  # noqa: S101  (the loop above ends with a job)
+                job = self._take()
+
+                if job is None:
+                    self._changed.wait(self._until_due())
+                    continue
+
             self._perform(job)
 
     def _add(
@@ -239,7 +241,7 @@ class Delivery:
 
             url = endpoint["url"]
             secret = store.hidden[job.endpoint_id]["secret"]
-            body = json.dumps(event, indent=2).encode()
+            body = json.dumps(event).encode()
 
         # The signature has real time even where the clock was moved, as with Stripe's
         # test clocks.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
 from .errors import ApiError
 from .resources.checkout import CheckoutSessions
+from .store import clone
 from .store import Object
 from .store import Store
 
@@ -41,7 +41,7 @@ class Renderer:
 
         Source: https://docs.stripe.com/expand
         """
-        result = copy.deepcopy(obj)
+        result: Object = clone(obj)
 
         for path in expand:
             names = path.split(".")
@@ -67,9 +67,7 @@ class Renderer:
         name, rest = names[0], names[1:]
 
         if name == "line_items" and obj.get("object") == "checkout.session":
-            obj.setdefault(
-                name, copy.deepcopy(self._checkout.included_line_items(obj["id"]))
-            )
+            obj.setdefault(name, clone(self._checkout.included_line_items(obj["id"])))
 
         if name not in obj:
             raise ApiError(
@@ -87,7 +85,7 @@ class Renderer:
                     f"This property cannot be expanded ({path}).", param="expand"
                 )
 
-            value = obj[name] = copy.deepcopy(found)
+            value = obj[name] = clone(found)
 
         if rest and value is not None:
             if not isinstance(value, dict | list):

@@ -33,6 +33,17 @@ ID_SHAPES = {
 }
 
 
+def clone(value: Any) -> Any:
+    """Return a deep copy of JSON data, several times faster than :mod:`copy` does."""
+    if isinstance(value, dict):
+        return {key: clone(entry) for key, entry in value.items()}
+
+    if isinstance(value, list):
+        return [clone(entry) for entry in value]
+
+    return value
+
+
 class Store:
     """The objects, and what belongs to an object but is not shown in the API.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from ..params import text
 from ..params import time_range
 from ..params import timestamp
 from ..params import url
+from ..store import clone
 from ..store import Object
 from .base import list_object
 from .base import page
@@ -593,7 +593,7 @@ class CheckoutSessions(Resource):
             "currency": price["currency"],
             "description": product["name"] if product else None,
             "metadata": {},
-            "price": copy.deepcopy(price),
+            "price": clone(price),
             "quantity": quantity,
         }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from ..core import Core
 from ..errors import parameter_missing
 from ..errors import resource_missing
@@ -14,6 +12,7 @@ from ..params import read
 from ..params import refused
 from ..params import text
 from ..params import url
+from ..store import clone
 from ..store import Object
 from .base import Params
 from .base import Resource
@@ -108,9 +107,7 @@ class PortalSessions(Resource):
                 "flow_data[subscription_cancel][subscription]",
             )
 
-        after = copy.deepcopy(flow.get("after_completion")) or {
-            "type": "portal_homepage"
-        }
+        after = clone(flow.get("after_completion")) or {"type": "portal_homepage"}
         return {
             "after_completion": {
                 "hosted_confirmation": after.get("hosted_confirmation"),

@@ -6,7 +6,6 @@ the steps in the order of time.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +32,7 @@ from ..params import Spec
 from ..params import text
 from ..params import time_range
 from ..params import timestamp
+from ..store import clone
 from ..store import Object
 from .base import list_object
 from .base import Params
@@ -187,15 +187,15 @@ class Subscriptions(Resource):
         values = read(params, _UPDATE)
         self._check_update(subscription, values)
 
-        with self.core.changing(subscription, UPDATED):
-            bill = self._apply_update(subscription, values)
+        invoice = None
 
-            if bill:
+        with self.core.changing(subscription, UPDATED):
+            if self._apply_update(subscription, values):
                 invoice = self._begin_periods(
                     subscription, subscription["items"]["data"], "subscription_update"
                 )
 
-        if bill:
+        if invoice is not None:
             self._collect(subscription, invoice)
 
         self.schedule(subscription)
@@ -400,7 +400,9 @@ class Subscriptions(Resource):
         steps: list[Step] = []
 
         if subscription["cancel_at"] is not None:
-            steps.append(Step(subscription["cancel_at"], "end", self._finish))
+            steps.append(
+                Step(subscription["cancel_at"], "end of the subscription", self._finish)
+            )
 
         if status == "trialing":
             if not self.core.store.hidden[subscription["id"]]["trial_notice_sent"]:
@@ -408,14 +410,14 @@ class Subscriptions(Resource):
                 steps.append(Step(notice, "trial reminder", self._announce_trial_end))
 
             steps.append(
-                Step(subscription["trial_end"], "end of trial", self._end_trial)
+                Step(subscription["trial_end"], "end of the trial", self._end_trial)
             )
         elif status in ("active", "past_due", "unpaid"):
             invoice = self.core.store.find("invoice", subscription["latest_invoice"])
-            retry = invoice and invoice["next_payment_attempt"]
 
-            if invoice and retry:
-                steps.append(Step(retry, "new try to be paid", self._retry))
+            if invoice is not None and invoice["next_payment_attempt"] is not None:
+                retry: int = invoice["next_payment_attempt"]
+                steps.append(Step(retry, "next try to be paid", self._retry))
 
             steps.append(Step(period_end(subscription, min), "renewal", self._renew))
 
@@ -657,7 +659,7 @@ class Subscriptions(Resource):
             quantity = change.get("quantity")
 
             if not change.get("id"):
-                price = copy.deepcopy(self._prices.get(change["price"]))
+                price = clone(self._prices.get(change["price"]))
                 item = self._new_item(subscription["id"], price, quantity or 1)
                 item["current_period_start"] = self.core.clock.now()
                 item["current_period_end"] = period_end(subscription, min)
@@ -672,7 +674,7 @@ class Subscriptions(Resource):
 
             if change.get("price") and change["price"] != item["price"]["id"]:
                 old = item["price"]["recurring"]
-                item["price"] = copy.deepcopy(self._prices.get(change["price"]))
+                item["price"] = clone(self._prices.get(change["price"]))
                 item["plan"] = plan_of(item["price"])
                 item["quantity"] = 1  # Stripe: unless the call says how many
                 new = item["price"]["recurring"]
@@ -737,7 +739,7 @@ class Subscriptions(Resource):
             "discounts": [],
             "metadata": {},
             "plan": plan_of(price),
-            "price": copy.deepcopy(price),
+            "price": clone(price),
             "quantity": quantity,
             "subscription": subscription_id,
             "tax_rates": [],

@@ -1,0 +1,141 @@
+"""A sandbox without sockets, and what its tests ask of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import pytest
+from werkzeug.test import Client
+from werkzeug.test import TestResponse
+
+from flask_kavach_stripe.sandbox import Clock
+from flask_kavach_stripe.sandbox import Sandbox
+
+#: 15 January 2026, 12:00 UTC
+NOON = 1768478400
+DAY = 86_400
+
+
+@dataclass
+class Hook:
+    """A webhook endpoint that keeps what it gets and answers what it is told."""
+
+    answers: list[int] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+
+    def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        self.received.append(json.loads(body))
+        self.bodies.append(body)
+        self.headers.append(headers)
+        return self.answers.pop(0) if self.answers else 200
+
+    @property
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.received]
+
+
+class Api:
+    """Calls the sandbox's API, form-encoded as Stripe's clients do it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._client = Client(sandbox.wsgi_app)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> TestResponse:
+        sent = {"Authorization": f"Bearer {self.sandbox.api_key}", **(headers or {})}
+
+        if method == "POST":
+            return self._client.post(path, data=dict(params or {}), headers=sent)
+
+        return self._client.open(
+            path, method=method, query_string=dict(params or {}), headers=sent
+        )
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        return self._json(self.call("GET", path, params))
+
+    def post(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        return self._json(self.call("POST", path, params))
+
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        return self._json(self.call("DELETE", path, params))
+
+    def error(
+        self, method: str, path: str, params: Mapping[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and ``error`` of a call that is refused."""
+        response = self.call(method, path, params)
+        assert response.json is not None
+        assert response.status_code >= 400, response.json
+        error: dict[str, Any] = response.json["error"]
+        return response.status_code, error
+
+    def checkout(self, **params: Any) -> Any:
+        """Create a Checkout session for ``price_pro``; ``__`` stands for brackets."""
+        return self.post("/v1/checkout/sessions", checkout_params(**params))
+
+    @staticmethod
+    def _json(response: TestResponse) -> Any:
+        assert response.status_code == 200, response.text
+        return response.json
+
+
+def checkout_params(**params: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "mode": "subscription",
+        "line_items[0][price]": "price_pro",
+        "line_items[0][quantity]": "1",
+        "success_url": "https://shop.test/ok?session_id={CHECKOUT_SESSION_ID}",
+        "cancel_url": "https://shop.test/pricing",
+    }
+
+    for name, value in params.items():
+        first, *rest = name.split("__")
+        key = first + "".join(f"[{part}]" for part in rest)
+        result[key] = value
+
+    return {key: value for key, value in result.items() if value is not None}
+
+
+@pytest.fixture
+def hook() -> Hook:
+    return Hook()
+
+
+@pytest.fixture
+def sandbox(hook: Hook) -> Sandbox:
+    """Stands still at noon, sells one price for 9 dollars a month, and is not served:
+    webhooks go to ``hook``."""
+    sandbox = Sandbox(clock=Clock(NOON), send=hook, retry_delays=(0.0, 0.0))
+    sandbox.create_price()
+    sandbox.create_webhook_endpoint("https://shop.test/hook")
+    return sandbox
+
+
+@pytest.fixture
+def api(sandbox: Sandbox) -> Api:
+    return Api(sandbox)
+
+
+@pytest.fixture
+def subscribe(sandbox: Sandbox, api: Api) -> Callable[..., Any]:
+    """Buy ``price_pro`` and return the subscription."""
+
+    def subscribe(card: str | None = "4242424242424242", **params: Any) -> Any:
+        session = sandbox.pay(api.checkout(**params)["id"], card)
+        return api.get(f"/v1/subscriptions/{session['subscription']}")
+
+    return subscribe

@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from flask_kavach_stripe.sandbox import Sandbox
+
+from .conftest import Api
+from .conftest import NOON
+
+Subscribe = Callable[..., Any]
+
+
+def test_customer_is_kept(api: Api) -> None:
+    created = api.post(
+        "/v1/customers", {"email": "ada@example.com", "metadata[kavach_user_id]": "7"}
+    )
+    assert created["id"].startswith("cus_")
+    assert created["created"] == NOON
+    assert created["metadata"] == {"kavach_user_id": "7"}
+    assert api.get(f"/v1/customers/{created['id']}") == created
+
+
+def test_customer_update_keeps_what_is_not_sent(api: Api) -> None:
+    customer = api.post("/v1/customers", {"email": "a@example.com", "name": "Ada"})
+    path = f"/v1/customers/{customer['id']}"
+    api.post(path, {"name": "", "metadata[a]": "1"})
+    assert api.get(path) == {**customer, "name": None, "metadata": {"a": "1"}}
+
+
+def test_update_event_has_the_previous_values(sandbox: Sandbox, api: Api) -> None:
+    customer = api.post("/v1/customers", {"name": "Ada", "metadata[a]": "1"})
+    api.post(f"/v1/customers/{customer['id']}", {"name": "Eve", "metadata[b]": "2"})
+    event = sandbox.events[-1]
+    assert event["type"] == "customer.updated"
+    assert event["data"]["previous_attributes"] == {
+        "name": "Ada",
+        "metadata": {"b": None},
+    }
+
+
+def test_update_that_changes_nothing_makes_no_event(sandbox: Sandbox, api: Api) -> None:
+    customer = api.post("/v1/customers", {"name": "Ada"})
+    count = len(sandbox.events)
+    api.post(f"/v1/customers/{customer['id']}", {"name": "Ada"})
+    assert len(sandbox.events) == count
+
+
+def test_deleted_customer_is_a_stub_and_its_subscriptions_have_ended(
+    sandbox: Sandbox, api: Api, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    path = f"/v1/customers/{subscription['customer']}"
+    stub = {"id": subscription["customer"], "object": "customer", "deleted": True}
+    assert api.delete(path) == stub
+    assert api.get(path) == stub
+    assert api.get("/v1/customers")["data"] == []
+    ended = api.get(f"/v1/subscriptions/{subscription['id']}")
+    assert ended["status"] == "canceled"
+    assert [event["type"] for event in sandbox.events[-2:]] == [
+        "customer.subscription.deleted",
+        "customer.deleted",
+    ]
+    assert sandbox.events[-1]["data"]["object"]["object"] == "customer"
+
+
+def test_product_with_default_price(api: Api) -> None:
+    product = api.post(
+        "/v1/products",
+        {
+            "name": "Team",
+            "default_price_data[currency]": "EUR",
+            "default_price_data[unit_amount]": "2900",
+            "default_price_data[recurring][interval]": "year",
+        },
+    )
+    price = api.get(f"/v1/prices/{product['default_price']}", {"expand[]": "product"})
+    assert price["product"]["name"] == "Team"
+    assert (price["currency"], price["unit_amount"]) == ("eur", 2900)
+    assert price["recurring"]["interval"] == "year"
+
+
+def test_price_of_an_unknown_product_is_refused(api: Api) -> None:
+    status, error = api.error(
+        "POST",
+        "/v1/prices",
+        {"currency": "usd", "unit_amount": "1", "product": "prod_none"},
+    )
+    assert (status, error["code"], error["param"]) == (
+        400,
+        "resource_missing",
+        "product",
+    )
+
+
+# Errors
+
+
+def test_unknown_id_in_the_path_is_404(api: Api) -> None:
+    status, error = api.error("GET", "/v1/customers/cus_none")
+    assert status == 404
+    assert error["code"] == "resource_missing"
+    assert error["param"] == "id"
+    assert error["type"] == "invalid_request_error"
+    assert error["message"] == "No such customer: 'cus_none'"
+
+
+def test_unknown_customer_in_a_parameter_is_400(api: Api) -> None:
+    status, error = api.error(
+        "POST", "/v1/billing_portal/sessions", {"customer": "cus_none"}
+    )
+    assert (status, error["code"], error["param"]) == (
+        400,
+        "resource_missing",
+        "customer",
+    )
+
+
+def test_missing_parameter(api: Api) -> None:
+    status, error = api.error("POST", "/v1/prices", {"unit_amount": "1"})
+    assert (status, error["code"], error["param"]) == (
+        400,
+        "parameter_missing",
+        "currency",
+    )
+
+
+def test_unknown_parameter(api: Api) -> None:
+    status, error = api.error("POST", "/v1/customers", {"emial": "a@example.com"})
+    assert (status, error["code"], error["param"]) == (
+        400,
+        "parameter_unknown",
+        "emial",
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/nothing"), ("PUT", "/v1/customers"), ("PATCH", "/v1/prices/x")],
+)
+def test_unknown_url_has_stripes_error_body(api: Api, method: str, path: str) -> None:
+    status, error = api.error(method, path)
+    assert status == 404
+    assert f"{method}: {path}" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        pytest.param("", id="none"),
+        pytest.param("Bearer ", id="empty"),
+        pytest.param("Bearer sk_test_other", id="another test key"),
+        pytest.param("Bearer sk_live_sandbox", id="a live key"),
+        pytest.param("Basic !!!", id="broken Basic"),
+        pytest.param("Basic äöü", id="not ASCII"),
+        pytest.param("Digest sk_test_sandbox", id="another scheme"),
+    ],
+)
+def test_wrong_key_is_401(api: Api, authorization: str) -> None:
+    response = api.call("GET", "/v1/prices", headers={"Authorization": authorization})
+    assert response.status_code == 401
+    assert response.json is not None
+    assert response.json["error"]["type"] == "invalid_request_error"
+
+
+def test_key_that_was_refused_is_not_repeated(api: Api) -> None:
+    key = "sk_test_a_secret_of_somebody_else"
+    response = api.call("GET", "/v1/prices", headers={"Authorization": f"Bearer {key}"})
+    assert key not in response.text
+
+
+def test_key_as_user_of_basic_authentication(api: Api) -> None:
+    basic = b64encode(b"sk_test_sandbox:").decode()
+    response = api.call(
+        "GET", "/v1/prices", headers={"Authorization": f"Basic {basic}"}
+    )
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("key", ["sk_live_x", "pk_test_x", "", "sk_org_x"])
+def test_sandbox_takes_test_keys_only(key: str) -> None:
+    with pytest.raises(ValueError, match="must begin with"):
+        Sandbox(key)
+
+
+def test_json_body_is_refused(api: Api) -> None:
+    response = api._client.post(
+        "/v1/customers",
+        json={"email": "a@example.com"},
+        headers={"Authorization": "Bearer sk_test_sandbox"},
+    )
+    assert response.status_code == 400
+    assert "form-urlencoded" in response.text
+
+
+# Headers
+
+
+def test_date_header_is_the_sandbox_clock(sandbox: Sandbox, api: Api) -> None:
+    sandbox.advance(days=40)
+    response = api.call("GET", "/v1/prices")
+    assert int(parsedate_to_datetime(response.headers["Date"]).timestamp()) == (
+        NOON + 40 * 86_400
+    )
+
+
+def test_request_id_is_in_the_answer_and_in_the_event(
+    sandbox: Sandbox, api: Api
+) -> None:
+    response = api.call("POST", "/v1/customers", headers={"Idempotency-Key": "k1"})
+    assert response.headers["Request-Id"].startswith("req_")
+    assert sandbox.events[-1]["request"] == {
+        "id": response.headers["Request-Id"],
+        "idempotency_key": "k1",
+    }
+
+
+# Pages of lists
+
+
+def make_customers(api: Api, count: int) -> list[str]:
+    """Make customers and return their ids, newest first."""
+    return [api.post("/v1/customers")["id"] for _ in range(count)][::-1]
+
+
+def test_list_is_newest_first_and_ten_long(api: Api) -> None:
+    ids = make_customers(api, 11)
+    page = api.get("/v1/customers")
+    assert [customer["id"] for customer in page["data"]] == ids[:10]
+    assert page["has_more"] is True
+    assert page["url"] == "/v1/customers"
+
+
+def test_pages_forward_and_back(api: Api) -> None:
+    ids = make_customers(api, 5)
+
+    def page(**params: Any) -> tuple[list[str], bool]:
+        result = api.get("/v1/customers", {"limit": 2, **params})
+        return [customer["id"] for customer in result["data"]], result["has_more"]
+
+    assert page(starting_after=ids[1]) == (ids[2:4], True)
+    assert page(starting_after=ids[2]) == (ids[3:], False)
+    assert page(starting_after=ids[3]) == (ids[4:], False)
+    assert page(ending_before=ids[3]) == (ids[1:3], True)
+    assert page(ending_before=ids[2]) == (ids[:2], False)
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x"])
+def test_limit_is_1_to_100(api: Api, limit: str) -> None:
+    assert api.error("GET", "/v1/customers", {"limit": limit})[1]["param"] == "limit"
+
+
+def test_unknown_cursor_is_refused(api: Api) -> None:
+    _, error = api.error("GET", "/v1/customers", {"starting_after": "cus_none"})
+    assert (error["code"], error["param"]) == ("resource_missing", "starting_after")
+
+
+def test_events_by_type_and_time(sandbox: Sandbox, api: Api) -> None:
+    make_customers(api, 1)
+    sandbox.advance(days=1)
+    make_customers(api, 1)
+    assert len(api.get("/v1/events", {"type": "customer.*"})["data"]) == 2
+    assert len(api.get("/v1/events", {"types[0]": "price.created"})["data"]) == 1
+    later = {"type": "customer.created", "created[gt]": str(NOON)}
+    assert len(api.get("/v1/events", later)["data"]) == 1
+    both = {"type": "a", "types[0]": "b"}
+    assert api.error("GET", "/v1/events", both)[0] == 400
+
+
+def test_event_can_be_read_again(sandbox: Sandbox, api: Api) -> None:
+    make_customers(api, 1)
+    event = sandbox.events[-1]
+    assert api.get(f"/v1/events/{event['id']}") == event
+
+
+# expand[]
+
+
+def test_expand_through_several_levels(api: Api, subscribe: Subscribe) -> None:
+    subscription = subscribe()
+    expanded = api.get(
+        f"/v1/subscriptions/{subscription['id']}",
+        {
+            "expand[0]": "latest_invoice.customer",
+            "expand[1]": "items.data.price.product",
+        },
+    )
+    assert expanded["latest_invoice"]["customer"]["id"] == subscription["customer"]
+    assert expanded["items"]["data"][0]["price"]["product"]["name"] == "Pro"
+
+
+def test_expand_in_a_list(api: Api, subscribe: Subscribe) -> None:
+    subscribe()
+    page = api.get("/v1/subscriptions", {"expand[]": "data.customer"})
+    assert page["data"][0]["customer"]["email"] == "buyer@example.com"
+
+
+def test_expanding_does_not_change_what_is_stored(
+    api: Api, subscribe: Subscribe
+) -> None:
+    path = f"/v1/subscriptions/{subscribe()['id']}"
+    api.get(path, {"expand[]": "customer"})
+    assert isinstance(api.get(path)["customer"], str)
+
+
+@pytest.mark.parametrize(
+    "path", ["nothing", "status", "latest_invoice.payment_intent", "metadata.a", ""]
+)
+def test_what_cannot_be_expanded_is_refused(
+    api: Api, subscribe: Subscribe, path: str
+) -> None:
+    status, error = api.error(
+        "GET", f"/v1/subscriptions/{subscribe()['id']}", {"expand[]": path}
+    )
+    assert status == 400
+    assert "cannot be expanded" in error["message"]
+
+
+def test_line_items_are_shown_when_expanded(api: Api) -> None:
+    session = api.checkout(line_items__0__quantity="2")
+    assert "line_items" not in session
+    path = f"/v1/checkout/sessions/{session['id']}"
+    items = api.get(path, {"expand[]": "line_items"})["line_items"]["data"]
+    assert [(item["quantity"], item["amount_total"]) for item in items] == [(2, 1800)]
+    assert api.get(f"{path}/line_items")["data"] == items
+
+
+# Idempotency-Key
+
+
+def post_with_key(api: Api, key: str, params: dict[str, str]) -> Any:
+    return api.call("POST", "/v1/customers", params, {"Idempotency-Key": key})
+
+
+def test_same_key_replays_the_answer(api: Api) -> None:
+    first = post_with_key(api, "k", {"name": "Ada"})
+    second = post_with_key(api, "k", {"name": "Ada"})
+    assert first.json == second.json
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert second.headers["Request-Id"] == first.headers["Request-Id"]
+    assert len(api.get("/v1/customers")["data"]) == 1
+
+
+def test_same_key_with_other_parameters_is_refused(api: Api) -> None:
+    post_with_key(api, "k", {"name": "Ada"})
+    response = post_with_key(api, "k", {"name": "Eve"})
+    assert response.status_code == 400
+    assert response.json["error"]["type"] == "idempotency_error"
+
+
+def test_key_is_forgotten_after_a_day(sandbox: Sandbox, api: Api) -> None:
+    first = post_with_key(api, "k", {"name": "Ada"})
+    sandbox.advance(days=1)
+    second = post_with_key(api, "k", {"name": "Ada"})
+    assert second.json["id"] != first.json["id"]
+
+
+def test_error_of_an_operation_is_replayed(api: Api) -> None:
+    params, key = {"customer": "cus_none"}, {"Idempotency-Key": "k"}
+    path = "/v1/billing_portal/sessions"
+    assert api.call("POST", path, params, key).status_code == 400
+    assert "Idempotent-Replayed" in api.call("POST", path, params, key).headers
+
+
+def test_error_in_a_parameter_is_not_kept(api: Api) -> None:
+    post_with_key(api, "k", {"nmae": "Ada"})
+    assert post_with_key(api, "k", {"name": "Ada"}).status_code == 200
+
+
+def test_key_in_use_is_409(sandbox: Sandbox, api: Api) -> None:
+    keys = sandbox._account.idempotency_keys
+    assert keys.begin("k", '["POST", "/v1/customers", []]') is None
+    response = post_with_key(api, "k", {})
+    assert response.status_code == 409
+    assert response.json["error"]["code"] == "idempotency_key_in_use"
+
+
+# Webhook endpoints
+
+
+def test_signing_secret_is_shown_once(api: Api) -> None:
+    params = {"url": "https://shop.test/x", "enabled_events[0]": "invoice.paid"}
+    created = api.post("/v1/webhook_endpoints", params)
+    assert created["secret"].startswith("whsec_")
+    path = f"/v1/webhook_endpoints/{created['id']}"
+    assert "secret" not in api.get(path)
+    assert "secret" not in api.post(path, {"description": "Mine"})
+    assert api.get(path)["description"] == "Mine"
+
+
+def test_deleted_endpoint_is_gone(api: Api) -> None:
+    endpoint = api.get("/v1/webhook_endpoints")["data"][0]
+    path = f"/v1/webhook_endpoints/{endpoint['id']}"
+    assert api.delete(path)["deleted"] is True
+    assert api.error("GET", path)[0] == 404
+
+
+def test_same_seed_makes_the_same_ids_and_none_does_not() -> None:
+    def first_product(seed: int | None) -> Any:
+        return Sandbox(seed=seed).create_price()["product"]
+
+    assert first_product(3) == first_product(3) != first_product(4)
+    assert first_product(None) != first_product(None)

@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from werkzeug.test import Client
+
+from flask_kavach_stripe.sandbox import Sandbox
+
+from .conftest import Api
+from .conftest import DAY
+from .conftest import Hook
+from .conftest import NOON
+
+CARD = {
+    "email": "ada@example.com",
+    "card_number": "4242 4242 4242 4242",
+    "card_expiry": "12 / 34",
+    "card_cvc": "123",
+    "card_name": "Ada",
+}
+
+
+@pytest.fixture
+def browser(sandbox: Sandbox) -> Client:
+    return Client(sandbox.wsgi_app)
+
+
+def path_of(url: str) -> str:
+    return re.sub(r"https?://[^/]+", "", url)
+
+
+def portal_of(api: Api, customer_id: str, **params: str) -> str:
+    url = api.post(
+        "/v1/billing_portal/sessions",
+        {"customer": customer_id, "return_url": "https://shop.test/account", **params},
+    )["url"]
+    return path_of(url)
+
+
+def test_checkout_page(api: Api, browser: Client) -> None:
+    session = api.checkout(line_items__0__quantity="2", customer_email="a@example.com")
+    page = browser.get(path_of(session["url"]))
+    assert page.status_code == 200
+    assert "Sandbox, no real money" in page.text
+    assert "$18.00" in page.text
+    assert 'value="a@example.com" readonly' in page.text
+    assert 'href="https://shop.test/pricing"' in page.text
+
+    for name in ("email", "card_number", "card_expiry", "card_cvc", "card_name"):
+        assert f'<label for="{name}">' in page.text
+        assert f'id="{name}"' in page.text
+
+
+def test_paying_leads_back_to_the_app(api: Api, browser: Client, hook: Hook) -> None:
+    session = api.checkout()
+    answer = browser.post(path_of(session["url"]), data=CARD)
+    assert answer.status_code == 303
+    assert answer.location == f"https://shop.test/ok?session_id={session['id']}"
+    # Checkout waits for this webhook before it sends the buyer back.
+    assert hook.types[-1] == "checkout.session.completed"
+
+
+def test_pressing_the_button_twice_pays_once(api: Api, browser: Client) -> None:
+    path = path_of(api.checkout()["url"])
+    first, second = (browser.post(path, data=CARD) for _ in range(2))
+    assert (second.status_code, second.location) == (303, first.location)
+    assert len(api.get("/v1/subscriptions")["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"card_number": "4000000000000002"}, "Your card was declined."),
+        ({"card_expiry": "12 / 25"}, "in the past"),
+        ({"card_expiry": "13 / 34"}, "invalid"),
+        ({"card_cvc": "12"}, "security code is incomplete"),
+        ({"card_number": "1234"}, "number is invalid"),
+        ({"email": ""}, "e-mail address is needed"),
+    ],
+)
+def test_refused_form_says_why_and_keeps_what_was_typed(
+    api: Api, browser: Client, change: dict[str, str], message: str
+) -> None:
+    session = api.checkout()
+    page = browser.post(path_of(session["url"]), data={**CARD, **change})
+    assert page.status_code == 402
+    assert message in page.text
+    assert 'role="alert"' in page.text
+    assert 'value="Ada"' in page.text
+    assert api.get("/v1/subscriptions")["data"] == []
+    again = browser.post(path_of(session["url"]), data=CARD)
+    assert again.status_code == 303
+
+
+def test_card_may_expire_this_month(api: Api, browser: Client) -> None:
+    form = {**CARD, "card_expiry": "01/2026"}
+    answer = browser.post(path_of(api.checkout()["url"]), data=form)
+    assert answer.status_code == 303
+
+
+def test_trial_on_the_page(api: Api, browser: Client) -> None:
+    session = api.checkout(subscription_data__trial_period_days="14")
+    page = browser.get(path_of(session["url"]))
+    assert "Start trial" in page.text
+    assert "29 January 2026" in page.text
+    assert "$0.00" in page.text
+
+
+def test_page_without_card_when_none_is_needed(api: Api, browser: Client) -> None:
+    session = api.checkout(
+        subscription_data__trial_period_days="14",
+        payment_method_collection="if_required",
+    )
+    path = path_of(session["url"])
+    assert "card_number" not in browser.get(path).text
+    answer = browser.post(path, data={"email": "ada@example.com"})
+    assert answer.status_code == 303
+
+
+def test_closed_sessions_say_so(sandbox: Sandbox, api: Api, browser: Client) -> None:
+    path = path_of(api.checkout()["url"])
+    sandbox.advance(days=2)
+    assert browser.get(path).status_code == 410
+    assert "expired" in browser.post(path, data=CARD).text
+    paid = api.checkout()
+    sandbox.pay(paid["id"])
+    page = browser.get(path_of(paid["url"]))
+    assert "paid already" in page.text
+    assert f"https://shop.test/ok?session_id={paid['id']}" in page.text
+    assert browser.get("/c/pay/cs_test_none").status_code == 404
+
+
+def test_what_people_type_is_escaped(api: Api, browser: Client) -> None:
+    customer = api.post("/v1/customers", {"name": "<script>x</script>"})
+    page = browser.get(portal_of(api, customer["id"]))
+    assert "<script>" not in page.text
+    assert "&lt;script&gt;" in page.text
+
+
+# The portal
+
+
+def subscribe(sandbox: Sandbox, api: Api, **params: Any) -> Any:
+    session = sandbox.pay(api.checkout(**params)["id"])
+    return api.get(f"/v1/subscriptions/{session['subscription']}")
+
+
+def test_portal_shows_the_subscription(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    subscription = subscribe(sandbox, api)
+    page = browser.get(portal_of(api, subscription["customer"])).text
+
+    for text in (
+        "Pro",
+        "$9.00",
+        "15 February 2026",
+        "4242",
+        'href="https://shop.test/account"',
+        "-0001",
+    ):
+        assert text in page
+
+
+def test_cancel_in_the_portal_asks_first(
+    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
+) -> None:
+    subscription = subscribe(sandbox, api)
+    portal = portal_of(api, subscription["customer"])
+    cancel = f"{portal}/subscriptions/{subscription['id']}/cancel"
+    assert f'href="{cancel}"' in browser.get(portal).text
+    assert "15 February 2026" in browser.get(cancel).text
+    path = f"/v1/subscriptions/{subscription['id']}"
+    assert api.get(path)["cancel_at"] is None
+    assert browser.post(cancel).status_code == 303
+    canceled = api.get(path)
+    # What flexible billing sets: a reader of cancel_at_period_end alone is misled.
+    assert canceled["cancel_at"] == NOON + 31 * DAY
+    assert canceled["cancel_at_period_end"] is False
+    assert canceled["canceled_at"] == NOON
+    assert hook.types[-1] == "customer.subscription.updated"
+    assert hook.received[-1]["data"]["previous_attributes"]["cancel_at"] is None
+    assert "ends on" in browser.get(portal).text
+
+
+def test_cancel_in_the_portal_with_classic_billing(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    subscription = subscribe(
+        sandbox, api, subscription_data__billing_mode__type="classic"
+    )
+    portal = portal_of(api, subscription["customer"])
+    browser.post(f"{portal}/subscriptions/{subscription['id']}/cancel")
+    canceled = api.get(f"/v1/subscriptions/{subscription['id']}")
+    assert canceled["cancel_at_period_end"] is True
+    assert canceled["cancel_at"] == NOON + 31 * DAY
+
+
+def test_cancel_can_be_taken_back_in_the_portal(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    subscription = subscribe(sandbox, api)
+    portal = portal_of(api, subscription["customer"])
+    browser.post(f"{portal}/subscriptions/{subscription['id']}/cancel")
+    keep = f"{portal}/subscriptions/{subscription['id']}/keep"
+    assert f'action="{keep}"' in browser.get(portal).text
+    browser.post(keep)
+    kept = api.get(f"/v1/subscriptions/{subscription['id']}")
+    assert (kept["cancel_at"], kept["canceled_at"]) == (None, None)
+    assert "Renews on" in browser.get(portal).text
+
+
+def test_canceled_in_the_portal_ends_with_the_period(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    subscription = subscribe(sandbox, api)
+    portal = portal_of(api, subscription["customer"])
+    browser.post(f"{portal}/subscriptions/{subscription['id']}/cancel")
+    sandbox.advance(days=31)
+    assert sandbox.events[-1]["type"] == "customer.subscription.deleted"
+    assert "Ended on 15 February 2026" in browser.get(portal).text
+
+
+def test_portal_of_one_customer_cannot_cancel_for_another(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    mine, theirs = subscribe(sandbox, api), subscribe(sandbox, api)
+    portal = portal_of(api, mine["customer"])
+    answer = browser.post(f"{portal}/subscriptions/{theirs['id']}/cancel")
+    assert answer.status_code == 404
+    assert api.get(f"/v1/subscriptions/{theirs['id']}")["cancel_at"] is None
+
+
+def test_flow_leads_straight_to_the_question_and_back_to_the_app(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    subscription = subscribe(sandbox, api)
+    portal = portal_of(
+        api,
+        subscription["customer"],
+        **{
+            "flow_data[type]": "subscription_cancel",
+            "flow_data[subscription_cancel][subscription]": subscription["id"],
+            "flow_data[after_completion][type]": "redirect",
+            "flow_data[after_completion][redirect][return_url]": "https://shop.test/bye",
+        },
+    )
+    question = browser.get(portal)
+    assert question.status_code == 302
+    assert question.location == f"{portal}/subscriptions/{subscription['id']}/cancel"
+    assert browser.post(question.location).location == "https://shop.test/bye"
+
+
+# The dashboard
+
+
+def test_dashboard_shows_what_there_is(
+    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
+) -> None:
+    hook.answers = [500]
+    subscription = subscribe(sandbox, api)
+    api.checkout()
+    page = browser.get("/").text
+
+    for text in (
+        subscription["id"],
+        subscription["customer"],
+        "buyer@example.com",
+        "checkout.session.completed",
+        "https://shop.test/hook",
+        "Open checkouts",
+        ">500<",
+        ">200<",
+        "15 Jan 2026, 12:00:00 UTC",
+    ):
+        assert text in page
+
+
+def test_clock_buttons(sandbox: Sandbox, api: Api, browser: Client) -> None:
+    subscribe(sandbox, api)
+    browser.post("/clock", data={"jump": "day"})
+    assert sandbox.clock.now() == NOON + DAY
+    assert "To the renewal" in browser.get("/").text
+    browser.post("/clock", data={"jump": "next"})
+    assert sandbox.clock.now() == NOON + 31 * DAY
+    assert sandbox.events[-1]["type"] == "invoice.payment_succeeded"
+    assert browser.post("/clock", data={"jump": "back"}).status_code == 400
+
+
+def test_event_page_shows_the_payload(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    customer = api.post("/v1/customers")
+    page = browser.get(f"/events/{sandbox.events[-1]['id']}")
+    assert customer["id"] in page.text
+    assert browser.get("/events/evt_none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 303)]
+)
+def test_other_sites_cannot_press_buttons(
+    browser: Client, site: str, status: int
+) -> None:
+    answer = browser.post(
+        "/clock", data={"jump": "day"}, headers={"Sec-Fetch-Site": site}
+    )
+    assert answer.status_code == status
+
+
+def test_pages_need_nothing_from_elsewhere(api: Api, browser: Client) -> None:
+    for path in ("/", path_of(api.checkout()["url"])):
+        page = browser.get(path)
+        assert "<script" not in page.text
+        assert not re.search(r'(src|<link[^>]*href)="https?:', page.text)
+        assert page.headers["Cache-Control"] == "no-store"
