@@ -16,16 +16,15 @@ from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
-from sqlalchemy import column
 from sqlalchemy import create_engine
 from sqlalchemy import Engine
 from sqlalchemy import func
 from sqlalchemy import insert
 from sqlalchemy import Integer
+from sqlalchemy import literal_column
 from sqlalchemy import select
 from sqlalchemy import String
 from sqlalchemy import Table
-from sqlalchemy import table
 from sqlalchemy import Text
 from sqlalchemy import text
 from sqlalchemy.dialects import mysql
@@ -217,12 +216,12 @@ def test_old_rows_and_raw_inserts_get_false(engine: Engine) -> None:
         connection.execute(text("INSERT INTO old (id) VALUES (2)"))
         connection.execute(text("INSERT INTO users (id) VALUES (1)"))
 
-        stored = column("stripe_cancel_at_period_end")
+        stored = literal_column("stripe_cancel_at_period_end", Integer)
 
         for name in ("old", "users"):
             rows = connection.execute(
                 select(stored, func.typeof(stored), func.count())
-                .select_from(table(name))
+                .select_from(text(name))
                 .where(text("NOT stripe_cancel_at_period_end"))
                 .group_by(stored)
             ).all()
