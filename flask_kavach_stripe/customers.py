@@ -20,9 +20,11 @@ from flask import current_app
 from werkzeug.local import LocalProxy
 
 from .accounts import Account
+from .errors import APIError
 from .errors import InvalidRequestError
 from .errors import NoCustomerError
 from .errors import StripeError
+from .objects import read_id
 from .objects import USER_ID_KEY
 from .state import get_state
 from .state import State
@@ -123,7 +125,10 @@ def make_customer(
 
         customer = state.client.post("/v1/customers", params)
 
-    customer_id: str = customer["id"]
+    customer_id = read_id(customer.get("id"))
+
+    if customer_id is None:
+        raise APIError("Stripe's answer is not a customer.")
 
     with rollback_on_error(session):
         accounts.link(session, account.user_id, customer_id)

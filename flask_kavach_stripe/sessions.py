@@ -17,9 +17,11 @@ from .customers import forget_customer
 from .customers import get_account
 from .customers import is_deleted_customer
 from .customers import make_customer
+from .errors import APIError
 from .errors import ConfigurationError
 from .errors import InvalidRequestError
 from .errors import NoCustomerError
+from .objects import read_id
 from .objects import USER_ID_KEY
 from .origins import absolute_url
 from .state import get_state
@@ -126,7 +128,7 @@ def create_checkout_session(
             instance, account = get_account(state, instance)
             replaced = customer_id
         else:
-            return CheckoutSession(session["id"], session["url"])
+            return CheckoutSession(*_read_page(session))
 
     raise AssertionError("unreachable")
 
@@ -266,4 +268,13 @@ def create_portal_session(
         forget_customer(state, instance, account.customer_id)
         raise NoCustomerError("The user's customer was deleted at Stripe.") from error
 
-    return PortalSession(session["id"], session["url"])
+    return PortalSession(*_read_page(session))
+
+
+def _read_page(session: Mapping[str, Any]) -> tuple[str, str]:
+    session_id, url = read_id(session.get("id")), session.get("url")
+
+    if session_id is None or not isinstance(url, str):
+        raise APIError("Stripe's answer is not a session with a URL.")
+
+    return session_id, url

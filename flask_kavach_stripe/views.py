@@ -138,6 +138,7 @@ def create_blueprint() -> Blueprint:
     bp.after_request(_forbid_caching)
     bp.app_context_processor(_template_context)
     bp.register_error_handler(RequestRefused, _handle_refusal)
+    bp.register_error_handler(UntrustedRedirect, _handle_untrusted_redirect)
     bp.register_error_handler(NoCustomerError, _handle_no_customer)
     bp.register_error_handler(SignatureVerificationError, _handle_signature)
     bp.register_error_handler(ConfigurationError, _handle_configuration)
@@ -228,6 +229,11 @@ def _unavailable(code: str) -> ResponseReturnValue:
 
 def _handle_refusal(error: RequestRefused) -> ResponseReturnValue:
     return _error(str(error), error.code, error.status)
+
+
+def _handle_untrusted_redirect(error: UntrustedRedirect) -> ResponseReturnValue:
+    """The app's own root URL, asked for under a malformed host."""
+    return _error(str(error), "untrusted_redirect", 400)
 
 
 def _handle_no_customer(error: NoCustomerError) -> ResponseReturnValue:

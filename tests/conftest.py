@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from flask_login import LoginManager
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.event import listen
+from sqlalchemy.event import remove
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 from werkzeug.test import TestResponse
@@ -30,7 +33,13 @@ API = "https://api.stripe.com"
 class Shop:
     """An app with its parts, and the ways into it from outside."""
 
-    def __init__(self, database_uri: str, **config: Any) -> None:
+    def __init__(
+        self,
+        database_uri: str,
+        *,
+        prepare: Callable[[Flask], object] | None = None,
+        **config: Any,
+    ) -> None:
         self.app = Flask("shop")
         self.app.config.update(
             {
@@ -43,6 +52,10 @@ class Shop:
                 **config,
             }
         )
+
+        if prepare is not None:  # another extension, initialised before ours
+            prepare(self.app)
+
         self.db = db = SQLAlchemy(self.app)
         login_manager = LoginManager(self.app)
 
@@ -83,6 +96,16 @@ class Shop:
 
             for engine in self.db.engines.values():
                 engine.dispose()
+
+    def reset(self) -> None:
+        """Empty the tables and forget the handlers."""
+        self.app.extensions["kavach_stripe"].registry.__init__()
+
+        with self.app.app_context():
+            for table in self.db.metadata.tables.values():
+                self.db.session.execute(self.db.delete(table))
+
+            self.db.session.commit()
 
     def add_user(self, **columns: Any) -> int:
         """Store a user, and give the primary key."""
@@ -134,6 +157,24 @@ class Shop:
         """Write a row, as a handler does."""
         self.db.session.add(self.Note(text=text))
 
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """Collect the SQL that the database is sent."""
+        collected: list[str] = []
+
+        def collect(connection: Any, cursor: Any, statement: str, *args: Any) -> None:
+            collected.append(statement)
+
+        with self.app.app_context():
+            engine = self.db.engine
+
+        listen(engine, "before_cursor_execute", collect)
+
+        try:
+            yield collected
+        finally:
+            remove(engine, "before_cursor_execute", collect)
+
     def browser(self, user_id: int | None = None) -> FlaskClient:
         """A browser, logged in as a user."""
         client = self.app.test_client()
@@ -183,3 +224,23 @@ def stripe_api() -> Iterator[responses.RequestsMock]:
     """Fails on an unexpected request, and on an expected one that was not sent."""
     with responses.RequestsMock() as mock:
         yield mock
+
+
+@pytest.fixture(scope="session")
+def _kept_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    path = tmp_path_factory.mktemp("kept") / "shop.db"
+    config = {"STRIPE_PRICES": "*", "STRIPE_TRIAL_DAYS": 30}
+    made = Shop(f"sqlite:///{path}", **config)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def kept_shop(_kept_shop: Shop) -> Shop:
+    """As ``shop``, yet made once for all tests, with its tables and handlers emptied.
+
+    For tests in great number that leave the app and its configuration as they are.
+    """
+    _kept_shop.reset()
+    _kept_shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
+    return _kept_shop
