@@ -36,7 +36,8 @@ FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})
 #: The metadata key under which everything that we create names its user.
 USER_ID_KEY: Final = "kavach_user_id"
 
-_ID = re.compile(r"[\x21-\x7e]{1,255}")
+# Nothing that has only dots: in a path, it would name another one.
+_ID = re.compile(r"(?!\.+\Z)[\x21-\x7e]{1,255}")
 _STATUS = re.compile(r"[\x21-\x7e]{1,32}")
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z, the last one of a datetime
 _MAX_QUANTITY = 2**31 - 1

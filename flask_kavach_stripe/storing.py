@@ -120,6 +120,7 @@ def store(
                 after = _advance(rows, update.changes)
 
             if after is not None:
+                after = _own(state, before, after)
                 changed = _write(state, account, update, before, after)
                 result = record(account, changed)
                 session.commit()
@@ -142,9 +143,6 @@ def _adopted(state: State, account: Account, rows: Rows, customer_id: str) -> Ro
     named = account.columns.subscription_id
 
     if named is None or named in rows:
-        return rows
-
-    if state.accounts.revisions(state.session, named):  # a row of another customer
         return rows
 
     adopted = adopt(account.columns, customer_id)
@@ -176,6 +174,15 @@ def _advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
             after[change.subscription_id] = decision
 
     return after
+
+
+def _own(state: State, before: Rows, after: Rows) -> Rows:
+    """The rows, without new ones that another customer has: no subscription moves."""
+    return {
+        id_: stored
+        for id_, stored in after.items()
+        if id_ in before or not state.accounts.revisions(state.session, id_)
+    }
 
 
 def _write(

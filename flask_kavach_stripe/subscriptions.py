@@ -201,10 +201,12 @@ def _decide_snapshot(
     if time is None or stored.synced_at is None:
         return _write(stored, state, time)
 
-    if time < stored.synced_at - TICK:
+    newer_by = time - stored.synced_at  # a time moved by a tick may be out of range
+
+    if newer_by < -TICK:
         return Verdict.KEEP
 
-    if time > stored.synced_at + TICK or state == stored.state:
+    if newer_by > TICK or state == stored.state:
         return _write(stored, state, time)
 
     if snapshot.event_type == UPDATED and not snapshot.has_previous_attributes:
@@ -224,7 +226,7 @@ def _decide_payment_failure(
         return Verdict.KEEP
 
     if failure.time is not None and stored.synced_at is not None:
-        if failure.time <= stored.synced_at + TICK:
+        if failure.time - stored.synced_at <= TICK:
             return Verdict.KEEP
 
     paid_until = stored.state.current_period_end

@@ -229,7 +229,7 @@ def stripe_api() -> Iterator[responses.RequestsMock]:
 @pytest.fixture(scope="session")
 def _kept_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     path = tmp_path_factory.mktemp("kept") / "shop.db"
-    config = {"STRIPE_PRICES": "*", "STRIPE_TRIAL_DAYS": 30}
+    config: dict[str, Any] = {"STRIPE_PRICES": "*", "STRIPE_TRIAL_DAYS": 30}
     made = Shop(f"sqlite:///{path}", **config)
     yield made
     made.close()
