@@ -74,9 +74,10 @@ class Shop:
         self.Note = Note
         self.kavach_stripe = KavachStripe(self.app)
 
-        @login_manager.user_loader
         def load_user(user_id: str) -> Any:
             return db.session.get(User, int(user_id))
+
+        login_manager.user_loader(load_user)
 
         @self.app.post("/login/<int:user_id>")
         def login(user_id: int) -> str:
