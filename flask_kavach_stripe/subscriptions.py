@@ -242,15 +242,13 @@ def _decide_payment_failure(
 
 def _write(
     stored: StoredSubscription | None, state: SubscriptionState, time: datetime | None
-) -> StoredSubscription | Verdict:
+) -> StoredSubscription:
     if stored is None:
         return StoredSubscription(state, time)
 
+    # A write that changes nothing counts, too: an older answer of Stripe may be under
+    # way, and must not be stored after it.
     synced_at = latest(stored.synced_at, time)
-
-    if state == stored.state and synced_at == stored.synced_at:
-        return Verdict.KEEP
-
     return StoredSubscription(state, synced_at, stored.revision + 1)
 
 
@@ -323,8 +321,9 @@ def _rank(state: SubscriptionState, active_statuses: Sequence[str]) -> int:
 def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription | None:
     """The row of what the columns said before there were rows.
 
-    Its times are unknown, so the first event to arrive is applied to it. Columns that
-    name a subscription and no status promise nothing: they count as ``incomplete``.
+    Its times are unknown, so whatever arrives first is applied to it, unless it tells
+    of the creation, which is past. Columns that name a subscription and no status
+    promise nothing: they count as ``incomplete``.
     """
     if columns.subscription_id is None:
         return None
