@@ -39,8 +39,10 @@ USER_ID_KEY: Final = "kavach_user_id"
 # Nothing that has only dots: in a path, it would name another one.
 _ID = re.compile(r"(?!\.+\Z)[\x21-\x7e]{1,255}")
 _STATUS = re.compile(r"[\x21-\x7e]{1,32}")
-_LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z, the last one of a datetime
+# 9999-12-30T23:59:59Z: a datetime in every time zone that a database may answer in.
+_LAST_SECOND = 253402214399
 _MAX_QUANTITY = 2**31 - 1
+_MAX_REFERENCE_LENGTH = 200  # Stripe's, for `client_reference_id`
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:
@@ -63,7 +65,7 @@ def read_id(value: object) -> str | None:
 def read_time(value: object) -> datetime | None:
     """Unix seconds, or the ISO 8601 text of a thin event, as an aware UTC time."""
     if isinstance(value, str):
-        return _read_iso_time(value)
+        value = _read_iso_time(value)
 
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -74,10 +76,10 @@ def read_time(value: object) -> datetime | None:
     return datetime.fromtimestamp(int(value), UTC)
 
 
-def _read_iso_time(text: str) -> datetime | None:
+def _read_iso_time(text: str) -> float | None:
     try:
         time = datetime.fromisoformat(text)
-        return time.astimezone(UTC).replace(microsecond=0) if time.tzinfo else None
+        return time.timestamp() if time.tzinfo else None
     except (OverflowError, ValueError):
         return None
 
@@ -240,12 +242,15 @@ def read_checkout_session(value: object) -> CheckoutFacts:
         is_subscription=session.get("mode", "subscription") == "subscription",
         is_complete=session.get("status") == "complete",
         from_payment_link=session.get("payment_link") is not None,
-        user_id=None if user_id is None else str(user_id),
+        user_id=user_id if isinstance(user_id, str) else None,
     )
 
 
 def _read_reference(value: object) -> str | None:
-    return value if isinstance(value, str) and value.isprintable() else None
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_REFERENCE_LENGTH:
+        return None
+
+    return value if value.isprintable() else None
 
 
 def read_customer_id(value: object) -> str | None:
