@@ -14,6 +14,7 @@ import requests
 import responses
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import event
 from sqlalchemy import text
 
 from flask_kavach_stripe.sandbox import Sandbox
@@ -451,7 +452,7 @@ def test_doctor_takes_a_star_for_all_events(
 def test_doctor_wants_the_events_that_handlers_name(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    shop.kavach_stripe.on("invoice.paid", "charge.*", "*")(lambda event: None)
+    shop.kavach_stripe.on("invoice.paid", "charge.*", "*")(lambda given: None)
     answer_all(stripe_api)
 
     assert doctor(shop)["webhook events"] == (
@@ -527,6 +528,7 @@ def test_doctor_reads_every_page_of_endpoints(
     ("values", "words"),
     [
         pytest.param({"active": False}, "is not active", id="inactive"),
+        pytest.param({"active": None, "deleted": True}, "is not active", id="deleted"),
         pytest.param({"recurring": None, "type": "one_time"}, "paid once", id="once"),
     ],
 )
@@ -568,6 +570,24 @@ def test_doctor_looks_at_every_price(
     assert found["price x"][0] == "FAIL"
 
 
+def test_doctor_shows_what_stripe_says(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    """In one line, and without the key that it may repeat."""
+    answer_list(stripe_api, "subscriptions", ())
+    answer_list(stripe_api, "webhook_endpoints", (make_endpoint(),))
+    stripe_api.get(
+        f"{API}/v1/prices/price_pro",
+        json={"error": {"message": f"Not\n a \x1b[2J version, {KEY}."}},
+        status=400,
+    )
+
+    assert doctor(shop)["price pro"] == (
+        "FAIL",
+        "Stripe answered with an error: Not a [2J version, ***.",
+    )
+
+
 def test_doctor_without_names_for_prices(
     make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
@@ -599,9 +619,9 @@ def seen(shop: Any) -> list[Any]:
     """The events that a handler of the app was given."""
     events: list[Any] = []
 
-    def remember(event: Any) -> None:
-        assert event.user is None or event.user.id == 1
-        events.append(event)
+    def remember(given: Any) -> None:
+        assert given.user is None or given.user.id == 1
+        events.append(given)
 
     shop.kavach_stripe.on("*")(remember)
     return events
@@ -610,13 +630,13 @@ def seen(shop: Any) -> list[Any]:
 def give_subscription(shop: Any, **values: Any) -> None:
     """Have ada subscribe, as an event from Stripe would."""
     subscription = make_subscription("sub_real", customer="cus_ada", **values)
-    event = {
+    update = {
         "object": "event",
         "type": "customer.subscription.updated",
         "data": {"object": subscription},
         "created": subscription["created"],
     }
-    assert shop.post_event(event).status_code == 200
+    assert shop.post_event(update).status_code == 200
     assert shop.columns()["subscription_id"] == "sub_real"
 
 
@@ -665,7 +685,7 @@ def test_trigger_is_about_the_subscription_that_the_user_has(
     assert columns["subscription_status"] == status
     assert columns["price_id"] == "price_pro"
     assert [row.quantity for row in shop.subscriptions] == [3]
-    assert [event.type for event in seen] == [event_type]
+    assert [given.type for given in seen] == [event_type]
 
 
 def test_trigger_ends_the_subscription_that_the_user_has(shop: Any) -> None:
@@ -791,7 +811,7 @@ def test_trigger_about_nobody_runs_handlers_and_changes_nobody(
     assert result.exit_code == 0
     assert "Handlers of this app for it: 1" in result.output
     assert "--user" in result.output
-    assert [event.type for event in seen] == [event_type]
+    assert [given.type for given in seen] == [event_type]
     assert [row.user_id for row in shop.events] == [None]
     assert seen[0].livemode is False
     assert shop.columns() == before
@@ -825,6 +845,27 @@ def test_trigger_knows_a_sample_of_any_type(
     assert "No column of user 1 changed." in result.output
 
 
+def test_trigger_shows_the_columns_as_they_are_now(shop: Any) -> None:
+    """Also where the app keeps its users in memory."""
+    kept: list[Any] = []
+    event.listen(shop.User, "load", lambda user, context: kept.append(user))
+
+    result = run(shop, "trigger", "customer.subscription.created", "--user", "1")
+
+    assert "None -> active" in result.output
+    assert kept
+
+
+def test_trigger_handles_the_event_in_a_context_of_its_own(shop: Any) -> None:
+    """As a webhook from Stripe, which finds nothing in ``g`` or in the session."""
+    ended: list[str] = []
+    shop.app.teardown_appcontext(lambda error: ended.append("context"))
+
+    run(shop, "trigger", "invoice.paid")
+
+    assert ended == ["context", "context"]  # that of the event, that of the command
+
+
 def test_trigger_reaches_an_app_that_knows_its_name(make_shop: Any) -> None:
     shop = make_shop(SERVER_NAME="shop.example", PREFERRED_URL_SCHEME="https")
 
@@ -845,7 +886,7 @@ def test_trigger_tells_about_a_handler_that_failed(
     shop: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     @shop.kavach_stripe.on("invoice.paid")  # type: ignore[untyped-decorator]  # shop is Any
-    def fail(event: Any) -> None:
+    def fail(given: Any) -> None:
         raise ValueError("the mail server is down")
 
     with caplog.at_level(logging.ERROR):
