@@ -112,6 +112,7 @@ class Ledger:
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Remember what an attempt failed with."""
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
+        text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
         session.execute(
             update(self._model)
             .where(self._model.id == event_id, self._model.processed_at.is_(None))

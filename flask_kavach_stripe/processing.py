@@ -231,7 +231,8 @@ def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> N
     def tell() -> None:
         tell_change(state, event.user, entry.customer_id)
 
-    calls: list[Callable[[], object]] = [tell] if entry.changed else []
+    tells_change = entry.changed and bool(state.registry.subscription_handlers)
+    calls: list[Callable[[], object]] = [tell] if tells_change else []
     calls += [partial(current_app.ensure_sync(handler), event) for handler in handlers]
 
     with rollback_on_error(session):
@@ -257,6 +258,7 @@ def _record_failure(state: State, event: Event, error: Exception) -> None:
 
     try:
         with rollback_on_error(state.session):
+            state.session.rollback()  # after `db.session.remove()` it is another one
             state.ledger.fail(state.session, event.id, error)
             state.session.commit()
     except SQLAlchemyError:

@@ -11,6 +11,8 @@ from datetime import UTC
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from typing import cast
+from typing import TypeVar
 
 import pytest
 import responses
@@ -35,6 +37,7 @@ from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing import make_thin_event
 from flask_kavach_stripe.testing import post_event
 
+H = TypeVar("H", bound=Callable[..., Any])
 API = "https://api.stripe.com/v1"
 SUB = f"{API}/subscriptions/sub_1"
 CLEARED = {
@@ -67,6 +70,11 @@ END = T + 2_592_000  # when the first period ends
 @pytest.fixture
 def shop(kept_shop: Any) -> Any:
     return kept_shop
+
+
+def on(shop: Any, *event_types: str) -> Callable[[H], H]:
+    """Register a handler, as ``@kavach_stripe.on(...)`` does."""
+    return cast("Callable[[H], H]", shop.kavach_stripe.on(*event_types))
 
 
 def at(seconds: int) -> datetime:
@@ -758,7 +766,7 @@ def test_thin_event_counts_as_its_snapshot(
 ) -> None:
     called: list[str] = []
 
-    @shop.kavach_stripe.on("customer.subscription.updated")
+    @on(shop, "customer.subscription.updated")
     def remember(received: Any) -> None:
         called.append(received.id)
 
@@ -804,7 +812,7 @@ def test_thin_event_of_a_connected_account_changes_no_columns(
 ) -> None:
     seen: list[Any] = []
 
-    @shop.kavach_stripe.on("customer.subscription.updated")
+    @on(shop, "customer.subscription.updated")
     def remember(received: Any) -> None:
         seen.append((received.account, received.object["id"], received.user))
 
@@ -1002,7 +1010,7 @@ class KeyedApp:
 
     def customer(self, key: Any) -> str | None:
         with self.app.app_context():
-            user = self.db.session.get(self.User, key)
+            user: Any = self.db.session.get(self.User, key)
             return str(user.stripe_customer_id) if user.stripe_customer_id else None
 
     def close(self) -> None:
@@ -1471,7 +1479,7 @@ def test_event_of_the_other_mode_is_ignored(
 def test_event_of_a_connected_account_runs_handlers_only(shop: Any, kind: str) -> None:
     accounts: list[Any] = []
 
-    @shop.kavach_stripe.on("customer.subscription.*")
+    @on(shop, "customer.subscription.*")
     def remember(received: Any) -> None:
         accounts.append((received.account, received.user))
 
@@ -1490,7 +1498,7 @@ def test_event_of_a_connected_account_that_nobody_handles(shop: Any) -> None:
 def test_event_without_id_is_processed_and_not_recorded(shop: Any) -> None:
     called: list[Any] = []
 
-    @shop.kavach_stripe.on("customer.subscription.created")
+    @on(shop, "customer.subscription.created")
     def remember(received: Any) -> None:
         called.append(received.id)
         shop.note("once")
