@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def answer_of(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return str(response.status)
-    except OSError as error:
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{url} answers with {error}")
+    except OSError as error:  # not listening yet
         return str(error)
 
 
