@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from functools import partial
 from typing import Any
 from typing import Final
 from typing import Literal
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from flask import current_app
@@ -55,8 +55,7 @@ class CheckSkipped(KavachStripeError):
     """Why there is nothing to look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The outcome of one check."""
 
     name: str

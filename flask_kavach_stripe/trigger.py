@@ -7,10 +7,10 @@ import time
 import uuid
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from typing import Final
+from typing import NamedTuple
 
 from flask import current_app
 
@@ -33,8 +33,7 @@ _MONTH: Final = 30 * 24 * 3600  # seconds
 _MARGIN: Final = 2  # seconds; in less, the order of two events is not clear
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """Whom and what a sample event is about."""
 
     #: The primary key as text, ``None`` where the event is about nobody.
@@ -83,8 +82,7 @@ class Subject:
         return int(max(time.time(), stored))
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What became of a sample event."""
 
     event: Mapping[str, Any]
