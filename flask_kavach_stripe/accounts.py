@@ -89,7 +89,7 @@ class Accounts:
     def parse_key(self, value: Any) -> Any:
         """A primary key of the right type, or ``None`` where the value is none."""
         if isinstance(value, self._key_type) and not isinstance(value, bool):
-            return value
+            return None if _is_too_large(value) else value
 
         if not isinstance(value, str):
             return None
@@ -103,7 +103,7 @@ class Accounts:
         if str(key) != (value.lower() if self._key_type is uuid.UUID else value):
             return None
 
-        return None if isinstance(key, int) and abs(key) > _MAX_INTEGER else key
+        return None if _is_too_large(key) else key
 
     def load(self, session: Session, value: Any) -> Any:
         """The user with a primary key, also one given as text, or ``None``."""
@@ -245,3 +245,8 @@ class Accounts:
                     .values(values)
                     .execution_options(synchronize_session=False)
                 )
+
+
+def _is_too_large(key: Any) -> bool:
+    """Whether no database has such an integer."""
+    return isinstance(key, int) and abs(key) > _MAX_INTEGER
