@@ -29,11 +29,20 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def find_current_subscription() -> Subscription | None:
-    """The subscription of the logged-in user, ``None`` in an app without log-in."""
+    """The subscription of the logged-in user.
+
+    ``None`` in an app without log-in, and for a user of another model, such as an
+    administrator.
+    """
     if not hasattr(current_app, "login_manager"):
         return None
 
-    return get_subscription(current_user)
+    user = current_user._get_current_object()
+
+    if not isinstance(user, get_state().accounts.user_model):
+        return None
+
+    return get_subscription(user)
 
 
 #: The subscription of the logged-in user: a proxy, false where there is none.
