@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from typing import Final
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -173,14 +174,14 @@ class KavachStripe:
 
     # -- helpers -----------------------------------------------------------------
 
-    create_customer = staticmethod(customers.create_customer)
-    get_customer_id = staticmethod(customers.get_customer_id)
-    create_checkout_session = staticmethod(sessions.create_checkout_session)
-    create_portal_session = staticmethod(sessions.create_portal_session)
-    get_subscription = staticmethod(billing.get_subscription)
-    list_subscriptions = staticmethod(billing.list_subscriptions)
-    sync_subscription = staticmethod(billing.sync_subscription)
-    complete_checkout = staticmethod(billing.complete_checkout)
+    create_customer: Final = staticmethod(customers.create_customer)
+    get_customer_id: Final = staticmethod(customers.get_customer_id)
+    create_checkout_session: Final = staticmethod(sessions.create_checkout_session)
+    create_portal_session: Final = staticmethod(sessions.create_portal_session)
+    get_subscription: Final = staticmethod(billing.get_subscription)
+    list_subscriptions: Final = staticmethod(billing.list_subscriptions)
+    sync_subscription: Final = staticmethod(billing.sync_subscription)
+    complete_checkout: Final = staticmethod(billing.complete_checkout)
 
 
 def _own_model(db: SQLAlchemy, mixin: type[Any]) -> type[Any]:
@@ -190,4 +191,8 @@ def _own_model(db: SQLAlchemy, mixin: type[Any]) -> type[Any]:
     if model is not None:
         return model
 
-    return type(mixin.__name__.removesuffix("Mixin"), (mixin, db.Model), {})
+    model = type(mixin.__name__.removesuffix("Mixin"), (mixin, db.Model), {})
+    # SQLAlchemy holds classes weakly, and their tables for good: an app that is thrown
+    # away must not take the class with it.
+    db.metadata.info[mixin] = model
+    return model
