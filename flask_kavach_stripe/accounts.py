@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
+from typing import Final
 
 from sqlalchemy import insert
 from sqlalchemy import inspect
@@ -66,7 +67,7 @@ class Accounts:
         key_property = mapper.get_property_by_column(key_column)
         self.user_model = user_model
         self.subscription_model = subscription_model
-        self.table_name = str(mapper.local_table.name)
+        self.table_name: Final = str(mapper.local_table.name)
         self._key_name = key_property.key
         self._key_type = key_column.type.python_type
         self._key = getattr(user_model, key_property.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Any
+from typing import Final
 
 import click
 from flask.cli import AppGroup
@@ -18,7 +19,7 @@ from .handlers import HANDLERS
 from .state import get_state
 from .trigger import trigger
 
-stripe_cli = AppGroup("stripe", help="Look after Stripe subscriptions.")
+stripe_cli: Final = AppGroup("stripe", help="Look after Stripe subscriptions.")
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 _COLORS = {"ok": "green", "FAIL": "red", "skip": "yellow"}

@@ -25,6 +25,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from typing import Final
 from typing import Protocol
 from urllib.parse import parse_qs
 from urllib.parse import quote
@@ -50,7 +51,7 @@ from .errors import StripeError
 #: The ``Stripe-Version`` that this release was written for.
 DEFAULT_API_VERSION = "2026-10-28.endive"
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _DISTRIBUTION = "flask-kavach-stripe"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,9 +131,9 @@ class StripeClient:
         self._sessions = _Sessions(session)
         self._clock = clock
         self.api_version = api_version
-        self.base_url = _checked_base_url(base_url)
-        self.timeout = _checked_timeout(timeout)
-        self.max_network_retries = _checked_retries(max_network_retries)
+        self.base_url: str = _checked_base_url(base_url)
+        self.timeout: float | tuple[float, float] | Timeout = _checked_timeout(timeout)
+        self.max_network_retries: int = _checked_retries(max_network_retries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.base_url} {self.api_version}>"

@@ -18,6 +18,7 @@ from functools import cached_property
 from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any
+from typing import Final
 from typing import TypeGuard
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ from .errors import ConfigurationError
 
 T = TypeVar("T")
 
-logger = logging.getLogger("flask_kavach_stripe")
+logger: Final = logging.getLogger("flask_kavach_stripe")
 
 #: Every key with the value it has when the app does not set it.
 DEFAULTS: dict[str, Any] = {

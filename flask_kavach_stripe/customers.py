@@ -15,6 +15,7 @@ import logging
 import uuid
 from functools import partial
 from typing import Any
+from typing import Final
 
 from flask import current_app
 from werkzeug.local import LocalProxy
@@ -34,7 +35,7 @@ from .storing import Update
 from .transactions import rollback_on_error
 from .transactions import run_handlers
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 
 def find_user(state: State, user: Any) -> Any:

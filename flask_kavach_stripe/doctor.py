@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .client import quote_path
 from .client import StripeClient
 from .config import Price
+from .config import Settings
 from .errors import APIConnectionError
 from .errors import AuthenticationError
 from .errors import ConfigurationError
@@ -69,7 +70,7 @@ class Examination:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.settings = state.settings
+        self.settings: Settings = state.settings
         #: Whether Stripe takes the key.
         self.stripe_answers = False
         #: The webhook endpoint at Stripe that leads to this app.

@@ -36,7 +36,7 @@ class Fields:
     """
 
     def __init__(self, request: Request) -> None:
-        self.is_form = request.mimetype in _FORM_TYPES
+        self.is_form: bool = request.mimetype in _FORM_TYPES
         self._values: Mapping[str, Any] = (
             request.form if self.is_form else _read_json(request.get_data())
         )

@@ -15,6 +15,7 @@ from sqlalchemy import Text
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeEngine
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -23,8 +24,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     A naive value counts as UTC.
     """
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
+    impl: TypeEngine[datetime] | type[TypeEngine[datetime]] = DateTime(timezone=True)
+    cache_ok: bool | None = True
 
     # Alembic writes a type into a migration as its module and its repr. With these
     # two a migration says `sa.DateTime(timezone=True)` and imports nothing of ours.

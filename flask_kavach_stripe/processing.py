@@ -35,7 +35,7 @@ from .webhooks import Event
 from .webhooks import Handler
 from .webhooks import parse_event
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 #: Where the object of a thin event is read, by the first words of the event type. The
 #: path in the event is not used: whoever could write it could read our key.

@@ -17,7 +17,7 @@ from .config import Settings
 from .errors import RequestRefused
 from .errors import StripeError
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 #: With one of these, a second checkout would charge twice.
 _BLOCKING_STATUSES: Final = frozenset(

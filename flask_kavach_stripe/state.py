@@ -54,9 +54,9 @@ class State:
         self.event_model = event_model
         self.subscription_model = subscription_model
         self._user_model = user_model
-        self.ledger = Ledger(event_model)
+        self.ledger: Final = Ledger(event_model)
         #: One try, so that a webhook is answered before Stripe stops waiting.
-        self.webhook_client = client.with_options(
+        self.webhook_client: StripeClient = client.with_options(
             timeout=Timeout(total=WEBHOOK_TIMEOUT), max_network_retries=0
         )
 

@@ -17,6 +17,7 @@ from flask_login import current_user
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from .errors import APIConnectionError
 from .errors import ConfigurationError
@@ -44,7 +45,7 @@ from .state import get_state
 from .state import missing_tables
 from .subscriptions import Subscription
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 #: The largest webhook that is read, in bytes.
 MAX_WEBHOOK_SIZE: Final = 1024 * 1024
@@ -113,8 +114,11 @@ def subscription() -> ResponseReturnValue:
 
 def webhook() -> ResponseReturnValue:
     """Take an event from Stripe."""
-    request.max_content_length = MAX_WEBHOOK_SIZE
+    request.max_content_length = MAX_WEBHOOK_SIZE + 1
     payload = request.get_data()
+
+    if len(payload) > MAX_WEBHOOK_SIZE:  # a body in chunks is cut without a word
+        raise RequestEntityTooLarge
 
     try:
         receive(get_state(), payload, request.headers.get("Stripe-Signature"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from .clock import Clock
 from .core import Core
@@ -42,28 +43,28 @@ class Account:
         self.api_key = api_key
         self.clock = clock
         self.store = store
-        self.core = Core(clock, store, self._deliver)
-        self.delivery = Delivery(self.core, send, retry_delays=retry_delays)
-        self.idempotency_keys = IdempotencyKeys(clock)
+        self.core: Final = Core(clock, store, self._deliver)
+        self.delivery: Final = Delivery(self.core, send, retry_delays=retry_delays)
+        self.idempotency_keys: Final = IdempotencyKeys(clock)
 
-        self.payment_methods = PaymentMethods(self.core)
-        self.prices = Prices(self.core)
-        self.products = Products(self.core, self.prices)
-        self.invoices = Invoices(self.core, self.payment_methods)
-        self.subscriptions = Subscriptions(self.core, self.invoices, self.prices)
-        self.customers = Customers(self.core, self.subscriptions)
-        self.checkout = CheckoutSessions(
+        self.payment_methods: Final = PaymentMethods(self.core)
+        self.prices: Final = Prices(self.core)
+        self.products: Final = Products(self.core, self.prices)
+        self.invoices: Final = Invoices(self.core, self.payment_methods)
+        self.subscriptions: Final = Subscriptions(self.core, self.invoices, self.prices)
+        self.customers: Final = Customers(self.core, self.subscriptions)
+        self.checkout: Final = CheckoutSessions(
             self.core,
             self.prices,
             self.customers,
             self.payment_methods,
             self.subscriptions,
         )
-        self.portal = PortalSessions(self.core, self.customers)
-        self.events = Events(self.core)
-        self.webhook_endpoints = WebhookEndpoints(self.core)
-        self.life = Life(self.core, self.subscriptions, self.checkout)
-        self.renderer = Renderer(store, self.checkout)
+        self.portal: Final = PortalSessions(self.core, self.customers)
+        self.events: Final = Events(self.core)
+        self.webhook_endpoints: Final = WebhookEndpoints(self.core)
+        self.life: Final = Life(self.core, self.subscriptions, self.checkout)
+        self.renderer: Final = Renderer(store, self.checkout)
 
     def _deliver(self, event: Object) -> None:
         self.delivery.enqueue(event, self.store.hidden[event["id"]]["endpoints"])

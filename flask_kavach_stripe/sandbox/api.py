@@ -8,6 +8,7 @@ import logging
 from base64 import b64decode
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import Final
 
 from flask import Blueprint
 from flask import current_app
@@ -31,8 +32,8 @@ Handler = Callable[..., Object]
 EXTENSION_KEY = "stripe_sandbox"
 KEY_PREFIXES = ("sk_test_", "rk_test_")
 
-logger = logging.getLogger(__name__)
-bp = Blueprint("sandbox_api", __name__)
+logger: Final = logging.getLogger(__name__)
+bp: Final = Blueprint("sandbox_api", __name__)
 
 #: Refused before anything was done, so the key may be used again.
 _NOT_STORED = frozenset(

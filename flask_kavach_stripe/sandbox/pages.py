@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from typing import Final
 
 from flask import abort
 from flask import Blueprint
@@ -25,7 +26,7 @@ from .resources.subscriptions import FINAL
 from .resources.subscriptions import period_end
 from .store import Object
 
-bp = Blueprint("sandbox", __name__, template_folder="templates")
+bp: Final = Blueprint("sandbox", __name__, template_folder="templates")
 
 _EVENTS_SHOWN = 100
 _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}

@@ -160,7 +160,7 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Reader:
     return reader
 
 
-timestamp = integer(0, 99_999_999_999)
+timestamp: Reader = integer(0, 99_999_999_999)
 
 
 def boolean(value: Any, path: str) -> bool | None:
@@ -288,7 +288,7 @@ def removed(value: Any, path: str) -> Any:
     raise parameter_unknown(path)
 
 
-time_range = either(
+time_range: Reader = either(
     timestamp,
     mapping({name: timestamp for name in ("gt", "gte", "lt", "lte")}),
 )

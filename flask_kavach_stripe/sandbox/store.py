@@ -54,7 +54,7 @@ class Store:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         #: What is not part of the API: card numbers, line items, secrets of pages.
         self.hidden: dict[str, dict[str, Any]] = {}
         self._kinds: dict[str, dict[str, Object]] = {}

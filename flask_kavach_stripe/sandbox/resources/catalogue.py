@@ -18,6 +18,7 @@ from ..params import mapping
 from ..params import merge_metadata
 from ..params import metadata
 from ..params import read
+from ..params import Reader
 from ..params import refused
 from ..params import Spec
 from ..params import text
@@ -26,7 +27,7 @@ from ..store import Object
 from .base import Params
 from .base import Resource
 
-RECURRING = mapping(
+RECURRING: Reader = mapping(
     {
         "interval": choice("day", "week", "month", "year"),
         "interval_count": integer(1, 1095),
@@ -36,7 +37,7 @@ RECURRING = mapping(
     },
     required=("interval",),
 )
-PRODUCT_DATA_SPEC = {
+PRODUCT_DATA_SPEC: Spec = {
     "id": text(),
     "active": boolean,
     "name": text(),
@@ -48,7 +49,7 @@ PRODUCT_DATA_SPEC = {
     "tax_details": ignored,
     "unit_label": text(12),
 }
-PRICE_DATA_SPEC = {
+PRICE_DATA_SPEC: Spec = {
     "currency": text(3),
     "product": text(),
     "product_data": mapping(PRODUCT_DATA_SPEC, required=("name",)),
