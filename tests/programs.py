@@ -106,4 +106,4 @@ def _clean_environment() -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith(("FLASK_", "STRIPE_", "PRICE_"))
     }
-    return {**kept, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -16,7 +16,6 @@ SESSION_COOKIE_SAMESITE = "Lax"
 #: Where to go after logging in is kept in the session, as a URL could be forged.
 USE_SESSION_FOR_NEXT = True
 
-# begin stripe
 #: All that browsers may buy, by name.
 STRIPE_PRICES = {
     "pro": os.environ.get("PRICE_PRO", "price_pro"),
@@ -32,7 +31,6 @@ STRIPE_PORTAL_RETURN_URL = "/account"
 
 #: Where those go who open a guarded page without a subscription.
 STRIPE_SUBSCRIPTION_VIEW = "pages.subscribers_only"
-# end stripe
 
 #: The dashboard of the local Stripe, for a link to it.
 SANDBOX_URL: str | None = None

@@ -45,7 +45,6 @@ def pricing() -> str:
     return render_template("pricing.html", plans=read_plans())
 
 
-# begin welcome
 @bp.get("/welcome")
 @login_required
 def welcome() -> ResponseReturnValue:
@@ -56,9 +55,6 @@ def welcome() -> ResponseReturnValue:
         flash("Thank you! You have subscribed, and the nights are yours.", "success")
 
     return redirect(url_for(".account"))
-
-
-# end welcome
 
 
 @bp.get("/account")
@@ -79,7 +75,6 @@ def account() -> str:
     )
 
 
-# begin guard
 @bp.get("/nights")
 @subscription_required
 def nights() -> str:
@@ -90,7 +85,6 @@ def nights() -> str:
 @bp.get("/nights.csv")
 @subscription_required("team")
 def nights_file() -> Response:
-    # end guard
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["night", "moon", "lit"])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from alembic.command import check
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_migrate import check
 from werkzeug.test import TestResponse
 
+from examples.saas.extensions import migrate
 from flask_kavach_stripe.sandbox import Sandbox
 
 
@@ -100,4 +101,4 @@ def test_stripe_is_away(ada: FlaskClient, sandbox: Sandbox) -> None:
 
 def test_migrations_are_complete(app: Flask) -> None:
     with app.app_context():
-        check()
+        check(migrate.get_config())
