@@ -48,7 +48,8 @@ def test_factory_makes_app_after_app_on_one_db() -> None:
 
         with app.app_context():
             assert db.session.get_one(User, 1).stripe_subscription_id == "sub_1"
-            db.engine.dispose()
+            engine = db.engine
 
-        del app
+        engine.dispose()
+        del app, engine
         gc.collect()
