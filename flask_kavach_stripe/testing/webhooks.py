@@ -12,6 +12,7 @@ from flask import url_for
 
 from ..signatures import sign_payload
 from ..state import EXTENSION_KEY
+from ..state import State
 
 if TYPE_CHECKING:  # slow to import, and every start of an app would wait for it
     from flask.testing import FlaskClient
@@ -39,7 +40,8 @@ def post_event(
     payload = event if isinstance(event, bytes) else json.dumps(event).encode()
 
     if secret is None:
-        secret = app.extensions[EXTENSION_KEY].settings.webhook_secrets[0]
+        state: State = app.extensions[EXTENSION_KEY]
+        secret = state.settings.webhook_secrets[0]
 
     signature = sign_payload(
         payload, secret, timestamp=int(time.time()) if timestamp is None else timestamp
