@@ -58,9 +58,7 @@ def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> 
         ``rollback()`` or ``close()``.
     """
     transaction = session.get_transaction() or session.begin()
-    outermost = "commit" not in vars(
-        session
-    )  # a handler may call a helper that is here
+    outermost = "commit" not in vars(session)  # a handler's helper comes here again
     session.commit = session.flush  # type: ignore[method-assign]  # see above
 
     try:
