@@ -102,11 +102,9 @@ class Shop:
         """Empty the tables and forget the handlers."""
         self.app.extensions["kavach_stripe"].registry.__init__()
 
-        with self.app.app_context():
+        with self.app.app_context(), self.db.engine.begin() as connection:
             for table in self.db.metadata.tables.values():
-                self.db.session.execute(self.db.delete(table))
-
-            self.db.session.commit()
+                connection.execute(table.delete())
 
     def add_user(self, **columns: Any) -> int:
         """Store a user, and give the primary key."""

@@ -517,11 +517,10 @@ def look_at(received: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    "values",
+    "step",
     [
-        pytest.param(0, id="some"),
-        pytest.param(1, id="more", marks=pytest.mark.slow),
-        pytest.param(2, id="others", marks=pytest.mark.slow),
+        pytest.param(7, id="some values"),
+        pytest.param(1, id="all values", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize(
@@ -534,14 +533,14 @@ def test_odd_value_in_any_field_is_no_fault_of_ours(
     any_answer: Any,
     sent: dict[str, Any],
     path: tuple[str | int, ...],
-    values: int,
+    step: int,
 ) -> None:
     """Also where a handler looks at all of it, and where an event comes after it."""
     shop.kavach_stripe.on("*")(look_at)
     shop.kavach_stripe.on_subscription_change(lambda user, found: found.is_active)
-    first = (FIELDS.index((sent, path)) + values) % 3  # a third, each field another
+    first = FIELDS.index((sent, path)) % step  # other values for each field
 
-    for number, value in enumerate(ODD_VALUES[first::3]):
+    for number, value in enumerate(ODD_VALUES[first::step]):
         numbered = {**sent, "id": f"evt_{number}"}
         answer = shop.post_event(spoilt(numbered, path, value))
         assert answer.status_code in (200, 400), value
@@ -551,6 +550,47 @@ def test_odd_value_in_any_field_is_no_fault_of_ours(
     assert len({row.id for row in shop.subscriptions}) < 5
 
 
+ODD_IDS: tuple[Any, ...] = (
+    None,
+    7,
+    True,
+    "",
+    " ",
+    "..",
+    [],
+    ["cus_ada"],
+    {},
+    {"id": None},
+    {"id": ["cus_ada"]},
+    "cus_ada ",
+    "cus_ada\x00",
+    f"cus_ada{LONE}",
+    "cus_äda",
+    "9" * 256,
+    "9" * 10_000,
+)
+ODD_STATUSES: tuple[Any, ...] = (
+    None,
+    7,
+    True,
+    "",
+    [],
+    {},
+    "\x00",
+    LONE,
+    "past due",
+    "x" * 33,
+)
+INVOICE: dict[str, Any] = {
+    "customer": "cus_ada",
+    "subscription": "sub_1",
+    "lines": None,
+}
+SESSION: dict[str, Any] = {
+    "customer": "cus_x",
+    "subscription": "sub_9",
+    "client_reference_id": "1",
+}
 IGNORED: dict[str, Any] = {
     "empty object": {},
     "no type": {"id": "evt_1", "object": "event", "data": {"object": subscription()}},
@@ -579,68 +619,36 @@ IGNORED: dict[str, Any] = {
             data={"object": {**subscription(), name: value}}
         )
         for name in ("id", "customer")
-        for value in (
-            None,
-            7,
-            True,
-            "",
-            " ",
-            "..",
-            [],
-            ["cus_ada"],
-            {},
-            {"id": None},
-            {"id": ["cus_ada"]},
-            "cus_ada ",
-            "cus_ada\x00",
-            f"cus_ada{LONE}",
-            "cus_äda",
-            "x" * 256,
-            "x" * 10_000,
-        )
+        for value in ODD_IDS
     },
     **{
         f"status {ascii(value)[:20]}": make_event(
             "customer.subscription.updated", subscription(status=value), created=T + 60
         )
-        for value in (None, 7, "", [], {}, "\x00", LONE, "x" * 33, "past due", True)
+        for value in ODD_STATUSES
     },
     **{
         f"customer.deleted {ascii(value)[:20]}": make_event(
             "customer.deleted", {"object": "customer", "id": value}
         )
-        for value in (None, 7, [], {}, "", "cus_ada\x00", LONE, "x" * 10_000)
+        for value in ODD_IDS
     },
     **{
         f"invoice {name} {ascii(value)[:20]}": make_event(
             "invoice.payment_failed",
-            make_invoice(
-                **{
-                    "customer": "cus_ada",
-                    "subscription": "sub_1",
-                    "lines": None,
-                    name: value,
-                }
-            ),
+            make_invoice(**INVOICE | {name: value}),
             created=T + 60,
         )
         for name in ("customer", "subscription")
-        for value in (None, 7, [], {}, "", "..", LONE, "x" * 10_000)
+        for value in ODD_IDS[::2]
     },
     **{
         f"session {name} {ascii(value)[:20]}": make_event(
             "checkout.session.completed",
-            make_checkout_session(
-                **{
-                    "customer": "cus_x",
-                    "subscription": "sub_9",
-                    "client_reference_id": "1",
-                    name: value,
-                }
-            ),
+            make_checkout_session(**SESSION | {name: value}),
         )
         for name in ("customer", "client_reference_id", "subscription")
-        for value in (None, 7, [], {}, "", "..", LONE, "x" * 10_000, "9" * 5000)
+        for value in ODD_IDS[1::2]
     },
 }
 
