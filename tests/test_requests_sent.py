@@ -220,7 +220,7 @@ def test_what_is_sent(calls: list[tuple[str, list[tuple[str, str]]]]) -> None:
         ("line_items[price]", "price_1"),
         ("line_items[0][prise]", "price_1"),
         ("line_items[0][quantity]", "two"),
-        ("mode", "subscribe"),
+        ("allow_promotion_codes", "yes"),
         ("success_url[0]", "/"),
         ("metadata", "a"),
         ("metadata[a][b]", "c"),
