@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import time
 from collections.abc import Sequence
 
 from .errors import SignatureVerificationError
@@ -89,17 +90,22 @@ def verify_signature(
         )
 
 
-def sign_payload(payload: bytes | str, secret: str, *, timestamp: int) -> str:
+def sign_payload(
+    payload: bytes | str, secret: str, *, timestamp: int | None = None
+) -> str:
     """Make the ``Stripe-Signature`` header that Stripe would send with ``payload``.
 
     :param payload: The request body; text is encoded as UTF-8.
     :param secret: The signing secret, ``whsec_...``, whole.
-    :param timestamp: The time of the delivery, in Unix seconds.
+    :param timestamp: The time of the delivery, in Unix seconds; by default now.
 
     .. versionadded:: 0.1
     """
     if isinstance(payload, str):
         payload = payload.encode()
+
+    if timestamp is None:
+        timestamp = int(time.time())
 
     signature = _compute(payload, secret, b"%d" % timestamp)
     return f"t={timestamp},v1={signature.decode()}"

@@ -286,3 +286,9 @@ def test_sign_payload_takes_text_as_utf8() -> None:
     signed = sign_payload("é", SECRET, timestamp=NOW)
     assert signed == sign_payload("é".encode(), SECRET, timestamp=NOW)
     verify(signed, payload="é".encode())
+
+
+def test_payload_is_signed_now_by_default() -> None:
+    before = int(time.time())
+    header = sign_payload(b"{}", "whsec_now")
+    verify_signature(b"{}", header, ["whsec_now"], tolerance=5, now=before)

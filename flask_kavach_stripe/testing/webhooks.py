@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 from typing import TYPE_CHECKING
@@ -43,9 +42,7 @@ def post_event(
         state: State = app.extensions[EXTENSION_KEY]
         secret = state.settings.webhook_secrets[0]
 
-    signature = sign_payload(
-        payload, secret, timestamp=int(time.time()) if timestamp is None else timestamp
-    )
+    signature = sign_payload(payload, secret, timestamp=timestamp)
 
     with app.test_request_context():
         url = url_for("kavach_stripe.webhook")
