@@ -226,20 +226,34 @@ def stripe_api() -> Iterator[responses.RequestsMock]:
 
 
 @pytest.fixture(scope="session")
-def _kept_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    path = tmp_path_factory.mktemp("kept") / "shop.db"
-    config: dict[str, Any] = {"STRIPE_PRICES": "*", "STRIPE_TRIAL_DAYS": 30}
-    made = Shop(f"sqlite:///{path}", **config)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def kept_shop(_kept_shop: Shop) -> Shop:
-    """As ``shop``, yet made once for all tests, with its tables and handlers emptied.
+def keep_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Make apps as ``make_shop`` does, but one for each configuration; its tables and
+    handlers are emptied before it is given again.
 
     For tests in great number that leave the app and its configuration as they are.
     """
-    _kept_shop.reset()
-    _kept_shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
-    return _kept_shop
+    folder = tmp_path_factory.mktemp("kept")
+    shops: dict[str, Shop] = {}
+
+    def keep(**config: Any) -> Shop:
+        config = {"STRIPE_PRICES": "*", "STRIPE_TRIAL_DAYS": 30, **config}
+        key = repr(sorted(config.items()))
+
+        if key not in shops:
+            shops[key] = Shop(f"sqlite:///{folder / str(len(shops))}.db", **config)
+
+        shops[key].reset()
+        return shops[key]
+
+    yield keep
+
+    for shop in shops.values():
+        shop.close()
+
+
+@pytest.fixture
+def kept_shop(keep_shop: Any) -> Shop:
+    """As ``shop``, yet kept, see ``keep_shop``."""
+    kept: Shop = keep_shop()
+    kept.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
+    return kept

@@ -59,11 +59,11 @@ NO_SUCH_CUSTOMER = {
 
 
 @pytest.fixture
-def ada(make_shop: Any) -> Callable[..., Any]:
+def ada(keep_shop: Any) -> Callable[..., Any]:
     """Make an app without trials, with one user who has a customer."""
 
     def make(**config: Any) -> Any:
-        shop = make_shop(**{"STRIPE_TRIAL_DAYS": 0, **config})
+        shop = keep_shop(**{"STRIPE_TRIAL_DAYS": 0, **config})
         shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
         return shop
 
@@ -321,9 +321,9 @@ def test_wrong_form_is_refused(
 @pytest.mark.parametrize("kind", ["json", "data"])
 @pytest.mark.parametrize("login_view", [None, "login"])
 def test_401_is_never_a_redirect(
-    ada: Callable[..., Any], kind: str, login_view: str | None
+    make_shop: Any, kind: str, login_view: str | None
 ) -> None:
-    shop = ada()
+    shop = make_shop()
     shop.app.login_manager.login_view = login_view
 
     response = shop.browser().post(CHECKOUT, **{kind: {"priceId": "price_pro"}})
@@ -803,10 +803,11 @@ def test_post_from_our_or_a_trusted_site_passes(
 
 
 def test_user_of_a_request_loader_needs_no_cookie(
-    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+    make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     """A mobile app with a token may post from wherever it is."""
-    shop = ada()
+    shop = make_shop(STRIPE_TRIAL_DAYS=0)
+    shop.add_user(stripe_customer_id="cus_ada")
 
     def load(request: Any) -> Any:
         return shop.db.session.get(shop.User, int(request.headers["X-Token"]))
@@ -1211,9 +1212,9 @@ def test_missing_key(
 
 
 @pytest.fixture
-def newcomer(make_shop: Any) -> Any:
+def newcomer(keep_shop: Any) -> Any:
     """An app with one user, who has no customer."""
-    shop = make_shop(STRIPE_TRIAL_DAYS=0)
+    shop = keep_shop(STRIPE_TRIAL_DAYS=0)
     shop.add_user(email="ada@example.com")
     return shop
 

@@ -23,11 +23,11 @@ SECRET_TEXT = "Text of Stripe that no browser may read."
 
 
 @pytest.fixture
-def ada(make_shop: Any) -> Callable[..., Any]:
+def ada(keep_shop: Any) -> Callable[..., Any]:
     """Make an app with one user who has a customer."""
 
     def make(**config: Any) -> Any:
-        shop = make_shop(**config)
+        shop = keep_shop(**config)
         shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
         return shop
 
@@ -142,8 +142,8 @@ def test_missing_return_url(kept_shop: Any, post: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
-def test_401_is_never_a_redirect(ada: Callable[..., Any], kind: str) -> None:
-    shop = ada()
+def test_401_is_never_a_redirect(make_shop: Any, kind: str) -> None:
+    shop = make_shop()
     shop.app.login_manager.login_view = "login"
 
     response = shop.browser().post(PORTAL, **{kind: {"returnUrl": "/account"}})
