@@ -29,6 +29,7 @@ from .signatures import verify_signature
 from .state import State
 from .storing import store
 from .storing import tell_change
+from .transactions import begin_write
 from .transactions import rollback_on_error
 from .transactions import run_handlers
 from .webhooks import Event
@@ -171,7 +172,11 @@ def _store(
     if not handlers:
         return None
 
+    if event.is_thin:
+        _ = event.object  # read now, while no lock is held
+
     with rollback_on_error(state.session):
+        begin_write(state.session, state.event_model)
         entry = record(_find_account(state, event), False)
         state.session.commit()
         return entry

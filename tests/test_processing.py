@@ -1285,6 +1285,7 @@ def test_statements_of_an_event_that_only_handlers_take(shop: Any) -> None:
         ok(shop.post_event(paid()))
 
     assert statements == [
+        "BEGIN IMMEDIATE",
         "SELECT users",
         "INSERT stripe_event",
         "COMMIT",
@@ -1321,6 +1322,7 @@ def test_statements_of_a_failure(shop: Any) -> None:
         failed(shop.post_event(paid()))
 
     assert statements == [
+        "BEGIN IMMEDIATE",
         "SELECT users",
         "INSERT stripe_event",
         "COMMIT",
@@ -1366,6 +1368,42 @@ def test_simultaneous_deliveries_run_handlers_once(
     assert send_all(shop, *[sent] * 6) == [200] * 6
     assert shop.notes == ["once"]
     assert [row.attempts for row in shop.events] == [1]
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(event("created"), id="subscription"),
+        pytest.param(paid(), id="handlers only"),
+        pytest.param(paid(customer="cus_nobody"), id="nobody"),
+    ],
+)
+def test_simultaneous_deliveries_where_the_app_begins_transactions(
+    make_shop: Any, begin: str, sent: dict[str, Any]
+) -> None:
+    """The recipe of SQLAlchemy's documentation for savepoints in SQLite."""
+    shop = make_shop()
+
+    with shop.app.app_context():
+        engine = shop.db.engine
+        engine.dispose()
+
+    def connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+
+    def begin_transaction(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    sqlalchemy_event.listen(engine, "connect", connect)
+    sqlalchemy_event.listen(engine, "begin", begin_transaction)
+    shop.add_user(stripe_customer_id="cus_ada")
+    on(shop, "*")(lambda received: shop.note(received.type))
+
+    for number in range(3):
+        assert send_all(shop, *[{**sent, "id": f"evt_{number}"}] * 4) == [200] * 4
+
+    assert len(shop.notes) == 3
 
 
 def test_delivery_that_comes_while_handlers_run_waits_for_them(shop: Any) -> None:
@@ -1735,6 +1773,23 @@ def test_handle_webhook_shows_the_new_values_in_loaded_users(shop: Any) -> None:
         assert user.stripe_subscription_id is None
         call(shop, event("created"))
         assert user.stripe_subscription_id == "sub_1"
+
+
+def test_handle_webhook_shows_them_where_a_commit_expires_nothing(shop: Any) -> None:
+    seen: list[Any] = []
+
+    @on(shop, "customer.subscription.created")
+    def look(received: Event) -> None:
+        seen.append(received.user.stripe_subscription_id)
+
+    with shop.app.app_context():
+        shop.db.session().expire_on_commit = False
+        user = shop.db.session.get(shop.User, 1)
+        assert user.stripe_subscription_id is None
+        call(shop, event("created"))
+        assert user.stripe_subscription_id == "sub_1"
+
+    assert seen == ["sub_1"]
 
 
 def test_handle_webhook_raises_the_error_of_the_handler(shop: Any) -> None:
