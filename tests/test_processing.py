@@ -1528,6 +1528,7 @@ def test_no_lock_is_held_during_a_call_to_stripe(
     assert shop.columns()["price_id"] == "price_read"
 
 
+@pytest.mark.parametrize("context", [None, "acct_1"])
 @pytest.mark.parametrize(
     ("event_type", "object_id", "path", "answered"),
     [
@@ -1552,6 +1553,7 @@ def test_no_lock_is_held_while_a_thin_event_is_read(
     object_id: str,
     path: str,
     answered: dict[str, Any],
+    context: str | None,
 ) -> None:
     seen: list[str] = []
 
@@ -1564,7 +1566,7 @@ def test_no_lock_is_held_while_a_thin_event_is_read(
         return 200, {}, json.dumps(answered)
 
     stripe_api.add_callback("GET", f"{API}/{path}", callback=answer)
-    ok(shop.post_event(make_thin_event(event_type, object_id)))
+    ok(shop.post_event(make_thin_event(event_type, object_id, context=context)))
     assert seen == [answered["id"]]
 
 

@@ -1290,10 +1290,9 @@ def test_nothing_is_stored_when_stripe_cannot_be_asked(
 
 
 def test_stripe_is_asked_with_one_try_of_eight_seconds(
-    make_shop: Any, stripe_api: responses.RequestsMock, monkeypatch: Any
+    make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    shop = make_shop()
-    shop.app.config["STRIPE_MAX_NETWORK_RETRIES"] = 2
+    shop = make_shop(STRIPE_MAX_NETWORK_RETRIES=2)
     shop.add_user(stripe_customer_id="cus_ada")
     timeouts: list[Any] = []
 
