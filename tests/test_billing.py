@@ -459,6 +459,19 @@ def test_detached_user_shows_the_new_values(
     assert newcomer.stripe_customer_id == "cus_bob"
 
 
+def test_detached_user_shows_what_was_stored(
+    kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
+) -> None:
+    stripe_api.get(
+        SUBSCRIPTIONS, json={"data": [make_subscription("sub_1", customer="cus_ada")]}
+    )
+    assert user.stripe_customer_id == "cus_ada"
+    kept_shop.db.session.expunge(user)
+
+    assert kept_shop.kavach_stripe.sync_subscription(user) is not None
+    assert user.stripe_subscription_id == "sub_1"
+
+
 # -- transactions --------------------------------------------------------------------
 
 
@@ -1450,8 +1463,8 @@ def test_reference_does_not_replace_a_customer(
         {"status": "open"},
         {"status": "expired"},
         {"status": None},
-        {"mode": "payment", "subscription": None},
-        {"mode": "setup", "subscription": None},
+        {"mode": "payment"},
+        {"mode": "setup"},
         {"customer": None},
     ],
 )
@@ -1470,6 +1483,16 @@ def test_session_that_is_not_finished_changes_nothing(
     assert found is not None
     assert found.id == "sub_0"
     assert kept_shop.columns() == before
+
+
+@pytest.mark.parametrize("mode", ["payment", "setup"])
+def test_session_of_another_mode_links_nobody(
+    kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock, mode: str
+) -> None:
+    expect_checkout(stripe_api, mode=mode, customer="cus_bob", client_reference_id="2")
+
+    assert kept_shop.kavach_stripe.complete_checkout("cs_1", newcomer) is None
+    assert newcomer.stripe_customer_id is None
 
 
 @pytest.mark.parametrize(

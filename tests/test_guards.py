@@ -377,6 +377,7 @@ def test_view_of_a_blueprint(ada: Callable[..., Any]) -> None:
     ("names", "fields", "count"),
     [
         pytest.param((), {}, 1, id="any price"),
+        pytest.param((), {"status": "unpaid"}, 1, id="any price, not active"),
         pytest.param(("pro",), {}, 1, id="the columns match"),
         pytest.param(("team",), {}, 2, id="the columns do not match"),
         pytest.param(("team",), {"status": "canceled"}, 1, id="nothing runs"),
