@@ -226,23 +226,22 @@ class CheckoutFacts:
     is_complete: bool
     #: Someone opened a Payment Link, which takes the reference from its URL's query.
     from_payment_link: bool
-    #: The user's primary key in the metadata: this extension made the session, here
-    #: or in another application of the same Stripe account.
-    user_id: str | None
+    #: The metadata name a user: this extension made the session, here or in another
+    #: application of the same Stripe account.
+    names_user: bool
 
 
 def read_checkout_session(value: object) -> CheckoutFacts:
     """A Checkout session."""
     session = as_mapping(value)
-    user_id = as_mapping(session.get("metadata")).get(USER_ID_KEY)
     return CheckoutFacts(
         customer_id=read_id(session.get("customer")),
         subscription_id=read_id(session.get("subscription")),
         client_reference_id=_read_reference(session.get("client_reference_id")),
-        is_subscription=session.get("mode", "subscription") == "subscription",
+        is_subscription=session.get("mode") in (None, "subscription"),
         is_complete=session.get("status") == "complete",
         from_payment_link=session.get("payment_link") is not None,
-        user_id=user_id if isinstance(user_id, str) else None,
+        names_user=USER_ID_KEY in as_mapping(session.get("metadata")),
     )
 
 

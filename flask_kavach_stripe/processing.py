@@ -17,6 +17,7 @@ from typing import Final
 from flask import current_app
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import StatementError
 
 from .accounts import Account
 from .client import quote_path
@@ -254,6 +255,9 @@ def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> N
 
 def _record_failure(state: State, event: Event, error: Exception) -> None:
     """The third transaction: what went wrong."""
+    if isinstance(error, StatementError):
+        error.hide_parameters = True  # they are the customers' data
+
     logger.error(
         "A handler of event %s (%s) failed.", event.id, event.type, exc_info=error
     )

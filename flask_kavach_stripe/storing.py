@@ -245,7 +245,7 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
     if account is not None:
         return account
 
-    if checkout.from_payment_link or checkout.user_id is not None:
+    if checkout.from_payment_link or checkout.names_user:
         return None
 
     user_id = accounts.parse_key(checkout.client_reference_id)

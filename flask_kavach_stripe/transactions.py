@@ -65,10 +65,7 @@ def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> 
         for handler in handlers:
             handler()
 
-            if (
-                session.get_transaction() is not transaction
-                or not transaction.is_active
-            ):
+            if not transaction.is_active:
                 raise RuntimeError(
                     "A handler ended the transaction that it runs in, with 'rollback()'"
                     " or 'close()', or caught the error of a flush. Let it raise an"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from datetime import datetime
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 from typing import TypeVar
@@ -169,7 +169,7 @@ class HandlerRegistry:
         return [
             handler
             for patterns, handler in self._handlers
-            if any(fnmatchcase(event_type, pattern) for pattern in patterns)
+            if any(_matches(event_type, pattern) for pattern in patterns)
         ]
 
     @property
@@ -181,5 +181,10 @@ class HandlerRegistry:
             pattern
             for patterns, _ in self._handlers
             for pattern in patterns
-            if not set(pattern) & set("*?[")
+            if "*" not in pattern
         )
+
+
+def _matches(event_type: str, pattern: str) -> bool:
+    regex = ".*".join(re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(regex, event_type) is not None

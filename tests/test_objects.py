@@ -334,7 +334,7 @@ SESSION = CheckoutFacts(
     is_subscription=True,
     is_complete=True,
     from_payment_link=False,
-    user_id="7",
+    names_user=True,
 )
 
 
@@ -353,8 +353,12 @@ SESSION = CheckoutFacts(
         pytest.param(
             {"payment_link": "plink_1"}, {"from_payment_link": True}, id="payment link"
         ),
-        pytest.param({"metadata": {}}, {"user_id": None}, id="not ours"),
-        pytest.param({"metadata": None}, {"user_id": None}, id="no metadata"),
+        pytest.param({"mode": None}, {}, id="mode of null"),
+        pytest.param(
+            {"metadata": {"kavach_user_id": 7}}, {"names_user": True}, id="odd user"
+        ),
+        pytest.param({"metadata": {}}, {"names_user": False}, id="not ours"),
+        pytest.param({"metadata": None}, {"names_user": False}, id="no metadata"),
         pytest.param(
             {"subscription": None}, {"subscription_id": None}, id="not made yet"
         ),
@@ -585,7 +589,7 @@ def check_storable(found: Any) -> None:
         facts = {"": found}
     else:
         facts = asdict(found)
-        facts.pop("user_id", None)  # is compared, and never stored or looked up
+        facts.pop("names_user", None)  # is compared, and never stored or looked up
 
     for name, value in facts.items():
         if isinstance(value, str):

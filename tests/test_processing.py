@@ -176,6 +176,8 @@ def test_handlers_run_in_order_of_registration(shop: Any) -> None:
         (("Customer.Subscription.Created",), 0),
         (("customer.subscription.created ",), 0),
         (("customer-subscription-created",), 0),
+        (("customer.subscription.create?",), 0),
+        (("customer.subscription.[a-d]reated",), 0),
     ],
 )
 def test_handler_of_types(shop: Any, patterns: tuple[str, ...], runs: int) -> None:
@@ -658,6 +660,20 @@ def test_error_of_any_text_is_recorded(
 
     failed(shop.post_event(paid()))
     assert shop.events[0].error == recorded
+
+
+def test_database_error_of_a_handler_shows_no_parameters(
+    shop: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        shop.db.session.execute(
+            text("INSERT INTO nowhere VALUES (:email)"), {"email": "ada@example.com"}
+        )
+
+    failed(shop.post_event(paid()))
+    assert "INSERT INTO nowhere" in shop.events[0].error
+    assert "ada@example.com" not in shop.events[0].error + caplog.text
 
 
 def test_handler_that_aborts_has_failed(shop: Any) -> None:
