@@ -56,7 +56,7 @@ _RETRY_AFTER: Final = {"Retry-After": "5"}  # seconds
 
 def checkout() -> ResponseReturnValue:
     """Create a Checkout session and say where it is."""
-    user = _authenticate()
+    user = _authenticate_payer()
     settings = get_state().settings
     fields = Fields(request)
     price_id, name = fields.text("priceId"), fields.text("price")
@@ -90,7 +90,7 @@ def checkout() -> ResponseReturnValue:
 
 def portal() -> ResponseReturnValue:
     """Create a session of the billing portal and say where it is."""
-    user = _authenticate()
+    user = _authenticate_payer()
     fields = Fields(request)
     return_url = _redirect_field(fields, "returnUrl")
 
@@ -153,7 +153,7 @@ def create_blueprint() -> Blueprint:
 
 
 def _authenticate() -> Any:
-    """The logged-in user, whose browser was not sent here by another site."""
+    """The logged-in user."""
     if not hasattr(current_app, "login_manager"):
         raise RuntimeError("No Flask-Login is registered. Call 'LoginManager(app)'.")
 
@@ -162,14 +162,24 @@ def _authenticate() -> Any:
             "Log in first.", code="authentication_required", status=401
         )
 
-    if request.method == "POST" and is_cross_site(request, get_state().settings):
+    return current_user._get_current_object()
+
+
+def _authenticate_payer() -> Any:
+    """The logged-in user, who can pay and whose browser no other site sent here."""
+    user, state = _authenticate(), get_state()
+
+    if is_cross_site(request, state.settings):
         raise RequestRefused(
             "This request comes from another site.",
             code="cross_site_request",
             status=403,
         )
 
-    return current_user._get_current_object()
+    if not isinstance(user, state.accounts.user_model):
+        raise NoCustomerError(f"A {type(user).__name__!r} is not one of those who pay.")
+
+    return user
 
 
 def _redirect_field(fields: Fields, name: str) -> str | None:

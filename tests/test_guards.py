@@ -483,3 +483,9 @@ def test_user_of_another_model_has_no_subscription(ada: Callable[..., Any]) -> N
     assert shop.browser(1).get("/auth/stripe/subscription").json == {
         "subscription": None
     }
+
+    for endpoint in ("checkout", "portal"):
+        response = shop.browser(1).post(
+            f"/auth/stripe/{endpoint}", json={"priceId": "price_1", "returnUrl": "/"}
+        )
+        assert (response.status_code, response.json["code"]) == (404, "no_customer")
