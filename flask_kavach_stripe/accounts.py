@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict
-from dataclasses import dataclass
 from typing import Any
 from typing import Final
+from typing import NamedTuple
 
 from sqlalchemy import insert
 from sqlalchemy import inspect
@@ -36,8 +36,7 @@ _STATE_NAMES = tuple(SubscriptionState.__dataclass_fields__)
 _MAX_INTEGER = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """A user who pays: primary key and the six columns."""
 
     user_id: Any

@@ -19,6 +19,7 @@ from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any
 from typing import Final
+from typing import NamedTuple
 from typing import TypeGuard
 from typing import TypeVar
 
@@ -89,8 +90,7 @@ _ORIGIN = re.compile(
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Price:
+class Price(NamedTuple):
     """A price that browsers may buy."""
 
     #: Stripe's id, ``price_...``.

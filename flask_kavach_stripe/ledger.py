@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
 from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import insert
 from sqlalchemy import select
@@ -18,8 +18,7 @@ from .models import StripeEventMixin
 _MAX_ERROR_LENGTH = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the handlers of a stored event need to know."""
 
     customer_id: str | None

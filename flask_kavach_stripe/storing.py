@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from typing import Final
+from typing import NamedTuple
 from typing import TypeVar
 
 from flask import current_app
@@ -48,16 +48,14 @@ Rows = dict[str, StoredSubscription]
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What Stripe answered, and the revisions of the rows when it was asked."""
 
     changes: tuple[Change, ...]
     revisions: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """What is known of a customer, and how to learn the rest."""
 
     customer_id: str

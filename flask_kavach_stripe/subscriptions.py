@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from typing import Final
+from typing import NamedTuple
 from typing import TypeAlias
 
 from .objects import SubscriptionState
@@ -118,8 +119,7 @@ class Snapshot:
         return self.state.id
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The subscription, read from Stripe after the row was."""
 
     state: SubscriptionState
@@ -131,8 +131,7 @@ class Answer:
         return self.state.id
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFailure:
+class PaymentFailure(NamedTuple):
     """An ``invoice.payment_failed`` event."""
 
     subscription_id: str
@@ -142,8 +141,7 @@ class PaymentFailure:
     period_end: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """The customer is gone, or Stripe does not list the subscription any more."""
 
     subscription_id: str
@@ -257,8 +255,7 @@ def latest(*times: datetime | None) -> datetime | None:
     return max((time for time in times if time is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionColumns:
+class SubscriptionColumns(NamedTuple):
     """The five columns of a user that a subscription fills."""
 
     subscription_id: str | None = None

@@ -47,7 +47,8 @@ def test_factory_makes_app_after_app_on_one_db() -> None:
         assert post_event(app.test_client(), event).status_code == 200
 
         with app.app_context():
-            assert db.session.get_one(User, 1).stripe_subscription_id == "sub_1"
+            stored = db.session.scalars(db.select(User.stripe_subscription_id))
+            assert stored.all() == ["sub_1"]
             engine = db.engine
 
         engine.dispose()

@@ -777,7 +777,7 @@ def test_commit_is_a_commit_again_after_the_handlers(shop: Any) -> None:
     assert shop.notes == ["after", "after"]
 
 
-@pytest.mark.parametrize("how", ["rollback", "close", "remove", "reset"])
+@pytest.mark.parametrize("how", ["rollback", "close", "remove"])
 @pytest.mark.parametrize("then", ["nothing", "write", "commit"])
 def test_ending_the_transaction_in_a_handler_fails_the_event(
     shop: Any, how: str, then: str
