@@ -15,7 +15,9 @@ from .resources.catalogue import Prices
 from .resources.catalogue import Products
 from .resources.checkout import CheckoutSessions
 from .resources.customers import Customers
+from .resources.event_destinations import EventDestinations
 from .resources.events import Events
+from .resources.events import ThinEvents
 from .resources.invoices import Invoices
 from .resources.payment_methods import PaymentMethods
 from .resources.portal import PortalSessions
@@ -61,9 +63,13 @@ class Account:
         )
         self.portal = PortalSessions(self.core, self.customers)
         self.events = Events(self.core)
+        self.event_destinations = EventDestinations(self.core)
+        self.thin_events = ThinEvents(self.core)
         self.webhook_endpoints = WebhookEndpoints(self.core)
         self.life = Life(self.core, self.subscriptions, self.checkout)
-        self.renderer = Renderer(store, self.checkout)
+        self.renderer = Renderer(self.core, self.checkout)
 
     def _deliver(self, event: Object) -> None:
-        self.delivery.enqueue(event, self.store.hidden[event["id"]]["endpoints"])
+        hidden = self.store.hidden[event["id"]]
+        hidden["payloads"] = self.renderer.payloads(event, hidden["endpoints"])
+        self.delivery.enqueue(event, hidden["endpoints"])

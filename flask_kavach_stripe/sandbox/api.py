@@ -1,4 +1,4 @@
-"""The REST API under ``/v1``."""
+"""The REST API under ``/v1``, and the little that is needed of ``/v2``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import logging
 from base64 import b64decode
 from collections.abc import Callable
+from collections.abc import Iterator
 from email.utils import formatdate
+from typing import Any
 
 from flask import Blueprint
 from flask import current_app
@@ -25,6 +27,8 @@ from .params import array
 from .params import decode
 from .params import text
 from .store import Object
+from .versions import check_version
+from .versions import upgrade_params
 
 Handler = Callable[..., Object]
 
@@ -63,6 +67,8 @@ def routes(account: Account) -> list[tuple[str, str, Handler]]:
         ("DELETE", "/v1/subscriptions/<object_id>", a.subscriptions.cancel),
         ("POST", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.update),
         ("DELETE", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.delete),
+        ("GET", "/v2/core/events/<object_id>", a.thin_events.retrieve),
+        *_event_destination_routes(account),
     ]
 
     for creatable in (
@@ -90,6 +96,20 @@ def routes(account: Account) -> list[tuple[str, str, Handler]]:
     return table
 
 
+def _event_destination_routes(account: Account) -> list[tuple[str, str, Handler]]:
+    destinations = account.event_destinations
+    path = destinations.path
+    return [
+        ("GET", path, destinations.list),
+        ("POST", path, destinations.create),
+        ("GET", f"{path}/<object_id>", destinations.retrieve),
+        ("POST", f"{path}/<object_id>", destinations.update),
+        ("DELETE", f"{path}/<object_id>", destinations.delete),
+        ("POST", f"{path}/<object_id>/disable", destinations.disable),
+        ("POST", f"{path}/<object_id>/enable", destinations.enable),
+    ]
+
+
 def register_api(app: Flask, account: Account) -> None:
     """Add the API to the sandbox's app."""
     for method, path, handler in routes(account):
@@ -114,7 +134,7 @@ def _view(handler: Handler) -> Callable[..., Response]:
 @bp.app_errorhandler(HTTPException)
 def handle_http_error(error: HTTPException) -> HTTPException | Response:
     """Stripe's body for a URL that the API does not have."""
-    if not request.path.startswith("/v1/"):
+    if not request.path.startswith(("/v1/", "/v2/")):
         return error
 
     account = current_account()
@@ -142,6 +162,7 @@ def _answer(
 
     try:
         _authenticate(account.api_key)
+        version = check_version(_version())
         pairs = _read_pairs()
 
         if key:
@@ -154,7 +175,7 @@ def _answer(
             claimed = True
 
         answer = _run(
-            account, handler, path_values, pairs, RequestInfo(request_id, key)
+            account, handler, path_values, pairs, version, RequestInfo(request_id, key)
         )
     except ApiError as error:
         answer = _error_answer(error, request_id)
@@ -184,11 +205,14 @@ def _run(
     handler: Handler,
     path_values: dict[str, str],
     pairs: list[tuple[str, str]],
+    version: str,
     info: RequestInfo,
 ) -> Answer:
     params = decode(pairs)
     paths = array(text())(params.pop("expand", {}), "expand") or []
     expand = [path or "" for path in paths]
+    rule = request.url_rule
+    upgrade_params(request.method, rule.rule if rule else "", params, version)
 
     with account.store.lock:
         account.life.catch_up()
@@ -199,7 +223,7 @@ def _run(
         finally:
             account.core.request = None
 
-        body = json.dumps(account.renderer.render(result, expand), indent=2)
+        body = json.dumps(account.renderer.render(result, expand, version), indent=2)
 
     return Answer(200, body, info.id)
 
@@ -214,7 +238,7 @@ def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Res
     # From the sandbox's clock, as the times in events are.
     response.headers["Date"] = formatdate(now, usegmt=True)
     response.headers["Request-Id"] = answer.request_id
-    response.headers["Stripe-Version"] = API_VERSION
+    response.headers["Stripe-Version"] = _version()
 
     if key := request.headers.get("Idempotency-Key"):
         response.headers["Idempotency-Key"] = key
@@ -225,6 +249,11 @@ def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Res
     return response
 
 
+def _version() -> str:
+    """The version that the request asks for, else the account's own one."""
+    return request.headers.get("Stripe-Version", "").strip() or API_VERSION
+
+
 def _error_answer(error: ApiError, request_id: str) -> Answer:
     body = json.dumps(error.to_body(request_id), indent=2)
     return Answer(error.status, body, request_id)
@@ -233,11 +262,13 @@ def _error_answer(error: ApiError, request_id: str) -> Answer:
 def _read_pairs() -> list[tuple[str, str]]:
     """Return the parameters: of the body for a POST, else of the query string.
 
-    :raises ApiError: If a body is not form-encoded.
+    :raises ApiError: If a body is not form-encoded, or for ``/v2`` not JSON.
     """
     pairs: list[tuple[str, str]] = list(request.args.items(multi=True))
 
-    if request.method == "POST":
+    if request.method == "POST" and request.path.startswith("/v2/"):
+        pairs += _json_pairs()
+    elif request.method == "POST":
         if request.content_length and request.mimetype not in (
             "application/x-www-form-urlencoded",
             "multipart/form-data",
@@ -250,6 +281,28 @@ def _read_pairs() -> list[tuple[str, str]]:
         pairs += request.form.items(multi=True)
 
     return pairs
+
+
+def _json_pairs() -> list[tuple[str, str]]:
+    """A body of the API's second version, as pairs like those of the first."""
+    body = request.get_json(silent=True) if request.content_length else {}
+
+    if not isinstance(body, dict):
+        raise ApiError("Invalid request: the body must be a JSON object.")
+
+    return list(_flatten(body))
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+
+        for name, entry in entries:
+            yield from _flatten(entry, f"{path}[{name}]" if path else str(name))
+    elif isinstance(value, bool):
+        yield path, "true" if value else "false"
+    else:
+        yield path, "" if value is None else str(value)
 
 
 def _authenticate(api_key: str) -> None:

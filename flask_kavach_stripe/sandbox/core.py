@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .clock import Clock
+from .recipients import all_endpoints
+from .recipients import wants
 from .store import clone
 from .store import Object
 from .store import Store
@@ -42,6 +44,8 @@ class Core:
         self.base_url = "http://localhost"
         #: ``None`` while time or a person at a page is what causes things.
         self.request: RequestInfo | None = None
+        #: Attributes that are shown only when they are expanded, by kind and name.
+        self.included: dict[tuple[str, str], Callable[[Object], Any]] = {}
         self._on_event = on_event
         self._alarms: list[tuple[int, int, str, str]] = []
         self._alarms_set = 0
@@ -58,8 +62,8 @@ class Core:
         request = self.request
         endpoints = [
             endpoint["id"]
-            for endpoint in reversed(self.store.all("webhook_endpoint"))
-            if endpoint["status"] == "enabled" and wants(endpoint, event_type)
+            for endpoint in all_endpoints(self.store)
+            if wants(endpoint, event_type)
         ]
         event = {
             "id": self.store.new_id("event"),
@@ -116,12 +120,6 @@ class Core:
                 return at, obj
 
         return None
-
-
-def wants(endpoint: Object, event_type: str) -> bool:
-    """Is a webhook endpoint told about events of this type?"""
-    enabled = endpoint["enabled_events"]
-    return "*" in enabled or event_type in enabled
 
 
 def previous_attributes(before: Object, after: Object) -> dict[str, Any]:

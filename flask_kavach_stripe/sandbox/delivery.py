@@ -16,6 +16,7 @@ import requests
 
 from ..signatures import sign_payload
 from .core import Core
+from .recipients import find_recipient
 from .store import Object
 
 #: Brings a body with headers to a URL and returns the HTTP status of the answer.
@@ -234,14 +235,14 @@ class Delivery:
 
         with store.lock:
             event = store.find("event", job.event_id)
-            endpoint = store.find("webhook_endpoint", job.endpoint_id)
+            recipient = find_recipient(store, job.endpoint_id)
 
-            if event is None or endpoint is None or endpoint["status"] != "enabled":
+            if event is None or recipient is None:
                 return None
 
-            url = endpoint["url"]
-            secret = store.hidden[job.endpoint_id]["secret"]
-            body = json.dumps(event).encode()
+            url, secret = recipient
+            payloads = store.hidden[job.event_id]["payloads"]
+            body = json.dumps(payloads.get(job.endpoint_id, event)).encode()
 
         # The signature has real time even where the clock was moved, as with Stripe's
         # test clocks.

@@ -28,6 +28,8 @@ ID_SHAPES = {
     "request": ("req_", 14),
     "subscription": ("sub_1", 23),
     "subscription_item": ("si_", 14),
+    "v2.core.event": ("evt_test_6", 50),
+    "v2.core.event_destination": ("ed_test_6", 50),
     "webhook_endpoint": ("we_1", 23),
     "webhook_secret": ("whsec_", 32),
 }

@@ -116,15 +116,6 @@ def test_endpoint_that_is_disabled_meanwhile_gets_nothing(
     assert hook.received == []
 
 
-def test_old_api_version_is_refused_rather_than_ignored(api: Api) -> None:
-    params = {
-        "url": "https://shop.test/x",
-        "enabled_events[0]": "*",
-        "api_version": "2024-12-18.acacia",
-    }
-    assert api.error("POST", "/v1/webhook_endpoints", params)[0] == 400
-
-
 def test_handler_may_call_the_api_while_it_is_called() -> None:
     """No lock is held while a webhook is under way."""
     seen: list[str] = []
