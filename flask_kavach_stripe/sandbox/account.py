@@ -8,6 +8,7 @@ from .clock import Clock
 from .core import Core
 from .delivery import Delivery
 from .delivery import Sender
+from .faults import Faults
 from .idempotency import IdempotencyKeys
 from .life import Life
 from .rendering import Renderer
@@ -38,6 +39,7 @@ class Account:
         api_key: str,
         clock: Clock,
         store: Store,
+        faults: Faults,
         send: Sender,
         retry_delays: Sequence[float],
     ) -> None:
@@ -45,7 +47,8 @@ class Account:
         self.clock = clock
         self.store = store
         self.core = Core(clock, store, self._deliver)
-        self.delivery = Delivery(self.core, send, retry_delays=retry_delays)
+        self.faults = faults
+        self.delivery = Delivery(self.core, faults, send, retry_delays=retry_delays)
         self.idempotency_keys = IdempotencyKeys(clock)
 
         self.payment_methods = PaymentMethods(self.core)
@@ -68,6 +71,35 @@ class Account:
         self.webhook_endpoints = WebhookEndpoints(self.core)
         self.life = Life(self.core, self.subscriptions, self.checkout)
         self.renderer = Renderer(self.core, self.checkout)
+
+    def advance_to(self, moment: int) -> None:
+        """Move the clock, stopping where something becomes due or is to be sent.
+
+        So a webhook is on its way while its time is the present. Returns when the
+        webhooks were sent once. Whoever calls does not hold the lock.
+
+        :raises ValueError: If ``moment`` is past.
+        """
+        if moment < self.clock.now():
+            raise ValueError(
+                f"The clock only moves forward: it is {self.clock.now()}, after"
+                f" {moment}."
+            )
+
+        stop = self.clock.now()
+
+        while True:
+            with self.store.lock:
+                self.life.advance(max(0, stop - self.clock.now()))
+
+            self.delivery.drain()
+
+            if stop >= moment:
+                return
+
+            now = self.clock.now()
+            due = (self.core.next_alarm_at, self.delivery.next_due)
+            stop = min([moment, *(at for at in due if at is not None and at > now)])
 
     def _deliver(self, event: Object) -> None:
         hidden = self.store.hidden[event["id"]]

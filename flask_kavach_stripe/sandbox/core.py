@@ -111,6 +111,11 @@ class Core:
         self._alarms_set += 1
         heapq.heappush(self._alarms, (at, self._alarms_set, obj["object"], obj["id"]))
 
+    @property
+    def next_alarm_at(self) -> int | None:
+        """When the earliest alarm is due."""
+        return self._alarms[0][0] if self._alarms else None
+
     def next_alarm(self, until: int) -> tuple[int, Object] | None:
         """Take the earliest alarm that is due at ``until`` off the list."""
         while self._alarms and self._alarms[0][0] <= until:

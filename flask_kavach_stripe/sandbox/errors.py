@@ -6,7 +6,9 @@ the person who runs the sandbox.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from typing import Protocol
 
 
 class SandboxError(Exception):
@@ -15,6 +17,38 @@ class SandboxError(Exception):
 
 class PortInUseError(SandboxError):
     """The sandbox cannot listen where it was told to."""
+
+
+class FailedAttempt(Protocol):
+    """What is told about a webhook that an app did not take."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+class UndeliveredError(SandboxError):
+    """The app did not take webhooks that it was sent; its log says why.
+
+    They will be sent again, as Stripe does it.
+    """
+
+    def __init__(self, attempts: Sequence[FailedAttempt]) -> None:
+        lines = [
+            f"{attempt.event_type} ({attempt.event_id}):"
+            f" {attempt.error or f'status {attempt.status}'}"
+            for attempt in attempts
+        ]
+        super().__init__(
+            "The app did not take every webhook; its log says why.\n" + "\n".join(lines)
+        )
+        #: The tries that failed.
+        self.attempts = list(attempts)
 
 
 class ApiError(SandboxError):

@@ -5,19 +5,24 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
 from typing import Self
 
+import requests
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer
 from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
 
 from .account import Account
+from .adapter import WsgiAdapter
 from .api import EXTENSION_KEY
 from .api import KEY_PREFIXES
 from .api import register_api
@@ -29,6 +34,8 @@ from .delivery import send_over_http
 from .delivery import Sender
 from .errors import PortInUseError
 from .errors import SandboxError
+from .errors import UndeliveredError
+from .faults import Faults
 from .pages import bp as pages_bp
 from .resources.checkout import CardForm
 from .store import Object
@@ -54,13 +61,15 @@ class Sandbox:
     All of it is in memory and gone with the process.
 
     :param secret_key: The API key that it accepts, ``sk_test_...`` or ``rk_test_...``.
-    :param seed: With the same seed, the same calls make the same ids. ``None`` makes
-        new ones in every run; use that beside a database that outlives the sandbox, or
-        its rows meet ids that they know from the last run.
+    :param seed: With the same seed, the same calls make the same ids and meet the same
+        :attr:`faults`. ``None`` makes new ones in every run; use that beside a database
+        that outlives the sandbox, or its rows meet ids that they know from the last
+        run.
     :param clock: The source of time; by default real time, which :meth:`advance` moves
         ahead of.
     :param send: Brings webhooks to their URL; by default over HTTP.
-    :param retry_delays: Real seconds before each further try to deliver a webhook.
+    :param retry_delays: Seconds before each further try to deliver a webhook: real
+        ones while it is served, otherwise those of its clock.
 
     .. versionadded:: 0.1
     """
@@ -81,13 +90,19 @@ class Sandbox:
 
         self.api_key = secret_key
         self.clock = clock or Clock()
+        #: What goes wrong on demand.
+        self.faults = Faults(seed)
         self._account = Account(
             secret_key,
             self.clock,
             Store(seed),
+            self.faults,
             send,
             retry_delays,
         )
+        #: Whether webhooks that fail, with no fault to blame, raise an error here.
+        self._raises_failures = False
+        self._failures: list[Attempt] = []
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -96,6 +111,9 @@ class Sandbox:
         self.app.extensions[EXTENSION_KEY] = self._account
         self.app.register_blueprint(pages_bp)
         register_api(self.app, self._account)
+        self.app.wsgi_app = self.faults.wrap(  # type: ignore[assignment, method-assign]  # as Flask's
+            self.app.wsgi_app  # documentation wants it
+        )
 
     @property
     def wsgi_app(self) -> Flask:
@@ -121,6 +139,89 @@ class Sandbox:
         with self._account.store.lock:
             return list(self._account.store.hidden[event_id]["attempts"])
 
+    # In the same process
+
+    def mount(self, session: requests.Session) -> None:
+        """Have the requests of a session answered here, whatever host they name."""
+        adapter = WsgiAdapter(self.app)
+
+        for prefix in list(session.adapters):
+            session.mount(prefix, adapter)
+
+    @contextmanager
+    def delivering(
+        self,
+        send: Sender,
+        url: str,
+        secret: str,
+        api_version: str | None = None,
+    ) -> Iterator[None]:
+        """Have an endpoint in this process for a while, and be strict about it.
+
+        All webhooks go there by ``send``. An answer other than 2xx raises
+        :exc:`UndeliveredError` from whatever made the webhooks go out, :meth:`pay`,
+        :meth:`advance`, :meth:`deliver` or :meth:`resend`, unless one of the
+        :attr:`faults` is to blame.
+        """
+        store, delivery = self._account.store, self._account.delivery
+        before = delivery.send, delivery.on_attempt, self._raises_failures
+
+        with store.lock:
+            endpoint = self._create_endpoint(url, ["*"], api_version)
+            store.hidden[endpoint["id"]]["secret"] = secret
+
+        hits = 0
+
+        def counting(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+            nonlocal hits
+            hits = self.faults.hits
+            return send(url, body, headers)
+
+        def remember(attempt: Attempt) -> None:
+            if not (attempt.succeeded or attempt.fault or self.faults.hits > hits):
+                self._failures.append(attempt)
+
+        delivery.send, delivery.on_attempt = counting, remember
+        self._raises_failures = True
+
+        try:
+            yield
+        finally:
+            delivery.send, delivery.on_attempt, self._raises_failures = before
+            self._failures.clear()
+
+            with store.lock:
+                self._account.webhook_endpoints.delete({}, endpoint["id"])
+
+    def deliver(self) -> None:
+        """Send every webhook that waits, delayed ones and retries too, now.
+
+        For a sandbox that is not served: one that is does so by itself.
+        """
+        self._account.delivery.wait_idle()
+        self._raise_failures()
+
+    def resend(self, event_id: str) -> None:
+        """Send an event once more to its endpoints, as the Dashboard does.
+
+        Returns when it was sent. No fault strikes it, and retries that are planned
+        stay planned.
+
+        :raises KeyError: If there is no such event.
+        """
+        with self._account.store.lock:
+            endpoints = self._account.store.hidden[event_id]["endpoints"]
+
+        self._account.delivery.resend(event_id, endpoints)
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        failures = self._failures[:]
+        self._failures.clear()
+
+        if failures and self._raises_failures:
+            raise UndeliveredError(failures)
+
     # Running it
 
     def start(self, host: str = "127.0.0.1", port: int = 0) -> Self:
@@ -134,6 +235,7 @@ class Sandbox:
             raise SandboxError(f"The sandbox is running already, at {self.url}.")
 
         listener = _listen(host, port)
+        self.faults.stopped.clear()
 
         try:
             server = make_server(
@@ -166,6 +268,7 @@ class Sandbox:
             return
 
         self._account.delivery.stop()
+        self.faults.stopped.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -191,7 +294,16 @@ class Sandbox:
 
         :returns: The signing secret, ``whsec_...``.
         """
-        params = {
+        with self._account.store.lock:
+            return str(self._create_endpoint(url, enabled_events)["secret"])
+
+    def _create_endpoint(
+        self,
+        url: str,
+        enabled_events: Sequence[str],
+        api_version: str | None = None,
+    ) -> Object:
+        params: dict[str, Any] = {
             "url": url,
             "enabled_events": {
                 str(index): event_type
@@ -199,11 +311,15 @@ class Sandbox:
             },
         }
 
-        with self._account.store.lock:
-            endpoint = self._account.webhook_endpoints.create(params)
+        if api_version is not None:
+            params["api_version"] = api_version
 
-        secret: str = endpoint["secret"]
-        return secret
+        return self._account.webhook_endpoints.create(params)
+
+    def has_price(self, id: str) -> bool:
+        """Whether there is a price with this id."""
+        with self._account.store.lock:
+            return self._account.store.find("price", id) is not None
 
     def create_price(
         self,
@@ -266,6 +382,7 @@ class Sandbox:
             paid = account.renderer.render(session)
 
         account.delivery.drain()
+        self._raise_failures()
         return paid
 
     # Time
@@ -273,16 +390,13 @@ class Sandbox:
     def advance(self, days: float = 0, *, hours: float = 0, seconds: float = 0) -> None:
         """Move the clock, and let happen what becomes due on the way.
 
-        Returns when the webhooks about it were sent once.
+        The clock stops at each of these moments until the webhooks about it were sent
+        once.
 
         :raises ValueError: If it would move back.
         """
         step = timedelta(days=days, hours=hours, seconds=seconds)
-
-        with self._account.store.lock:
-            self._account.life.advance(int(step.total_seconds()))
-
-        self._account.delivery.drain()
+        self.advance_to(self.clock.now() + int(step.total_seconds()))
 
     def advance_to(self, moment: datetime | int) -> None:
         """Move the clock to a time.
@@ -290,13 +404,13 @@ class Sandbox:
         :param moment: Unix seconds or an aware ``datetime``.
         :raises ValueError: If that is past, or the datetime has no time zone.
         """
-        with self._account.store.lock:
-            self._account.life.advance(to_timestamp(moment) - self.clock.now())
-
-        self._account.delivery.drain()
+        self._account.advance_to(to_timestamp(moment))
+        self._raise_failures()
 
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until no webhook is to be sent any more, retries included.
+
+        Where the sandbox is not served, send them as :meth:`deliver` does.
 
         :returns: Whether that was so before the time was up.
         """

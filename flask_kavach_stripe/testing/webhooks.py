@@ -39,7 +39,7 @@ def post_event(
     payload = event if isinstance(event, bytes) else json.dumps(event).encode()
 
     if secret is None:
-        secret = app.extensions[EXTENSION_KEY].settings.webhook_secrets[0]
+        secret = str(app.extensions[EXTENSION_KEY].settings.webhook_secrets[0])
 
     signature = sign_payload(
         payload, secret, timestamp=int(time.time()) if timestamp is None else timestamp
