@@ -421,6 +421,11 @@ class _QuietHandler(WSGIRequestHandler):
     # One request for each connection: none stays open after stop().
     protocol_version = "HTTP/1.0"
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """As the base does, but without a ``Date``: the app sends the sandbox's."""
+        self.send_response_only(code, message)
+        self.send_header("Server", self.version_string())
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Leave the terminal to the app under test."""
 
