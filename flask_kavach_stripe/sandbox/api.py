@@ -40,8 +40,18 @@ bp = Blueprint("sandbox_api", __name__)
 
 #: Refused before anything was done, so the key may be used again.
 _NOT_STORED = frozenset(
-    (None, "parameter_invalid_integer", "parameter_missing", "parameter_unknown")
+    (
+        None,
+        "parameter_invalid_empty",
+        "parameter_invalid_integer",
+        "parameter_missing",
+        "parameter_unknown",
+    )
 )
+
+
+#: Parameters that say whose the call is.
+_OWNERS = ("customer", "subscription", "test_clock")
 
 
 def current_account() -> Account:
@@ -54,40 +64,94 @@ def routes(account: Account) -> list[tuple[str, str, Handler]]:
     """Every call that the sandbox knows: method, path, and what answers it."""
     a = account
     table: list[tuple[str, str, Handler]] = [
-        ("POST", "/v1/customers/<object_id>", a.customers.update),
-        ("DELETE", "/v1/customers/<object_id>", a.customers.delete),
-        ("POST", "/v1/checkout/sessions/<object_id>/expire", a.checkout.expire),
         (
             "GET",
             "/v1/checkout/sessions/<object_id>/line_items",
             a.checkout.list_line_items,
         ),
+        ("POST", "/v1/checkout/sessions/<object_id>/expire", a.checkout.expire),
         ("POST", "/v1/billing_portal/sessions", a.portal.create),
-        ("POST", "/v1/subscriptions/<object_id>", a.subscriptions.update),
+        (
+            "GET",
+            "/v1/customers/<object_id>/payment_methods",
+            a.payment_methods.list_of_customer,
+        ),
+        ("POST", "/v1/invoices/create_preview", a.previews.create),
+        ("GET", "/v1/invoices/<object_id>/lines", a.invoices.list_lines),
+        ("POST", "/v1/invoices/<object_id>/pay", a.paying.pay_invoice),
+        ("POST", "/v1/payment_intents/<object_id>/confirm", a.paying.confirm),
+        ("POST", "/v1/payment_methods/<object_id>/attach", a.payment_methods.attach),
+        ("POST", "/v1/payment_methods/<object_id>/detach", a.payment_methods.detach),
         ("DELETE", "/v1/subscriptions/<object_id>", a.subscriptions.cancel),
-        ("POST", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.update),
-        ("DELETE", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.delete),
+        ("POST", "/v1/subscriptions/<object_id>/pause", a.subscriptions.pause),
+        ("POST", "/v1/subscriptions/<object_id>/resume", a.subscriptions.resume),
+        (
+            "POST",
+            "/v1/test_helpers/test_clocks/<object_id>/advance",
+            a.life.advance_test_clock,
+        ),
+        (
+            "DELETE",
+            "/v1/test_helpers/test_clocks/<object_id>",
+            a.life.delete_test_clock,
+        ),
         ("GET", "/v2/core/events/<object_id>", a.thin_events.retrieve),
         *_event_destination_routes(account),
     ]
 
     for creatable in (
         a.checkout,
+        a.coupons,
         a.customers,
+        a.payment_methods,
+        a.portal_configurations,
         a.prices,
         a.products,
+        a.promotion_codes,
+        a.subscription_items,
+        a.subscriptions,
+        a.test_clocks,
         a.webhook_endpoints,
     ):
         table.append(("POST", creatable.path, creatable.create))
 
+    for updatable in (
+        a.coupons,
+        a.customers,
+        a.portal_configurations,
+        a.prices,
+        a.products,
+        a.promotion_codes,
+        a.subscription_items,
+        a.subscriptions,
+        a.webhook_endpoints,
+    ):
+        table.append(("POST", f"{updatable.path}/<object_id>", updatable.update))
+
+    for deletable in (
+        a.coupons,
+        a.customers,
+        a.products,
+        a.subscription_items,
+        a.webhook_endpoints,
+    ):
+        table.append(("DELETE", f"{deletable.path}/<object_id>", deletable.delete))
+
     for readable in (
         a.checkout,
+        a.coupons,
         a.customers,
         a.events,
         a.invoices,
+        a.payment_methods,
+        a.payments,
+        a.portal_configurations,
         a.prices,
         a.products,
+        a.promotion_codes,
+        a.subscription_items,
         a.subscriptions,
+        a.test_clocks,
         a.webhook_endpoints,
     ):
         table.append(("GET", readable.path, readable.list))
@@ -138,10 +202,7 @@ def handle_http_error(error: HTTPException) -> HTTPException | Response:
         return error
 
     account = current_account()
-
-    with account.store.lock:
-        request_id = account.store.new_id("request")
-
+    request_id = account.store.new_id("request")
     api_error = ApiError(
         f"Unrecognized request URL ({request.method}: {request.path}). The sandbox"
         " knows the calls that subscriptions need, not all of Stripe's.",
@@ -154,9 +215,7 @@ def _answer(
     account: Account, handler: Handler, path_values: dict[str, str]
 ) -> Response:
     """Answer one call: authenticate, decode, look the key up, run, render."""
-    with account.store.lock:
-        request_id = account.store.new_id("request")
-
+    request_id = account.store.new_id("request")
     key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
     claimed = False
 
@@ -219,13 +278,31 @@ def _run(
         account.core.request = info
 
         try:
-            result = handler(params, **path_values)
+            with account.core.on_clock_of(_named(account, params, path_values)):
+                result = handler(params, **path_values)
         finally:
             account.core.request = None
 
         body = json.dumps(account.renderer.render(result, expand, version), indent=2)
 
     return Answer(200, body, info.id)
+
+
+def _named(
+    account: Account, params: dict[str, Any], path_values: dict[str, str]
+) -> Object | None:
+    """Return the object that a call is about: it happens on the clock of that."""
+    ids = [*path_values.values(), *(params.get(name) for name in _OWNERS)]
+
+    for object_id in ids:
+        if isinstance(object_id, str):
+            hidden = account.store.hidden.get(object_id) or {}
+            found = account.store.find_any(hidden.get("subscription") or object_id)
+
+            if found is not None:
+                return found
+
+    return None
 
 
 def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Response:

@@ -111,6 +111,22 @@ class ApiError(SandboxError):
         return {"error": error}
 
 
+class AuthenticationRequired(ApiError):
+    """The bank asks for 3-D Secure: the card is neither accepted nor refused yet.
+
+    :param url: The page on which it is passed or failed.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            "This card asks for 3-D Secure: pass it, or fail it, to go on.",
+            status=402,
+            type="card_error",
+            code="authentication_required",
+        )
+        self.url = url
+
+
 def resource_missing(
     noun: str, object_id: str, param: str, *, status: int = 400
 ) -> ApiError:
@@ -130,9 +146,22 @@ def parameter_missing(param: str) -> ApiError:
     )
 
 
-def parameter_unknown(param: str) -> ApiError:
+def parameter_empty(param: str) -> ApiError:
     return ApiError(
-        f"Received unknown parameter: {param}", code="parameter_unknown", param=param
+        f"You passed an empty string for '{param}'. We assume empty values are an"
+        f" attempt to unset a parameter; however '{param}' cannot be unset.",
+        code="parameter_invalid_empty",
+        param=param,
+    )
+
+
+def parameter_unknown(param: str, *others: str) -> ApiError:
+    names = ", ".join((param, *others))
+    plural = "s" if others else ""
+    return ApiError(
+        f"Received unknown parameter{plural}: {names}",
+        code="parameter_unknown",
+        param=param,
     )
 
 

@@ -53,7 +53,7 @@ class IdempotencyKeys:
         if len(key) > MAX_LENGTH:
             raise ApiError(f"Idempotency keys have at most {MAX_LENGTH} characters.")
 
-        now = self._clock.now()
+        now = self._clock.unpinned()
 
         with self._lock:
             entry = self._entries.get(key)

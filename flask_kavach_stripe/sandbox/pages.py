@@ -21,8 +21,8 @@ from .clock import DAY
 from .clock import next_boundary
 from .errors import ApiError
 from .resources.checkout import CardForm
-from .resources.subscriptions import FINAL
-from .resources.subscriptions import period_end
+from .resources.cycle import FINAL
+from .resources.items import period_end
 from .store import Object
 
 bp = Blueprint("sandbox", __name__, template_folder="templates")

@@ -14,7 +14,6 @@ from .core import Core
 from .errors import ApiError
 from .recipients import all_endpoints
 from .recipients import is_thin
-from .resources.checkout import CheckoutSessions
 from .resources.events import ThinEvents
 from .store import clone
 from .store import Object
@@ -58,10 +57,9 @@ _PATHS: Final[Mapping[str, str]] = {
 class Renderer:
     """Copies objects for an answer, so that nobody can change the stored ones."""
 
-    def __init__(self, core: Core, checkout: CheckoutSessions) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
         self._store = core.store
-        self._checkout = checkout
         self._thin_events = ThinEvents(core)
 
     def render(
@@ -154,13 +152,10 @@ class Renderer:
         if name not in obj:
             include = self._core.included.get((str(obj.get("object")), name))
 
-            if name == "line_items" and obj.get("object") == "checkout.session":
-                items = self._checkout.included_line_items(obj["id"])
-                obj[name] = self._copy(items, version)
-            elif include is not None:
-                obj[name] = self._copy(include(obj), version)
-            else:
+            if include is None:
                 raise _not_expandable(path)
+
+            obj[name] = self._copy(include(obj), version)
 
         value = obj[name]
 

@@ -28,6 +28,8 @@ from .api import KEY_PREFIXES
 from .api import register_api
 from .clock import Clock
 from .clock import to_timestamp
+from .core import AfterRetries
+from .core import BillingSettings
 from .delivery import Attempt
 from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
@@ -70,6 +72,10 @@ class Sandbox:
     :param send: Brings webhooks to their URL; by default over HTTP.
     :param retry_delays: Seconds before each further try to deliver a webhook: real
         ones while it is served, otherwise those of its clock.
+    :param after_retries: What becomes of a subscription whose payment has failed for
+        the last time: ``canceled``, ``unpaid``, or still ``past_due``. In Stripe's
+        Dashboard it is a setting of the account.
+    :param payment_retry_days: After how many days each further try to be paid comes.
 
     .. versionadded:: 0.1
     """
@@ -82,6 +88,8 @@ class Sandbox:
         *,
         send: Sender = send_over_http,
         retry_delays: Sequence[float] = RETRY_DELAYS,
+        after_retries: AfterRetries = "canceled",
+        payment_retry_days: Sequence[int] = BillingSettings.retry_days,
     ) -> None:
         if not secret_key.startswith(KEY_PREFIXES):
             raise ValueError(
@@ -99,6 +107,7 @@ class Sandbox:
             self.faults,
             send,
             retry_delays,
+            BillingSettings(tuple(payment_retry_days), after_retries),
         )
         #: Whether webhooks that fail, with no fault to blame, raise an error here.
         self._raises_failures = False

@@ -20,7 +20,7 @@ from .core import previous_attributes
 from .errors import ApiError
 from .errors import not_simulated
 from .errors import parameter_unknown
-from .resources.subscriptions import plan_of
+from .resources.items import plan_of
 from .store import clone
 from .store import Object
 from .store import Store

@@ -69,7 +69,7 @@ def test_whole_journey(served: Sandbox, client: stripe.StripeClient) -> None:
     v1.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
     served.advance(days=31)
     invoices = v1.invoices.list({"customer": customer.id})
-    assert [invoice.total for invoice in invoices.data] == [1800, 900]
+    assert [invoice.total for invoice in invoices.data] == [1800 + 900, 900]
 
     portal = v1.billing_portal.sessions.create(
         {"customer": customer.id, "return_url": "https://shop.test/account"}
