@@ -387,6 +387,7 @@ OBJECTS: tuple[ObjectChange, ...] = tuple(
         ("2026-03-25.dahlia", "checkout.session", _without("integration_identifier")),
         ("2026-03-25.dahlia", "line_item", _without("quantity_decimal")),
         ("2026-03-25.dahlia", "subscription", _without("presentment_details")),
+        ("2026-02-25.clover", "item", _without("adjustable_quantity")),
         (
             "2025-12-15.clover",
             "billing_portal.configuration",
@@ -410,7 +411,7 @@ OBJECTS: tuple[ObjectChange, ...] = tuple(
                 "subscription",
             )
         ),
-        ("2025-12-15.clover", "item", _without("adjustable_quantity", "metadata")),
+        ("2025-12-15.clover", "item", _without("metadata")),
         ("2025-12-15.clover", "line_item", _without("subtotal")),
         ("2025-12-15.clover", "payment_intent", _without("hooks")),
         ("2025-10-29.clover", "invoice_payment", _without("payment.payment_record")),

@@ -71,7 +71,8 @@ def test_whole_journey(served: Sandbox, client: stripe.StripeClient) -> None:
     v1.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
     served.advance(days=31)
     invoices = v1.invoices.list({"customer": customer.id})
-    assert [invoice.total for invoice in invoices.data] == [1800, 900]
+    # Two for the new month, and one more for the old one.
+    assert [invoice.total for invoice in invoices.data] == [2700, 900]
 
     portal = v1.billing_portal.sessions.create(
         {"customer": customer.id, "return_url": "https://shop.test/account"}
@@ -83,6 +84,70 @@ def test_whole_journey(served: Sandbox, client: stripe.StripeClient) -> None:
     assert types[0] == "customer.subscription.deleted"
     assert types[-1] == "customer.created"
     assert len(types) == len(served.events)
+
+
+def test_journey_on_a_test_clock(served: Sandbox, client: stripe.StripeClient) -> None:
+    """Without Checkout: a card, a trial, a discount, and a clock of its own."""
+    served.create_price()
+    v1 = client.v1
+    clocks = v1.test_helpers.test_clocks
+    clock = clocks.create({"frozen_time": NOON, "name": "A trial"})
+    coupon = v1.coupons.create({"percent_off": 10, "duration": "forever"})
+    code = v1.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "TEN"}
+    )
+    customer = v1.customers.create({"test_clock": clock.id})
+    card = v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    subscription = v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": "price_pro"}],
+            "default_payment_method": card.id,
+            "discounts": [{"promotion_code": code.id}],
+            "trial_period_days": 14,
+            "expand": ["discounts"],
+        }
+    )
+    assert subscription.status == "trialing"
+    assert subscription.test_clock == clock.id
+    assert subscription.discounts is not None
+    (discount,) = subscription.discounts
+    assert isinstance(discount, stripe.Discount)
+    assert discount.source.coupon == coupon.id
+    preview = v1.invoices.create_preview({"subscription": subscription.id})
+    assert preview.total == 810
+
+    clocks.advance(clock.id, {"frozen_time": NOON + 14 * DAY})
+    assert clocks.retrieve(clock.id).status == "ready"
+    renewed = v1.subscriptions.retrieve(
+        subscription.id, {"expand": ["latest_invoice.payments"]}
+    )
+    assert renewed.status == "active"
+    invoice = renewed.latest_invoice
+    assert isinstance(invoice, stripe.Invoice)
+    assert (invoice.status, invoice.amount_paid) == ("paid", 810)
+    assert invoice.payments is not None
+    assert len(invoice.payments.data) == 1
+
+    # The same, as a program of that time sees it.
+    old: Any = v1.subscriptions.retrieve(
+        subscription.id,
+        {"expand": ["latest_invoice.payment_intent"]},
+        {"stripe_version": "2024-12-18.acacia"},
+    )
+    assert old["discount"]["coupon"]["percent_off"] == 10
+    assert old.latest_invoice["discount"]["coupon"]["id"] == coupon.id
+    intent = old.latest_invoice["payment_intent"]
+    assert (intent.status, intent.amount) == ("succeeded", 810)
+    assert intent["invoice"] == invoice.id
+
+    paused = v1.subscriptions.pause(subscription.id)
+    assert paused.status == "paused"
+    assert v1.subscriptions.resume(subscription.id).status == "active"
+    clocks.delete(clock.id)
+
+    with pytest.raises(stripe.InvalidRequestError, match="No such"):
+        clocks.retrieve(clock.id)
 
 
 def test_errors_become_the_packages_classes(
