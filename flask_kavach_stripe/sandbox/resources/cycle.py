@@ -472,13 +472,15 @@ class Cycle:
 
     def resume(self, subscription: Object) -> None:
         """End a pause."""
-        self._hidden(subscription)["resumes_with"] = None
-
         with self._core.changing(subscription, UPDATED):
-            subscription["status"] = "active"
-            subscription["status_details"] = None
+            self.lift_pause(subscription)
 
         self._core.emit("customer.subscription.resumed", subscription)
+
+    def lift_pause(self, subscription: Object) -> None:
+        self._hidden(subscription)["resumes_with"] = None
+        subscription["status"] = "active"
+        subscription["status_details"] = None
 
     def credit_pause(self, subscription: Object, since: str) -> None:
         """Give back what a pause leaves unused.

@@ -392,11 +392,14 @@ class Subscriptions(Resource):
                         subscription, "subscription_update"
                     )
 
-        if invoice is None or not waits:
-            self._cycle.resume(subscription)
-        else:
-            hidden = self.core.store.hidden[object_id]
-            hidden["resumes_with"] = invoice["id"]
+            if invoice is None or not waits:
+                self._cycle.lift_pause(subscription)
+            else:
+                hidden = self.core.store.hidden[object_id]
+                hidden["resumes_with"] = invoice["id"]
+
+        if subscription["status"] == "active":
+            self.core.emit("customer.subscription.resumed", subscription)
 
         if invoice is not None:
             self._cycle.collect(subscription, invoice, on_session=True)
