@@ -70,7 +70,7 @@ def test_new_price_is_billed_with_the_next_invoice(
     sandbox.advance(days=21)
     invoice = api.again(subscription, "latest_invoice")["latest_invoice"]
     credit, debit, period = invoice["lines"]["data"]
-    # 21 of 31 days: 900 × 21/31 = 609.68; 2900 × 21/31 = 1964.52
+    # 21 of 31 days: 900 x 21/31 = 609.68; 2900 x 21/31 = 1964.52
     assert [line["amount"] for line in (credit, debit, period)] == [-610, 1965, 2900]
     assert invoice["amount_paid"] == 4255
     assert credit["period"] == {"start": NOON + 10 * DAY, "end": NOON + MONTH}
@@ -104,7 +104,7 @@ def test_no_proration_if_asked_for(
 def test_quantity_is_prorated(sandbox: Sandbox, api: Api, subscription: Any) -> None:
     api.change(subscription, **switch(subscription, items__0__quantity="3"))
     sandbox.advance(days=21)
-    # 2700 × 21/31 = 1829.03
+    # 2700 x 21/31 = 1829.03
     assert amounts(api, subscription) == [-610, 1829, 2700]
 
 
@@ -115,7 +115,7 @@ def test_two_changes_in_one_period(
     sandbox.advance(days=10)
     api.change(subscription, **switch(subscription, "price_pro"))
     sandbox.advance(days=11)
-    # 11 of 31 days: 2900 × 11/31 = 1029.03; 900 × 11/31 = 319.35
+    # 11 of 31 days: 2900 x 11/31 = 1029.03; 900 x 11/31 = 319.35
     assert amounts(api, subscription) == [-610, 1965, -1029, 319, 900]
 
 

@@ -16,7 +16,7 @@ from werkzeug.test import Client
 
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.sandbox.api import routes
+from flask_kavach_stripe.sandbox.routes import routes
 
 from .conftest import Api
 from .conftest import NOON
