@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Iterable
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -182,6 +183,18 @@ class Faults:
         """Take all faults back."""
         with self._lock:
             self._faults.clear()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing goes wrong in this block."""
+        with self._lock:
+            faults, self._faults = self._faults, []
+
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._faults = faults + self._faults
 
     def __iter__(self) -> Iterator[Fault]:
         """The faults that may still strike."""
