@@ -297,14 +297,50 @@ class Sandbox:
     # What a person does in Stripe's Dashboard and on its pages
 
     def create_webhook_endpoint(
-        self, url: str, enabled_events: Sequence[str] = ("*",)
+        self,
+        url: str,
+        enabled_events: Sequence[str] = ("*",),
+        *,
+        api_version: str | None = None,
     ) -> str:
         """Have events sent to a URL.
 
+        :param enabled_events: Event types; ``*`` stands for all of them.
+        :param api_version: The version whose shape they are to have; by default the
+            newest.
         :returns: The signing secret, ``whsec_...``.
+        :raises ApiError: For types or a version that there are not.
         """
         with self._account.store.lock:
-            return str(self._create_endpoint(url, enabled_events)["secret"])
+            endpoint = self._create_endpoint(url, enabled_events, api_version)
+
+        secret: str = endpoint["secret"]
+        return secret
+
+    def create_thin_destination(
+        self, url: str, enabled_events: Sequence[str] = ("*",)
+    ) -> str:
+        """Have thin events sent to a URL: they only name the object they are about.
+
+        :param enabled_events: Thin event types, ``v1.invoice.paid``; ``*`` stands for
+            all of them.
+        :returns: The signing secret, ``whsec_...``.
+        :raises ApiError: For types that there are not.
+        """
+        params = {
+            "enabled_events": _indexed(enabled_events),
+            "event_payload": "thin",
+            "include": _indexed(["webhook_endpoint.signing_secret"]),
+            "name": url,
+            "type": "webhook_endpoint",
+            "webhook_endpoint": {"url": url},
+        }
+
+        with self._account.store.lock:
+            destination = self._account.event_destinations.create(params)
+
+        secret: str = destination["webhook_endpoint"]["signing_secret"]
+        return secret
 
     def _create_endpoint(
         self,
@@ -314,10 +350,7 @@ class Sandbox:
     ) -> Object:
         params: dict[str, Any] = {
             "url": url,
-            "enabled_events": {
-                str(index): event_type
-                for index, event_type in enumerate(enabled_events)
-            },
+            "enabled_events": _indexed(enabled_events),
         }
 
         if api_version is not None:
@@ -424,6 +457,11 @@ class Sandbox:
         :returns: Whether that was so before the time was up.
         """
         return self._account.delivery.wait_idle(timeout)
+
+
+def _indexed(values: Sequence[str]) -> dict[str, str]:
+    """A list as decoded parameters have it."""
+    return {str(index): value for index, value in enumerate(values)}
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -288,6 +288,36 @@ def test_coupon_of_a_discount(version: str) -> None:
         assert "discount" not in subscription
 
 
+@pytest.mark.parametrize("version", [BASIL, CLOVER])
+def test_coupon_of_a_promotion_code(api: Api, version: str) -> None:
+    api.post("/v1/coupons", {"id": "TEN", "percent_off": "10"})
+    is_old = version < CLOVER
+    params = {"coupon": "TEN"} if is_old else {"promotion__coupon": "TEN"}
+    params |= {} if is_old else {"promotion__type": "coupon"}
+    code = Caller(api, version).post("/v1/promotion_codes", code="CODE", **params)
+
+    if is_old:
+        assert code["coupon"]["percent_off"] == 10
+        assert "promotion" not in code
+    else:
+        assert code["promotion"] == {"coupon": "TEN", "type": "coupon"}
+        assert "coupon" not in code
+
+
+@pytest.mark.parametrize("version", [BASIL, CLOVER])
+def test_promotion_code_is_created_as_its_version_does(api: Api, version: str) -> None:
+    """The other version's parameter is unknown."""
+    other = {"promotion__coupon": "TEN"} if version < CLOVER else {"coupon": "TEN"}
+    error = Caller(api, version).error("POST", "/v1/promotion_codes", **other)
+    assert error["code"] == "parameter_unknown"
+
+
+def test_shipping_of_a_session_in_acacia(api: Api) -> None:
+    path = f"/v1/checkout/sessions/{api.checkout()['id']}"
+    assert Caller(api, ACACIA).get(path)["shipping_details"] is None
+    assert "shipping_details" not in Caller(api, BASIL).get(path)
+
+
 def test_stored_objects_keep_the_newest_shape(api: Api, subscribe: Subscribe) -> None:
     path = f"/v1/subscriptions/{subscribe()['id']}"
     before = api.get(path, {"expand[0]": "latest_invoice"})
@@ -414,6 +444,75 @@ def test_single_coupon_becomes_a_discount(
     assert new == params
     upgrade_params("POST", path, params, ACACIA)
     assert params == {"discounts": discounts}
+
+
+@pytest.mark.parametrize("name", ["coupon", "promotion_code"])
+def test_coupon_of_a_whole_customer(api: Api, name: str) -> None:
+    """Stripe had it until basil, so it must not be taken for a mistake."""
+    customer = api.post("/v1/customers")
+
+    for path in ("/v1/customers", f"/v1/customers/{customer['id']}"):
+        error = Caller(api, ACACIA).error("POST", path, **{name: "TEN"})
+        assert (error["code"], error["param"]) == ("sandbox_not_simulated", name)
+        error = Caller(api, BASIL).error("POST", path, **{name: "TEN"})
+        assert error["code"] == "parameter_unknown"
+
+
+@pytest.fixture
+def order(api: Api) -> dict[str, str]:
+    """Parameters that create a subscription."""
+    coupon = {"id": "TEN", "percent_off": "10", "duration": "forever"}
+    api.post("/v1/coupons", coupon)
+    customer = api.post("/v1/customers")["id"]
+    path = "/v1/payment_methods/pm_card_visa/attach"
+    return {
+        "customer": customer,
+        "items__0__price": "price_pro",
+        "default_payment_method": api.post(path, {"customer": customer})["id"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"), [("2025-08-27.basil", "classic"), (CLOVER, "flexible")]
+)
+def test_billing_mode_of_a_subscription_without_checkout(
+    api: Api, order: dict[str, str], version: str, mode: str
+) -> None:
+    created = Caller(api, version).post("/v1/subscriptions", **order)
+    assert created["billing_mode"]["type"] == mode
+
+
+def test_subscription_with_a_single_coupon(api: Api, order: dict[str, str]) -> None:
+    created = Caller(api, ACACIA).post("/v1/subscriptions", **order, coupon="TEN")
+    assert created["discount"]["coupon"]["id"] == "TEN"
+    error = Caller(api, BASIL).error("POST", "/v1/subscriptions", **order, coupon="TEN")
+    assert (error["code"], error["param"]) == ("parameter_unknown", "coupon")
+
+
+@pytest.mark.parametrize(
+    ("version", "params", "wrong"),
+    [
+        (BASIL, {"billing_mode__type": "classic"}, "billing_mode"),
+        ("2025-06-30.basil", {"billing_mode__type": "classic"}, None),
+        ("2025-06-30.basil", {"cancel_at": "min_period_end"}, "cancel_at"),
+        ("2025-07-30.basil", {"cancel_at": "min_period_end"}, None),
+    ],
+)
+def test_parameters_of_a_new_subscription(
+    api: Api,
+    order: dict[str, str],
+    version: str,
+    params: dict[str, str],
+    wrong: str | None,
+) -> None:
+    caller = Caller(api, version)
+
+    if wrong is None:
+        created = caller.post("/v1/subscriptions", **order, **params)
+        assert created["status"] == "active"
+    else:
+        error = caller.error("POST", "/v1/subscriptions", **order, **params)
+        assert error["param"] == wrong
 
 
 def test_single_coupon_and_discounts_exclude_each_other() -> None:
@@ -566,13 +665,17 @@ def test_app_follows_a_subscription(make_shop: Any, version: str) -> None:
         customer = api.post("/v1/customers")
         is_thin = version == "thin"
         rest_version = ENDIVE if is_thin else version
+        url = "https://shop.test/hook"
+        secret = (
+            sandbox.create_thin_destination(url)
+            if is_thin
+            else sandbox.create_webhook_endpoint(url, api_version=version)
+        )
         shop = make_shop(
             STRIPE_SECRET_KEY=sandbox.api_key,
             STRIPE_API_BASE=sandbox.url,
             STRIPE_API_VERSION=rest_version,
-            STRIPE_WEBHOOK_SECRET=(
-                thin_secret(sandbox) if is_thin else secret_of(api, version)
-            ),
+            STRIPE_WEBHOOK_SECRET=secret,
         )
         shop.add_user(email="ada@example.com", stripe_customer_id=customer["id"])
         params = checkout_params(customer=customer["id"])
@@ -607,31 +710,3 @@ def test_app_follows_a_subscription(make_shop: Any, version: str) -> None:
     assert scheduled == {**renewed, "cancel_at_period_end": True}
     assert ended["subscription_status"] == "canceled"
     assert ended["cancel_at_period_end"] is False
-
-
-def secret_of(api: Api, version: str) -> str:
-    params = {
-        "url": "https://shop.test/hook",
-        "enabled_events[0]": "*",
-        "api_version": version,
-    }
-    secret: str = api.post("/v1/webhook_endpoints", params)["secret"]
-    return secret
-
-
-def thin_secret(sandbox: Sandbox) -> str:
-    response = Client(sandbox.wsgi_app).post(
-        "/v2/core/event_destinations",
-        json={
-            "name": "shop",
-            "type": "webhook_endpoint",
-            "event_payload": "thin",
-            "enabled_events": ["*"],
-            "webhook_endpoint": {"url": "https://shop.test/hook"},
-            "include": ["webhook_endpoint.signing_secret"],
-        },
-        headers={"Authorization": f"Bearer {sandbox.api_key}"},
-    )
-    assert response.json is not None
-    secret: str = response.json["webhook_endpoint"]["signing_secret"]
-    return secret
