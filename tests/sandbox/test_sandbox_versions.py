@@ -428,6 +428,19 @@ def test_parameters_of_an_update(
 
 
 @pytest.mark.parametrize(
+    ("version", "name"),
+    [(DAHLIA, "billing_cycle_anchor"), (ENDIVE, "billing_cycle_anchor__type")],
+)
+def test_anchor_of_a_resumed_subscription(
+    api: Api, subscribe: Subscribe, version: str, name: str
+) -> None:
+    path = f"/v1/subscriptions/{subscribe()['id']}"
+    api.post(f"{path}/pause")
+    resumed = Caller(api, version).post(f"{path}/resume", **{name: "now"})
+    assert resumed["status"] == "active"
+
+
+@pytest.mark.parametrize(
     ("params", "discounts"),
     [
         ({"coupon": "TEN"}, {"0": {"coupon": "TEN"}}),
