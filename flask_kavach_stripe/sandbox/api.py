@@ -26,6 +26,7 @@ from .idempotency import Answer
 from .params import array
 from .params import decode
 from .params import text
+from .rendering import check_depth
 from .routes import Route
 from .routes import Routes
 from .store import Object
@@ -152,6 +153,7 @@ def _run(
     params = decode(pairs)
     paths = array(text())(params.pop("expand", {}), "expand") or []
     expand = [path or "" for path in paths]
+    check_depth(expand)
     upgrade_params(request.method, route.pattern, params, version)
 
     with account.store.lock:

@@ -54,6 +54,22 @@ _PATHS: Final[Mapping[str, str]] = {
 }
 
 
+def check_depth(paths: Iterable[str]) -> None:
+    """Check what a call wants expanded, before it is done.
+
+    :raises ApiError: If a path is longer than Stripe allows.
+    """
+    for path in paths:
+        names = path.split(".")
+
+        if len(names) > MAX_DEPTH + (names[0] == "data"):
+            raise ApiError(
+                f"You cannot expand more than {MAX_DEPTH} levels of a property:"
+                f" {path}.",
+                param="expand",
+            )
+
+
 class Renderer:
     """Copies objects for an answer, so that nobody can change the stored ones."""
 
@@ -76,16 +92,7 @@ class Renderer:
         result: Object = self._copy(obj, version)
 
         for path in expand:
-            names = path.split(".")
-
-            if len(names) > MAX_DEPTH + (names[0] == "data"):
-                raise ApiError(
-                    f"You cannot expand more than {MAX_DEPTH} levels of a property:"
-                    f" {path}.",
-                    param="expand",
-                )
-
-            self._expand(result, names, path, version)
+            self._expand(result, path.split("."), path, version)
 
         return result
 

@@ -34,6 +34,7 @@ from .delivery import Attempt
 from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
+from .errors import AuthenticationRequired
 from .errors import PortInUseError
 from .errors import SandboxError
 from .errors import UndeliveredError
@@ -401,6 +402,7 @@ class Sandbox:
         card: str | None = "4242424242424242",
         *,
         email: str = "buyer@example.com",
+        authenticate: bool | None = None,
     ) -> Object:
         """Pay a Checkout session as a person does on its page.
 
@@ -408,7 +410,10 @@ class Sandbox:
 
         :param card: The number of a test card; ``None`` where no card is asked for.
         :param email: The address that is typed in; a known customer keeps its own.
+        :param authenticate: Whether 3-D Secure is passed if the bank asks for it.
         :returns: The session.
+        :raises AuthenticationRequired: If the bank asks and ``authenticate`` is
+            ``None``: the page that answers is still open.
         :raises ApiError: If the card is declined or the session is not open.
         """
         account = self._account
@@ -416,16 +421,45 @@ class Sandbox:
         with account.store.lock:
             account.life.catch_up()
             session = account.checkout.get(checkout_session_id)
-            account.checkout.complete(
-                session,
-                email=email,
-                card=None if card is None else CardForm(card),
-            )
+
+            try:
+                account.checkout.complete(
+                    session,
+                    email=email,
+                    card=None if card is None else CardForm(card),
+                )
+            except AuthenticationRequired:
+                if authenticate is None:
+                    raise
+
+                account.checkout.authenticate(session, approved=authenticate)
+
             paid = account.renderer.render(session)
 
         account.delivery.drain()
         self._raise_failures()
         return paid
+
+    def authenticate(self, invoice_id: str, *, approved: bool = True) -> Object:
+        """Answer the 3-D Secure that the payment of an invoice waits for.
+
+        Returns when the webhooks about it were sent once.
+
+        :param approved: Whether it is passed.
+        :returns: The invoice: paid, or open if 3-D Secure or the charge failed.
+        :raises ApiError: If its payment does not wait for 3-D Secure.
+        """
+        account = self._account
+
+        with account.store.lock:
+            account.life.catch_up()
+            invoice = account.invoices.get(invoice_id)
+            account.paying.authenticate(invoice, approved=approved)
+            answered = account.renderer.render(invoice)
+
+        account.delivery.drain()
+        self._raise_failures()
+        return answered
 
     # Time
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from flask_kavach_stripe.sandbox import ApiError
+from flask_kavach_stripe.sandbox import AuthenticationRequired
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.sandbox.cards import CARDS
 from flask_kavach_stripe.sandbox.cards import TOKENS
-from flask_kavach_stripe.sandbox.errors import AuthenticationRequired
 
 from .conftest import Api
 from .conftest import path_of
@@ -36,12 +36,12 @@ def attach(api: Api, customer: Any, number: str) -> Any:
     return api.post(path, {"customer": customer["id"]})
 
 
-def authenticate(sandbox: Sandbox, invoice_id: str, *, approved: bool) -> Any:
-    """Press one of the two buttons of the page of 3-D Secure."""
-    account = sandbox._account
-    intent = account.payments.of_invoice(account.invoices.get(invoice_id))
-    assert intent is not None
-    return account.paying.authenticate(intent, approved=approved)
+def last_error(api: Api, invoice_id: str) -> Any:
+    """Why the last attempt to pay an invoice failed."""
+    payment = "payments.data.payment.payment_intent"
+    path = f"/v1/invoices/{invoice_id}"
+    (found,) = api.get(path, {"expand[]": payment})["payments"]["data"]
+    return found["payment"]["payment_intent"]["last_payment_error"]
 
 
 # Payment methods
@@ -102,14 +102,15 @@ def test_tokens_are_attached_or_declined(api: Api, token: str) -> None:
     customer = api.customer(card=None)
     path = f"/v1/payment_methods/{token}/attach"
     response = api.call("POST", path, {"customer": customer["id"]})
+    answer: Any = response.json
     decline = CARDS[TOKENS[token]].decline
 
     if decline is None:
-        assert response.json["id"].startswith("pm_1")
-        assert response.json["card"]["last4"] == TOKENS[token][-4:]
+        assert answer["id"].startswith("pm_1")
+        assert answer["card"]["last4"] == TOKENS[token][-4:]
     else:
         assert response.status_code == 402
-        assert response.json["error"]["code"] == decline.code
+        assert answer["error"]["code"] == decline.code
 
 
 def test_wrong_number_is_a_card_error(api: Api) -> None:
@@ -146,7 +147,7 @@ def test_first_payment_waits_for_authentication(sandbox: Sandbox, api: Api) -> N
     assert (intent["status"], intent["amount"]) == ("requires_action", 900)
     assert intent["next_action"]["type"] == "redirect_to_url"
     assert intent["next_action"]["redirect_to_url"]["url"].endswith(intent_id)
-    assert authenticate(sandbox, invoice["id"], approved=True) is None
+    assert sandbox.authenticate(invoice["id"])["status"] == "paid"
     assert api.again(subscription)["status"] == "active"
     paid = api.get(f"/v1/payment_intents/{intent_id}")
     assert (paid["status"], paid["next_action"], paid["amount_received"]) == (
@@ -161,14 +162,15 @@ def test_failed_authentication_leaves_the_invoice_open(
 ) -> None:
     subscription = api.subscribe(api.customer("pm_card_authenticationRequired"))
     invoice_id = subscription["latest_invoice"]
-    decline = authenticate(sandbox, invoice_id, approved=False)
-    assert decline.code == "payment_intent_authentication_failure"
+    assert sandbox.authenticate(invoice_id, approved=False)["status"] == "open"
+    assert last_error(api, invoice_id)["code"] == (
+        "payment_intent_authentication_failure"
+    )
     assert api.again(subscription)["status"] == "incomplete"
-    assert api.get(f"/v1/invoices/{invoice_id}")["status"] == "open"
     assert sandbox.events[-1]["type"] == "invoice.payment_failed"
 
-    with pytest.raises(ApiError, match="asks for nothing"):
-        authenticate(sandbox, invoice_id, approved=True)
+    with pytest.raises(ApiError, match="does not wait"):
+        sandbox.authenticate(invoice_id)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_when_cards_ask(
     assert subscription["status"] == first
 
     if first == "incomplete":
-        authenticate(sandbox, subscription["latest_invoice"], approved=True)
+        sandbox.authenticate(subscription["latest_invoice"])
 
     sandbox.advance(days=31)
     assert api.again(subscription)["status"] == renewal
@@ -215,15 +217,16 @@ def test_card_that_is_declined_after_authentication(
     customer = api.customer(card=None)
     card = attach(api, customer, number)
     subscription = api.subscribe(customer, default_payment_method=card["id"])
-    decline = authenticate(sandbox, subscription["latest_invoice"], approved=True)
-    assert decline.decline_code == code
+    invoice = sandbox.authenticate(subscription["latest_invoice"])
+    assert invoice["status"] == "open"
+    assert last_error(api, invoice["id"])["decline_code"] == code
     assert api.again(subscription)["status"] == "incomplete"
 
 
 def test_renewal_that_asks_is_paid_after_authentication(
     sandbox: Sandbox, api: Api
 ) -> None:
-    paid = pay_with_authentication(sandbox, api, ALWAYS_ASKS)
+    paid = sandbox.pay(api.checkout()["id"], ALWAYS_ASKS, authenticate=True)
     subscription = api.get(f"/v1/subscriptions/{paid['subscription']}")
     sandbox.advance(days=31)
     after = api.again(subscription)
@@ -231,38 +234,22 @@ def test_renewal_that_asks_is_paid_after_authentication(
     pay = f"/v1/invoices/{after['latest_invoice']}/pay"
     status, error = api.error("POST", pay)
     assert (status, error["code"]) == (402, "invoice_payment_intent_requires_action")
-    assert authenticate(sandbox, after["latest_invoice"], approved=True) is None
+    assert sandbox.authenticate(after["latest_invoice"])["status"] == "paid"
     assert api.again(subscription)["status"] == "active"
     assert sandbox.events[-1]["data"]["previous_attributes"] == {"status": "past_due"}
-
-
-def pay_with_authentication(
-    sandbox: Sandbox, api: Api, number: str, *, approved: bool = True
-) -> Any:
-    session = api.checkout()
-
-    with pytest.raises(AuthenticationRequired) as caught:
-        sandbox.pay(session["id"], number)
-
-    assert caught.value.url.endswith(f"/{session['id']}")
-    checkout = sandbox._account.checkout
-    stored = checkout.get(session["id"])
-    assert checkout.waits_for_authentication(stored)
-    checkout.authenticate(stored, approved=approved)
-    assert not checkout.waits_for_authentication(stored)
-    return api.again({**session, "object": "checkout.session"})
 
 
 def test_checkout_waits_for_authentication(sandbox: Sandbox, api: Api) -> None:
     count = len(sandbox.events)
     session = api.checkout()
 
-    with pytest.raises(AuthenticationRequired, match="3-D Secure"):
+    with pytest.raises(AuthenticationRequired, match="3-D Secure") as caught:
         sandbox.pay(session["id"], ALWAYS_ASKS)
 
+    assert caught.value.url.endswith(f"/{session['id']}")
     assert len(sandbox.events) == count
     assert api.again(session)["status"] == "open"
-    paid = pay_with_authentication(sandbox, api, ALWAYS_ASKS)
+    paid = sandbox.pay(session["id"], ALWAYS_ASKS, authenticate=True)
     assert (paid["status"], paid["payment_status"]) == ("complete", "paid")
 
 
@@ -276,17 +263,18 @@ def test_checkout_waits_for_authentication(sandbox: Sandbox, api: Api) -> None:
 def test_failed_authentication_leaves_checkout_open(
     sandbox: Sandbox, api: Api, number: str, approved: bool, words: str
 ) -> None:
-    with pytest.raises(ApiError, match=words):
-        pay_with_authentication(sandbox, api, number, approved=approved)
+    session = api.checkout()
 
-    session = api.get("/v1/checkout/sessions")["data"][0]
-    assert session["status"] == "open"
+    with pytest.raises(ApiError, match=words):
+        sandbox.pay(session["id"], number, authenticate=approved)
+
+    assert api.again(session)["status"] == "open"
     assert api.get("/v1/customers")["data"] == []
     assert sandbox.pay(session["id"])["status"] == "complete"
 
 
 def test_card_set_up_in_checkout_pays_renewals(sandbox: Sandbox, api: Api) -> None:
-    paid = pay_with_authentication(sandbox, api, "4000002500003155")
+    paid = sandbox.pay(api.checkout()["id"], "4000002500003155", authenticate=True)
     sandbox.advance(days=31)
     subscription = api.get(f"/v1/subscriptions/{paid['subscription']}")
     assert subscription["status"] == "active"

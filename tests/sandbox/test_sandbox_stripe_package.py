@@ -150,6 +150,78 @@ def test_journey_on_a_test_clock(served: Sandbox, client: stripe.StripeClient) -
         clocks.retrieve(clock.id)
 
 
+def test_test_clock_journey(served: Sandbox, client: stripe.StripeClient) -> None:
+    served.create_price()
+    served.create_price("price_team", 2900, product_name="Team")
+    v1 = client.v1
+    clock = v1.test_helpers.test_clocks.create({"frozen_time": NOON})
+    customer = v1.customers.create(
+        {
+            "test_clock": clock.id,
+            "payment_method": "pm_card_visa",
+            "invoice_settings": {"default_payment_method": "pm_card_visa"},
+        }
+    )
+    coupon = v1.coupons.create({"percent_off": 50, "duration": "once"})
+    subscription = v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": "price_pro"}],
+            "discounts": [{"coupon": coupon.id}],
+            "expand": ["latest_invoice.payments"],
+        }
+    )
+    invoice = subscription.latest_invoice
+    assert isinstance(invoice, stripe.Invoice)
+    assert invoice.amount_paid == 450
+    assert invoice.payments is not None
+    intent_id = invoice.payments.data[0].payment.payment_intent
+    assert isinstance(intent_id, str)
+    assert v1.payment_intents.retrieve(intent_id).status == "succeeded"
+
+    item = v1.subscription_items.list({"subscription": subscription.id}).data[0]
+    preview = v1.invoices.create_preview(
+        {
+            "subscription": subscription.id,
+            "subscription_details": {
+                "items": [{"id": item.id, "price": "price_team"}],
+                "proration_behavior": "always_invoice",
+            },
+        }
+    )
+    assert [line.amount for line in preview.lines.data] == [-450, 2900]
+    v1.test_helpers.test_clocks.advance(clock.id, {"frozen_time": NOON + 31 * DAY})
+    invoices = v1.invoices.list({"customer": customer.id}).data
+    assert [invoice.total for invoice in invoices] == [900, 450]
+
+    v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer.id})
+    cards = v1.payment_methods.list({"customer": customer.id}).data
+    assert len(cards) == 2
+    v1.subscriptions.update(
+        subscription.id, {"default_payment_method": cards[0].id, "cancel_at": ""}
+    )
+    paused = v1.subscriptions.pause(subscription.id)
+    assert paused.status == "paused"
+    resumed = v1.subscriptions.resume(
+        subscription.id, {"billing_cycle_anchor": {"type": "unchanged"}}
+    )
+    assert resumed.status == "active"
+
+    with pytest.raises(stripe.CardError) as caught:
+        v1.subscription_items.update(
+            item.id,
+            {
+                "quantity": 2,
+                "proration_behavior": "always_invoice",
+                "payment_behavior": "error_if_incomplete",
+            },
+        )
+
+    assert caught.value.code == "card_declined"
+    v1.test_helpers.test_clocks.delete(clock.id)
+    assert v1.subscriptions.retrieve(subscription.id).status == "canceled"
+
+
 def test_errors_become_the_packages_classes(
     served: Sandbox, client: stripe.StripeClient
 ) -> None:

@@ -24,7 +24,7 @@ class Paying:
     """The ends of a payment, good and bad.
 
     The page of 3-D Secure calls :meth:`authenticate` with what the cardholder
-    answered; :attr:`next_action` of the payment intent has its address.
+    answered; ``next_action`` of the payment intent has its address.
     """
 
     def __init__(
@@ -117,21 +117,22 @@ class Paying:
 
         return intent
 
-    def authenticate(self, intent: Object, *, approved: bool) -> Decline | None:
+    def authenticate(self, invoice: Object, *, approved: bool) -> Decline | None:
         """End the wait for 3-D Secure, as one of its page's two buttons does.
 
         :param approved: The cardholder passed it.
-        :returns: Why the payment failed, or ``None`` if the money is there.
-        :raises ApiError: If the payment does not wait for it.
+        :returns: Why the payment failed, or ``None`` if the invoice is paid.
+        :raises ApiError: If its payment does not wait for it.
         """
-        if intent["status"] != "requires_action":
+        intent = self._payments.of_invoice(invoice)
+
+        if intent is None or intent["status"] != "requires_action":
             raise ApiError(
-                f"This payment asks for nothing: it is {intent['status']}.",
+                "This payment does not wait for 3-D Secure.",
                 code="payment_intent_unexpected_state",
             )
 
-        with self._core.on_clock_of(intent):
-            invoice = self._invoices.get(self._payments.invoice_of(intent))
+        with self._core.on_clock_of(invoice):
             return self._cycle.resolve(invoice, approved=approved)
 
     def _card(self, invoice: Object, payment_method_id: str | None) -> str | None:
