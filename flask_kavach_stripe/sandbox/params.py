@@ -177,7 +177,6 @@ def decimal(minimum: int, maximum: int) -> Reader:
             raise ApiError(
                 f"Invalid decimal: {string[:40]}; must be more than {minimum} and at"
                 f" most {maximum}",
-                code="parameter_invalid_decimal",
                 param=path,
             )
 

@@ -71,12 +71,14 @@ class Store:
         self.hidden: dict[str, dict[str, Any]] = {}
         self._kinds: dict[str, dict[str, Object]] = {}
         self._random = random.Random(seed)  # noqa: S311  (ids of a test double)
+        self._request_random = random.Random(seed)  # noqa: S311
         self._added: list[Object] | None = None
 
     def new_id(self, kind: str) -> str:
-        """Make an id; the one call that needs no lock."""
+        """Make an id. Only that of a request needs no lock."""
         prefix, length = ID_SHAPES[kind]
-        return prefix + "".join(self._random.choices(_ALPHABET, k=length))
+        source = self._request_random if kind == "request" else self._random
+        return prefix + "".join(source.choices(_ALPHABET, k=length))
 
     def add(self, obj: Object, **hidden: Any) -> Object:
         """Keep a new object."""

@@ -384,11 +384,7 @@ class CheckoutSessions(Resource):
             found = self._promotion_codes.find_active(code.strip())
 
             if found is None:
-                raise ApiError(
-                    "This code is invalid.",
-                    code="promotion_code_invalid",
-                    param="promotion_code",
-                )
+                raise ApiError("This code is invalid.", param="promotion_code")
 
             self._use_discounts(session, [{"promotion_code": found["id"]}])
 

@@ -311,6 +311,10 @@ class Cycle:
             self._payment_methods.default_of(subscription), on_session=on_session
         )
 
+    def card_of(self, invoice: Object) -> str | None:
+        """Return the card that pays an invoice if no other one is named."""
+        return self._payment_methods.default_of(self._subscription_of(invoice))
+
     def collect(
         self,
         subscription: Object,
@@ -351,9 +355,9 @@ class Cycle:
     def pay(
         self,
         invoice: Object,
-        payment_method_id: str | None = None,
+        payment_method_id: str | None,
         *,
-        on_session: bool = True,
+        on_session: bool,
         out_of_band: bool = False,
     ) -> Decline | None:
         """Have an invoice paid because somebody asked for it.
@@ -370,9 +374,7 @@ class Cycle:
             decline = None
         else:
             decline = self._invoices.attempt(
-                invoice,
-                payment_method_id or self._payment_methods.default_of(subscription),
-                on_session=on_session,
+                invoice, payment_method_id, on_session=on_session
             )
 
         self._conclude(subscription, invoice, paid=decline is None)

@@ -347,7 +347,7 @@ class Discounts:
             reason = "This promotion code is for a first purchase only."
 
         if reason is not None:
-            raise ApiError(reason, code="promotion_code_invalid", param=param)
+            raise ApiError(reason, param=param)
 
     def redeem(
         self,

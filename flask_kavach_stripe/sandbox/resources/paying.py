@@ -63,15 +63,20 @@ class Paying:
             raise ApiError(
                 "Invoice is already paid"
                 if invoice["status"] == "paid"
-                else f"This invoice can no longer be paid: it is {invoice['status']}.",
-                code="invoice_not_editable",
+                else f"This invoice can no longer be paid: it is {invoice['status']}."
             )
+
+        out_of_band = bool(values.get("paid_out_of_band"))
+        card = self._card(invoice, values.get("payment_method"))
+
+        if card is None and invoice["amount_due"] > 0 and not out_of_band:
+            raise _error(NO_CARD)
 
         decline = self._cycle.pay(
             invoice,
-            self._card(invoice, values.get("payment_method")),
+            card,
             on_session=values.get("off_session") is False,
-            out_of_band=bool(values.get("paid_out_of_band")),
+            out_of_band=out_of_band,
         )
 
         if decline is not None:
@@ -136,9 +141,12 @@ class Paying:
             return self._cycle.resolve(invoice, approved=approved)
 
     def _card(self, invoice: Object, payment_method_id: str | None) -> str | None:
-        """Return the card that a call names; one of nobody becomes the customer's."""
+        """Return the card that a call names, or the one that pays by default.
+
+        One that belongs to nobody becomes the customer's.
+        """
         if payment_method_id is None:
-            return None
+            return self._cycle.card_of(invoice)
 
         payment_method = self._payment_methods.attach_to(
             invoice["customer"], payment_method_id, "payment_method"

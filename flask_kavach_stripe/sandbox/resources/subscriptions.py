@@ -183,9 +183,11 @@ _RESUME: Spec = {
 
 
 class Subscriptions(Resource):
-    """Simplified: ``payment_behavior=pending_if_incomplete``, invoices that are sent,
-    schedules, metered prices, taxes and one-time items are not simulated, and are
-    refused."""
+    """Simplified: an end in the middle of a period (``cancel_at``) gives nothing back.
+
+    Not simulated, and refused: ``payment_behavior=pending_if_incomplete``, invoices
+    that are sent, schedules, metered prices, taxes and one-time items.
+    """
 
     kind = "subscription"
     noun = "subscription"

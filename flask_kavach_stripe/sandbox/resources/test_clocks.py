@@ -73,7 +73,6 @@ class TestClocks(Resource):
         if to <= now:
             raise ApiError(
                 f"A test clock only moves forward: it is {now}, and {to} is not later.",
-                code="test_clock_frozen_time_invalid",
                 param="frozen_time",
             )
 
@@ -91,6 +90,5 @@ class TestClocks(Resource):
             raise ApiError(
                 "A test clock can be advanced by at most two intervals of the shortest"
                 f" subscription at once: to {limit}.",
-                code="test_clock_frozen_time_invalid",
                 param="frozen_time",
             )
