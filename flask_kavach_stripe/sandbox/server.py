@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -141,6 +142,13 @@ class Sandbox:
         with self._account.store.lock:
             return list(reversed(self._account.store.all("event")))
 
+    def on_attempt(self, listener: Callable[[Attempt], object]) -> None:
+        """Have a function told about every try to deliver a webhook.
+
+        It is called in the thread that delivers.
+        """
+        self._account.delivery.on_attempt = listener
+
     def attempts(self, event_id: str) -> Sequence[Attempt]:
         """Return the tries to deliver an event, oldest first.
 
@@ -177,8 +185,7 @@ class Sandbox:
         before = delivery.send, delivery.on_attempt, self._raises_failures
 
         with store.lock:
-            endpoint = self._create_endpoint(url, ["*"], api_version)
-            store.hidden[endpoint["id"]]["secret"] = secret
+            endpoint = self._create_endpoint(url, ["*"], api_version, secret)
 
         hits = 0
 
@@ -303,20 +310,21 @@ class Sandbox:
         enabled_events: Sequence[str] = ("*",),
         *,
         api_version: str | None = None,
+        secret: str | None = None,
     ) -> str:
         """Have events sent to a URL.
 
         :param enabled_events: Event types; ``*`` stands for all of them.
         :param api_version: The version whose shape they are to have; by default the
             newest.
+        :param secret: The signing secret; by default a new one.
         :returns: The signing secret, ``whsec_...``.
         :raises ApiError: For types or a version that there are not.
         """
         with self._account.store.lock:
-            endpoint = self._create_endpoint(url, enabled_events, api_version)
+            endpoint = self._create_endpoint(url, enabled_events, api_version, secret)
 
-        secret: str = endpoint["secret"]
-        return secret
+        return secret or str(endpoint["secret"])
 
     def create_thin_destination(
         self, url: str, enabled_events: Sequence[str] = ("*",)
@@ -347,7 +355,8 @@ class Sandbox:
         self,
         url: str,
         enabled_events: Sequence[str],
-        api_version: str | None = None,
+        api_version: str | None,
+        secret: str | None,
     ) -> Object:
         params: dict[str, Any] = {
             "url": url,
@@ -357,7 +366,12 @@ class Sandbox:
         if api_version is not None:
             params["api_version"] = api_version
 
-        return self._account.webhook_endpoints.create(params)
+        endpoint = self._account.webhook_endpoints.create(params)
+
+        if secret is not None:
+            self._account.store.hidden[endpoint["id"]]["secret"] = secret
+
+        return endpoint
 
     def has_price(self, id: str) -> bool:
         """Whether there is a price with this id."""
