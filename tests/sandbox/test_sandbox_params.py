@@ -24,7 +24,7 @@ from flask_kavach_stripe.sandbox.resources import checkout
 from flask_kavach_stripe.sandbox.resources import discounts
 from flask_kavach_stripe.sandbox.resources import portal
 from flask_kavach_stripe.sandbox.resources import previews
-from flask_kavach_stripe.sandbox.resources import subscriptions
+from flask_kavach_stripe.sandbox.resources import subscription_params
 
 SPEC = {
     "name": text(5),
@@ -134,10 +134,10 @@ def declared(params: Any) -> set[str]:
     ("spec", "params"),
     [
         (checkout._CREATE, stripe.params.checkout.SessionCreateParams),
-        (subscriptions.CREATE, stripe.params.SubscriptionCreateParams),
-        (subscriptions.UPDATE, stripe.params.SubscriptionUpdateParams),
-        (subscriptions._PAUSE, stripe.params.SubscriptionPauseParams),
-        (subscriptions._RESUME, stripe.params.SubscriptionResumeParams),
+        (subscription_params.CREATE, stripe.params.SubscriptionCreateParams),
+        (subscription_params.UPDATE, stripe.params.SubscriptionUpdateParams),
+        (subscription_params.PAUSE, stripe.params.SubscriptionPauseParams),
+        (subscription_params.RESUME, stripe.params.SubscriptionResumeParams),
         (catalogue._PRODUCT_CREATE, stripe.params.ProductCreateParams),
         (catalogue._PRODUCT_UPDATE, stripe.params.ProductUpdateParams),
         (catalogue._PRICE_CREATE, stripe.params.PriceCreateParams),

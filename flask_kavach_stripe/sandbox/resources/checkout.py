@@ -51,9 +51,9 @@ from .discounts import Discounts
 from .discounts import PromotionCodes
 from .payment_methods import empty_address
 from .payment_methods import PaymentMethods
-from .subscriptions import BILLING_MODE
+from .subscription_params import BILLING_MODE
+from .subscription_params import TRIAL_SETTINGS
 from .subscriptions import Subscriptions
-from .subscriptions import TRIAL_SETTINGS
 
 _CVC = re.compile(r"[0-9]{3,4}", re.ASCII)
 _EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*/\s*([0-9]{2}|20[0-9]{2})\s*", re.ASCII)

@@ -26,7 +26,7 @@ from ..store import Object
 from .base import Params
 from .base import Resource
 from .customers import Customers
-from .subscriptions import PRORATION_BEHAVIOR
+from .subscription_params import PRORATION_BEHAVIOR
 
 _REASONS = (
     "customer_service",

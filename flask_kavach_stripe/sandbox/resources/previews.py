@@ -23,9 +23,9 @@ from .cycle import FINAL
 from .discounts import DISCOUNTS
 from .invoices import preview_of
 from .items import period_end
-from .subscriptions import CREATE
+from .subscription_params import CREATE
+from .subscription_params import UPDATE
 from .subscriptions import Subscriptions
-from .subscriptions import UPDATE
 
 _DETAILS: Spec = {
     "billing_cycle_anchor": UPDATE["billing_cycle_anchor"],
@@ -105,10 +105,10 @@ class Previews:
             raise _nothing_upcoming()
 
         details.pop("billing_mode", None)
-        self._subscriptions.check_update(subscription, details)
+        self._subscriptions.changes.check(subscription, details)
 
         with self._core.rehearsal(subscription):
-            invoice = self._subscriptions.apply(subscription, details)
+            invoice = self._subscriptions.changes.apply(subscription, details)
 
             if invoice is None:
                 invoice = self._upcoming(subscription)

@@ -15,9 +15,9 @@ from ..store import Object
 from .base import page
 from .base import Params
 from .base import Resource
-from .subscriptions import ITEM_SPEC
+from .subscription_params import ITEM_SPEC
+from .subscription_params import UPDATE
 from .subscriptions import Subscriptions
-from .subscriptions import UPDATE
 
 #: Parameters of these calls that are about the whole subscription.
 _SHARED = (
