@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import abort
@@ -17,9 +18,11 @@ from werkzeug.wrappers import Response as BaseResponse
 from . import wording
 from .account import Account
 from .api import current_account
+from .cards import clean_number
 from .clock import DAY
 from .clock import next_boundary
 from .errors import ApiError
+from .errors import AuthenticationRequired
 from .resources.checkout import CardForm
 from .resources.cycle import FINAL
 from .resources.items import period_end
@@ -110,11 +113,20 @@ def pay(session_id: str) -> BaseResponse:
                     email=form.get("email", "").strip(),
                     card=card if wanted else None,
                 )
+            except AuthenticationRequired:
+                return redirect(url_for(".authentication", object_id=session_id), 303)
             except ApiError as error:
                 return _checkout_page(account, session, error)
 
         # Otherwise it is complete: the button was pressed twice.
-        event_id = account.store.hidden[session_id]["completed_event"]
+
+    return _to_success(account, session)
+
+
+def _to_success(account: Account, session: Object) -> BaseResponse:
+    """Send the buyer of a complete session back to the app."""
+    with account.store.lock:
+        event_id = account.store.hidden[session["id"]]["completed_event"]
         target = success_url(session)
 
     # As Stripe does, so that the success page finds the subscription.
@@ -130,8 +142,16 @@ def success_url(session: Object) -> str:
 
 
 def _checkout_page(
-    account: Account, session: Object, error: ApiError | None = None
+    account: Account,
+    session: Object,
+    error: ApiError | None = None,
+    form: Mapping[str, str | None] | None = None,
 ) -> BaseResponse:
+    """Show a session.
+
+    :param error: Why it was not paid.
+    :param form: What was typed in, if not in this request.
+    """
     if session["status"] != "open":
         page = render_template(
             "sandbox/closed.html",
@@ -161,7 +181,7 @@ def _checkout_page(
         session=session,
         lines=lines,
         error=error,
-        form=request.form,
+        form=request.form if form is None else form,
         needs_card=account.checkout.needs_card(session),
         trial_end=trial_end,
         renews_at=trial_end
@@ -174,6 +194,149 @@ def _checkout_page(
         email=(session["customer_details"] or {}).get("email"),
     )
     return make_response(page, 402 if error else 200)
+
+
+# 3-D Secure, and the page of an invoice
+
+
+@bp.get("/authenticate/<object_id>")
+def authentication(object_id: str) -> BaseResponse:
+    """Ask as the cardholder's bank does: for a session, or an invoice's payment."""
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        session, invoice = _waiting(account, object_id)
+
+        if session is not None:
+            if not account.checkout.waits_for_authentication(session):
+                return redirect(url_for(".checkout", session_id=object_id))
+
+            _, card = account.store.hidden[object_id]["waiting"]
+            last4 = clean_number(card.number)[-4:]
+            amount, currency = session["amount_total"], session["currency"]
+        else:
+            intent = account.payments.get(object_id)
+
+            if intent["status"] != "requires_action":
+                return redirect(url_for(".show_invoice", invoice_id=invoice["id"]))
+
+            payment_method = _find(account, "payment_method", intent["payment_method"])
+            last4 = payment_method["card"]["last4"]
+            amount, currency = intent["amount"], intent["currency"]
+
+        page = render_template(
+            "sandbox/authenticate.html", amount=amount, currency=currency, last4=last4
+        )
+        return make_response(page)
+
+
+@bp.post("/authenticate/<object_id>")
+def authenticate(object_id: str) -> BaseResponse:
+    account = current_account()
+    answer = request.form.get("answer")
+
+    if answer not in ("complete", "fail"):
+        abort(400, "The answer is 'complete' or 'fail'.")
+
+    approved = answer == "complete"
+
+    with account.store.lock:
+        account.life.catch_up()
+        session, invoice = _waiting(account, object_id)
+
+        if session is not None:
+            if account.checkout.waits_for_authentication(session):
+                email, card = account.store.hidden[object_id]["waiting"]
+
+                try:
+                    account.checkout.authenticate(session, approved=approved)
+                except ApiError as error:
+                    form = {"email": email, "card_name": card.name}
+                    return _checkout_page(account, session, error, form)
+
+            if session["status"] != "complete":
+                return redirect(url_for(".checkout", session_id=object_id), 303)
+        elif account.payments.get(object_id)["status"] == "requires_action":
+            account.paying.authenticate(invoice, approved=approved)
+
+    if session is not None:
+        return _to_success(account, session)
+
+    account.delivery.drain()
+    return redirect(url_for(".show_invoice", invoice_id=invoice["id"]), 303)
+
+
+def _waiting(account: Account, object_id: str) -> tuple[Object | None, Object]:
+    """Return the Checkout session with an id, or the invoice of a payment intent."""
+    if (session := account.store.find("checkout.session", object_id)) is not None:
+        return session, {}
+
+    intent = _find(account, "payment_intent", object_id)
+    return None, _find(account, "invoice", account.payments.invoice_of(intent))
+
+
+@bp.get("/i/<invoice_id>")
+def show_invoice(invoice_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        return _invoice_page(account, _find(account, "invoice", invoice_id))
+
+
+@bp.post("/i/<invoice_id>")
+def pay_invoice(invoice_id: str) -> BaseResponse:
+    """Pay with the customer's card, who is there."""
+    account = current_account()
+    refused = None
+
+    with account.store.lock:
+        account.life.catch_up()
+        invoice = _find(account, "invoice", invoice_id)
+
+        if invoice["status"] == "open":
+            try:
+                with account.core.on_clock_of(invoice):
+                    account.paying.pay_invoice({"off_session": "false"}, invoice_id)
+            except ApiError as error:
+                refused = error
+
+        intent = account.payments.of_invoice(invoice)
+        asks = intent is not None and intent["status"] == "requires_action"
+
+    account.delivery.drain()
+
+    if asks and intent is not None:
+        return redirect(url_for(".authentication", object_id=intent["id"]), 303)
+
+    if refused is not None:
+        with account.store.lock:
+            return _invoice_page(account, invoice, refused.message)
+
+    return redirect(url_for(".show_invoice", invoice_id=invoice_id), 303)
+
+
+def _invoice_page(
+    account: Account, invoice: Object, refusal: str | None = None
+) -> BaseResponse:
+    """Show an invoice.
+
+    :param refusal: Why it could not be paid just now.
+    """
+    if invoice["status"] == "draft":
+        abort(404, "This invoice is a draft: nobody sees it yet.")
+
+    intent = account.payments.of_invoice(invoice) or {}
+    last = intent.get("last_payment_error") or {}
+    page = render_template(
+        "sandbox/invoice.html",
+        invoice=invoice,
+        asks=intent.get("status") == "requires_action" and intent["id"],
+        refusal=refusal or (invoice["status"] == "open" and last.get("message")),
+        can_pay=invoice["status"] == "open",
+    )
+    return make_response(page, 402 if refusal else 200)
 
 
 # The customer portal

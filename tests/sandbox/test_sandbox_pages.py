@@ -139,6 +139,144 @@ def test_what_people_type_is_escaped(api: Api, browser: Client) -> None:
     assert "&lt;script&gt;" in page.text
 
 
+# 3-D Secure
+
+ASKS = {**CARD, "card_number": "4000 0027 6000 3184"}
+
+
+def asked(api: Api, browser: Client, **params: Any) -> tuple[Any, str]:
+    """Pay with a card whose bank asks; return the session and the bank's page."""
+    session = api.checkout(**params)
+    answer = browser.post(path_of(session["url"]), data=ASKS)
+    assert answer.status_code == 303
+    return session, answer.location
+
+
+def test_bank_asks_on_a_page_of_its_own(api: Api, browser: Client, hook: Hook) -> None:
+    session, bank = asked(api, browser)
+    page = browser.get(bank)
+    assert page.status_code == 200
+
+    for text in ("$9.00", "3184", "Complete authentication", "Fail authentication"):
+        assert text in page.text
+
+    assert api.again(session)["status"] == "open"
+    assert hook.types == []
+
+
+def test_passing_3d_secure_pays(api: Api, browser: Client, hook: Hook) -> None:
+    session, bank = asked(api, browser)
+    answer = browser.post(bank, data={"answer": "complete"})
+    assert answer.status_code == 303
+    assert answer.location == f"https://shop.test/ok?session_id={session['id']}"
+    assert hook.types[-1] == "checkout.session.completed"
+    assert api.again(session)["status"] == "complete"
+    again = browser.post(bank, data={"answer": "complete"})
+    assert (again.status_code, again.location) == (303, answer.location)
+    assert len(api.get("/v1/subscriptions")["data"]) == 1
+
+
+def test_failing_3d_secure_leads_back_to_the_form(api: Api, browser: Client) -> None:
+    session, bank = asked(api, browser)
+    page = browser.post(bank, data={"answer": "fail"})
+    assert page.status_code == 402
+    assert "We are unable to authenticate your payment method." in page.text
+    assert 'value="ada@example.com"' in page.text
+    # A full card number is typed in anew.
+    assert '3184"' not in page.text
+    assert f'action="{path_of(session["url"])}"' in page.text
+    assert api.get("/v1/subscriptions")["data"] == []
+    # Nothing waits any more: the bank's page leads to the form.
+    assert browser.get(bank).location == path_of(session["url"])
+    assert browser.post(bank, data={"answer": "complete"}).location == path_of(
+        session["url"]
+    )
+    assert browser.post(path_of(session["url"]), data=CARD).status_code == 303
+
+
+def test_card_may_be_refused_after_3d_secure(api: Api, browser: Client) -> None:
+    path = path_of(api.checkout()["url"])
+    form = {**CARD, "card_number": "4000008260003178"}
+    bank = browser.post(path, data=form).location
+    page = browser.post(bank, data={"answer": "complete"})
+    assert page.status_code == 402
+    assert "insufficient funds" in page.text
+
+
+def test_bank_takes_no_other_answer(api: Api, browser: Client) -> None:
+    session, bank = asked(api, browser)
+    assert browser.post(bank, data={"answer": "perhaps"}).status_code == 400
+    assert browser.post(bank).status_code == 400
+    assert browser.get("/authenticate/pi_none").status_code == 404
+    assert browser.get(bank).status_code == 200
+    assert api.again(session)["status"] == "open"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        ("complete", "active", "Paid on 15 January 2026"),
+        ("fail", "incomplete", "We are unable to authenticate"),
+    ],
+)
+def test_3d_secure_of_an_invoice(
+    api: Api, browser: Client, answer: str, status: str, message: str
+) -> None:
+    customer = api.customer("pm_card_authenticationRequired")
+    subscription = api.subscribe(customer)
+    assert subscription["status"] == "incomplete"
+    invoice = f"/i/{subscription['latest_invoice']}"
+    page = browser.get(invoice).text
+    assert "The bank asks for 3-D Secure" in page
+    bank = re.findall(r'href="(/authenticate/[^"]+)"', page)[0]
+    assert "$9.00" in browser.get(bank).text
+    assert browser.post(bank, data={"answer": answer}).location == invoice
+    assert message in browser.get(invoice).text
+    assert api.again(subscription)["status"] == status
+    assert browser.get(bank).location == invoice
+    assert browser.post(bank, data={"answer": "fail"}).location == invoice
+
+
+# Invoices
+
+
+def test_invoice_page(sandbox: Sandbox, api: Api, browser: Client) -> None:
+    subscription = subscribe(sandbox, api)
+    page = browser.get(f"/i/{subscription['latest_invoice']}").text
+
+    for text in ("-0001", "1 × Pro", "$9.00", "Paid on 15 January 2026"):  # noqa: RUF001
+        assert text in page
+
+    assert "<button" not in page
+    assert browser.get("/i/in_none").status_code == 404
+
+
+def test_open_invoice_can_be_paid_on_its_page(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    session = sandbox.pay(api.checkout()["id"], "4000000000000341")
+    subscription = api.get(f"/v1/subscriptions/{session['subscription']}")
+    sandbox.advance(days=31)
+    late = api.again(subscription)
+    assert late["status"] == "past_due"
+    invoice = f"/i/{late['latest_invoice']}"
+    page = browser.get(invoice)
+    assert "Your card was declined." in page.text
+    assert "tried again on 18 February 2026" in page.text
+    refused = browser.post(invoice)
+    assert refused.status_code == 402
+    assert "Your card was declined." in refused.text
+    card = api.post(
+        "/v1/payment_methods/pm_card_visa/attach", {"customer": late["customer"]}
+    )
+    api.change(late, default_payment_method=card["id"])
+    assert browser.post(invoice).status_code == 303
+    assert "Paid on 15 February 2026" in browser.get(invoice).text
+    assert api.again(late)["status"] == "active"
+    # Once more does nothing.
+    assert browser.post(invoice).status_code == 303
+
+
 # The portal
 
 
