@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.sandbox.arithmetic import deductions
 from flask_kavach_stripe.sandbox.arithmetic import share
@@ -79,6 +80,7 @@ def test_new_price_is_billed_with_the_next_invoice(
     assert details["subscription"] == subscription["id"]
     assert credit["pricing"]["price_details"]["price"] == "price_pro"
     assert debit["description"] == "Remaining time on Team after 25 January 2026"
+    assert [line["discountable"] for line in (credit, debit)] == [False, True]
     of_item = period["parent"]["subscription_item_details"]
     assert (of_item["proration"], of_item["subscription_item"]) == (False, item["id"])
 
@@ -250,6 +252,21 @@ def test_preview_is_what_then_happens(
     assert len(api.get("/v1/invoices")["data"]) == 1
     api.change(subscription, **change)
     assert amounts(api, subscription) == [-610, 1965]
+
+
+def test_preview_leaves_no_trace_in_the_ids_that_follow() -> None:
+    def next_customer(*, preview_first: bool) -> Any:
+        sandbox = Sandbox(clock=Clock(NOON))
+        api = Api(sandbox)
+        sandbox.create_price()
+        subscription = api.subscribe(api.customer())
+
+        if preview_first:
+            preview(api, subscription)
+
+        return api.customer(card=None)["id"]
+
+    assert next_customer(preview_first=True) == next_customer(preview_first=False)
 
 
 def test_preview_of_the_next_renewal(api: Api, subscription: Any) -> None:

@@ -204,11 +204,19 @@ def test_cancel_at_does_not_follow_the_period(sandbox: Sandbox, api: Api) -> Non
     subscription = api.subscribe(api.customer())
     api.change(subscription, cancel_at="max_period_end")
     sandbox.advance(days=10)
-    anchor = {"billing_cycle_anchor__type": "now"}
-    moved = api.change(subscription, **anchor)
+    moved = api.change(subscription, billing_cycle_anchor__type="now")
     assert moved["cancel_at"] == NOON + MONTH
-    following = api.change(subscription, cancel_at_period_end="true", **anchor)
-    assert following["cancel_at"] == moved["items"]["data"][0]["current_period_end"]
+
+
+def test_cancel_at_period_end_follows_the_period(sandbox: Sandbox, api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    scheduled = api.change(subscription, cancel_at_period_end="true")
+    assert scheduled["cancel_at"] == NOON + MONTH
+    sandbox.advance(days=10)
+    moved = api.change(subscription, billing_cycle_anchor__type="now")
+    assert moved["cancel_at"] == NOON + (10 + 31) * DAY
+    sandbox.advance(days=31)
+    assert api.again(subscription)["ended_at"] == NOON + (10 + 31) * DAY
 
 
 def test_cancel_with_an_invoice_gives_the_rest_back_as_credit(
@@ -253,6 +261,19 @@ def test_account_chooses_what_follows_the_last_try(status: Any) -> None:
     assert after["status"] == status
     assert after["latest_invoice"]["attempt_count"] == 3
     assert after["latest_invoice"]["next_payment_attempt"] is None
+
+
+def test_new_invoice_ends_the_tries_for_the_one_before(
+    sandbox: Sandbox, api: Api
+) -> None:
+    sandbox.create_price("price_week", 300, interval="week")
+    session = api.checkout(line_items__0__price="price_week")
+    paid = sandbox.pay(session["id"], "4000000000000341")
+    sandbox.advance(days=7 + 7)
+    wanted = {"subscription": paid["subscription"]}
+    newest, before, _ = api.get("/v1/invoices", wanted)["data"]
+    assert (before["status"], before["next_payment_attempt"]) == ("open", None)
+    assert newest["next_payment_attempt"] == NOON + (14 + 3) * DAY
 
 
 def test_unpaid_drafts_invoices_until_the_newest_is_paid() -> None:
@@ -329,6 +350,19 @@ def test_resume_in_the_old_rhythm(sandbox: Sandbox, api: Api) -> None:
     item = resumed["items"]["data"][0]
     assert item["current_period_end"] == NOON + MONTH
     assert resumed["latest_invoice"] == subscription["latest_invoice"]
+
+
+def test_what_a_pause_gave_back_is_billed_on_resume(sandbox: Sandbox, api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    sandbox.advance(days=10)
+    api.post(f"{path_of(subscription)}/pause")
+    sandbox.advance(days=11)
+    unchanged = {"billing_cycle_anchor[type]": "unchanged"}
+    api.post(f"{path_of(subscription)}/resume", unchanged)
+    sandbox.advance(days=10)
+    renewed = api.again(subscription, "latest_invoice")["latest_invoice"]
+    # 21 and 10 of 31 days: 900 x 21/31 = 609.68; 900 x 10/31 = 290.32
+    assert [line["amount"] for line in renewed["lines"]["data"]] == [-610, 290, 900]
 
 
 def test_resume_on_payment_waits_for_the_money(sandbox: Sandbox, api: Api) -> None:
