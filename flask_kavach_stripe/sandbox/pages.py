@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
+from typing import cast
 
 from flask import abort
 from flask import Blueprint
@@ -23,6 +26,10 @@ from .clock import DAY
 from .clock import next_boundary
 from .errors import ApiError
 from .errors import AuthenticationRequired
+from .faults import ApiFault
+from .faults import Fault
+from .faults import KINDS
+from .faults import WebhookFault
 from .resources.checkout import CardForm
 from .resources.cycle import FINAL
 from .resources.items import period_end
@@ -32,6 +39,13 @@ bp = Blueprint("sandbox", __name__, template_folder="templates")
 
 _EVENTS_SHOWN = 100
 _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}
+#: How often a fault strikes: in words, and as :meth:`Faults.add` wants it.
+_COUNTS: dict[str, tuple[str, float, float]] = {
+    "once": ("once", 1, 1.0),
+    "thrice": ("3 times", 3, 1.0),
+    "sometimes": ("1 time in 4", math.inf, 0.25),
+    "always": ("every time", math.inf, 1.0),
+}
 _STATUS_WORDS = {
     "active": "Active",
     "canceled": "Canceled",
@@ -55,6 +69,25 @@ bp.add_app_template_filter(wording.every, "every")
 bp.add_app_template_filter(
     lambda status: _STATUS_WORDS.get(status, status), "status_word"
 )
+
+
+@bp.app_template_filter("fault_words")
+def fault_words(kind: str) -> str:
+    words = KINDS[kind]
+    return words[0].upper() + words[1:]
+
+
+@bp.app_template_filter("fault_count")
+def fault_count(fault: Fault) -> str:
+    """Return how often a fault strikes, and how often it has."""
+    if fault.probability < 1:
+        often = f"{fault.probability:.0%} of the time"
+    elif fault.times == math.inf:
+        often = "every time"
+    else:
+        often = f"{fault.times - fault.hits:.0f} more"
+
+    return f"{often}, {fault.hits} so far"
 
 
 @bp.before_request
@@ -467,6 +500,10 @@ def dashboard() -> str:
             url=account.core.base_url,
             now=account.clock.now(),
             next_step=account.life.next_step(),
+            jumps=_jumps(account),
+            faults=[(_fault_key(fault), fault) for fault in account.faults],
+            fault_kinds=KINDS,
+            fault_counts=_COUNTS,
             customers=[
                 customer
                 for customer in store.all("customer")
@@ -483,7 +520,7 @@ def dashboard() -> str:
             ],
             endpoints=store.all("webhook_endpoint"),
             events=[
-                (event, store.hidden[event["id"]]["attempts"])
+                (event, store.hidden[event["id"]])
                 for event in store.all("event")[:_EVENTS_SHOWN]
             ],
             event_count=len(store.all("event")),
@@ -497,19 +534,116 @@ def move_clock() -> BaseResponse:
 
     with account.store.lock:
         account.life.catch_up()
+        now = account.clock.now()
 
         if jump in _JUMPS:
-            seconds = _JUMPS[jump]
-        elif jump == "next":
-            step = account.life.next_step()
-            seconds = max(0, step.at - account.clock.now()) if step else 0
+            moment = now + _JUMPS[jump]
         else:
-            abort(400, "Unknown jump.")
+            known = {name: at for name, _, at in _jumps(account)}
 
-        account.life.advance(seconds)
+            if jump not in ("next", "renewal", "trial"):
+                abort(400, "Unknown jump.")
 
+            moment = known.get(jump, now)
+
+    account.advance_to(max(moment, account.clock.now()))
     account.delivery.drain()
     return redirect(url_for(".dashboard"), 303)
+
+
+def _jumps(account: Account) -> Sequence[tuple[str, str, int]]:
+    """Return name, words and time of what the clock can be moved to."""
+    moments: dict[str, list[int]] = {"renewal": [], "trial": []}
+
+    for subscription in account.store.all("subscription"):
+        end = subscription["cancel_at"]
+
+        if subscription["test_clock"] is not None:
+            continue
+
+        if subscription["status"] == "trialing":
+            name, at = "trial", subscription["trial_end"]
+        elif subscription["status"] in ("active", "past_due", "unpaid"):
+            name, at = "renewal", period_end(subscription, min)
+        else:
+            continue
+
+        if end is None or end > at:
+            moments[name].append(at)
+
+    words = {"renewal": "next renewal", "trial": "end of the trial"}
+    found = [(name, words[name], min(ats)) for name, ats in moments.items() if ats]
+    step = account.life.next_step()
+
+    if step is not None:
+        is_there = step.what in ("renewal", "end of the trial")
+        what = "" if is_there else step.what
+        found.insert(0, ("next", what, step.at))
+
+    return found
+
+
+# Faults, on the dashboard
+
+
+@bp.post("/faults")
+def add_fault() -> BaseResponse:
+    account = current_account()
+    kind = request.form.get("kind", "")
+    count = request.form.get("count", "once")
+    on = request.form.get("on", "").strip() or "*"
+
+    if kind not in KINDS or count not in _COUNTS:
+        abort(400, "Unknown fault.")
+
+    _, times, probability = _COUNTS[count]
+    account.faults.add(
+        cast(WebhookFault | ApiFault, kind),
+        on,
+        times=times,
+        probability=probability,
+    )
+    return redirect(url_for(".dashboard", _anchor="faults"), 303)
+
+
+@bp.post("/faults/remove")
+def remove_fault() -> BaseResponse:
+    """Take one fault back, or all of them if none is named."""
+    faults = current_account().faults
+    key = request.form.get("fault")
+
+    if key is None:
+        faults.clear()
+
+    for fault in faults:
+        if _fault_key(fault) == key:
+            faults.remove(fault)
+
+    return redirect(url_for(".dashboard", _anchor="faults"), 303)
+
+
+def _fault_key(fault: Fault) -> str:
+    return f"{id(fault):x}"
+
+
+# Events, on the dashboard
+
+
+@bp.post("/events/<event_id>/resend")
+def resend(event_id: str) -> BaseResponse:
+    """Send an event once more to the endpoints that it was for."""
+    account = current_account()
+
+    with account.store.lock:
+        _find(account, "event", event_id)
+        endpoints = account.store.hidden[event_id]["endpoints"]
+
+    account.delivery.resend(event_id, endpoints)
+
+    if request.form.get("back") == "event":
+        return redirect(url_for(".show_event", event_id=event_id), 303)
+
+    return redirect(url_for(".dashboard", _anchor=event_id), 303)
 
 
 @bp.get("/events/<event_id>")
@@ -522,6 +656,7 @@ def show_event(event_id: str) -> str:
             "sandbox/event.html",
             event=event,
             attempts=account.store.hidden[event_id]["attempts"],
+            endpoints=account.store.hidden[event_id]["endpoints"],
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
+from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 
 from .conftest import Api
@@ -420,11 +421,119 @@ def test_clock_buttons(sandbox: Sandbox, api: Api, browser: Client) -> None:
     subscribe(sandbox, api)
     browser.post("/clock", data={"jump": "day"})
     assert sandbox.clock.now() == NOON + DAY
-    assert "To the renewal" in browser.get("/").text
+    assert "To the next renewal" in browser.get("/").text
     browser.post("/clock", data={"jump": "next"})
     assert sandbox.clock.now() == NOON + 31 * DAY
     assert sandbox.events[-1]["type"] == "invoice.payment_succeeded"
     assert browser.post("/clock", data={"jump": "back"}).status_code == 400
+
+
+def test_clock_goes_to_the_end_of_the_trial(
+    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
+) -> None:
+    subscription = subscribe(sandbox, api, subscription_data__trial_period_days="14")
+    page = browser.get("/").text
+    assert "To the trial reminder" in page
+    assert "To the end of the trial" in page
+    assert "To the next renewal" not in page
+    browser.post("/clock", data={"jump": "trial"})
+    assert sandbox.clock.now() == NOON + 14 * DAY
+    assert api.again(subscription)["status"] == "active"
+    assert "customer.subscription.trial_will_end" in hook.types
+    browser.post("/clock", data={"jump": "renewal"})
+    assert sandbox.clock.now() == NOON + 44 * DAY
+    # There is no trial any more: nothing to go to.
+    assert "To the end of the trial" not in browser.get("/").text
+    browser.post("/clock", data={"jump": "trial"})
+    assert sandbox.clock.now() == NOON + 44 * DAY
+
+
+def test_clock_goes_to_no_renewal_that_will_not_be(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    api.change(subscribe(sandbox, api), cancel_at_period_end="true")
+    page = browser.get("/").text
+    assert "To the next renewal" not in page
+    assert "To the end of the subscription" in page
+
+
+def test_resend_button(sandbox: Sandbox, api: Api, browser: Client, hook: Hook) -> None:
+    api.post("/v1/customers")
+    event = sandbox.events[-1]["id"]
+    sandbox.deliver()
+    button = f'action="/events/{event}/resend"'
+    assert button in browser.get("/").text
+    assert button in browser.get(f"/events/{event}").text
+    hook.answers = [503]
+    answer = browser.post(f"/events/{event}/resend")
+    assert (answer.status_code, answer.location) == (303, f"/#{event}")
+    assert hook.types == ["customer.created"] * 2
+    page = browser.get(f"/events/{event}").text
+    assert ">200<" in page
+    assert ">503<" in page
+    answer = browser.post(f"/events/{event}/resend", data={"back": "event"})
+    assert answer.location == f"/events/{event}"
+    assert len(hook.received) == 3
+    assert browser.post("/events/evt_none/resend").status_code == 404
+
+
+def test_event_that_nobody_wanted_has_no_resend_button(hook: Hook) -> None:
+    sandbox = Sandbox(clock=Clock(NOON), send=hook)
+    sandbox.create_price()
+    browser = Client(sandbox.wsgi_app)
+    assert "No webhook endpoint: events are sent nowhere." in browser.get("/").text
+    page = browser.get(f"/events/{sandbox.events[-1]['id']}").text
+    assert "Resend" not in page
+    assert "No webhook endpoint wanted it" in page
+
+
+def test_fault_switches(
+    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
+) -> None:
+    assert "Nothing goes wrong." in browser.get("/").text
+    answer = browser.post("/faults", data={"kind": "drop", "on": "customer.*"})
+    assert (answer.status_code, answer.location) == (303, "/#faults")
+    page = browser.get("/").text
+    assert "<td>The webhook does not arrive; only a retry brings it</td>" in page
+    assert "1 more, 0 so far" in page
+    api.post("/v1/customers")
+    sandbox.advance()
+    dropped = browser.get(f"/events/{sandbox.events[-1]['id']}").text
+    assert "Dropped by a fault." in dropped
+    # It has struck as often as it was to.
+    assert "Nothing goes wrong." in browser.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        ("thrice", "3 more, 0 so far"),
+        ("sometimes", "25% of the time, 0 so far"),
+        ("always", "every time, 0 so far"),
+    ],
+)
+def test_how_often_a_fault_strikes(browser: Client, count: str, words: str) -> None:
+    browser.post("/faults", data={"kind": "duplicate", "count": count})
+    assert words in browser.get("/").text
+
+
+def test_faults_are_taken_back(sandbox: Sandbox, browser: Client) -> None:
+    for kind in ("duplicate", "delay", "server_error"):
+        browser.post("/faults", data={"kind": kind, "count": "always"})
+
+    keys = re.findall(r'name="fault" value="([0-9a-f]+)"', browser.get("/").text)
+    assert len(keys) == 3
+    browser.post("/faults/remove", data={"fault": keys[1]})
+    assert [fault.kind for fault in sandbox.faults] == ["duplicate", "server_error"]
+    browser.post("/faults/remove", data={"fault": "none"})
+    assert len(list(sandbox.faults)) == 2
+    browser.post("/faults/remove")
+    assert list(sandbox.faults) == []
+
+
+@pytest.mark.parametrize("form", [{}, {"kind": "x"}, {"kind": "drop", "count": "x"}])
+def test_faults_that_there_are_not(browser: Client, form: dict[str, str]) -> None:
+    assert browser.post("/faults", data=form).status_code == 400
 
 
 def test_event_page_shows_the_payload(
