@@ -151,9 +151,35 @@ class Life:
         if (subscription := self.running(number)) is not None:
             self._update(subscription, cancel_at_period_end=False)
 
+    def change_much(self, number: int) -> None:
+        """All within a second, and told in any order."""
+        self.sandbox.faults.add("reorder", probability=0.7, times=4)
+        self.change_quantity(number)
+        self.change_price(number)
+        self.change_quantity(number + 1)
+
+        if number % 3 == 0:
+            self.cancel_at_period_end(number)
+
     def cancel_now(self, number: int) -> None:
         if (subscription := self.running(number)) is not None:
             self.client.delete(f"/v1/subscriptions/{subscription['id']}")
+
+    def change_card(self, number: int) -> None:
+        if (subscription := self.running(number)) is not None:
+            card = ("pm_card_visa", "pm_card_chargeCustomerFail")[number % 2]
+            method = self.client.post(
+                f"/v1/payment_methods/{card}/attach",
+                {"customer": subscription["customer"]},
+            )
+            self._update(subscription, default_payment_method=method["id"])
+
+    def pay_invoice(self, number: int) -> None:
+        if found := self.ask("/v1/invoices", {"status": "open"}):
+            invoice = found[number % len(found)]
+            self.client.post(
+                f"/v1/invoices/{invoice['id']}/pay", {"paid_out_of_band": True}
+            )
 
     def delete_customer(self, number: int) -> None:
         if (customer_id := self.customer_id) is not None:
@@ -213,7 +239,10 @@ STEPS: dict[str, Callable[[Life, int], None]] = {
         Life.change_quantity,
         Life.cancel_at_period_end,
         Life.undo_cancel,
+        Life.change_much,
         Life.cancel_now,
+        Life.change_card,
+        Life.pay_invoice,
         Life.delete_customer,
         Life.pass_time,
         Life.synchronise,
