@@ -384,7 +384,18 @@ def portal(session_id: str) -> BaseResponse:
         session = _find(account, "billing_portal.session", session_id)
         flow = session["flow"]
 
-        if flow and "home" not in request.args:
+        if flow and flow["type"] == "payment_method_update":
+            if "home" not in request.args:
+                return redirect(url_for(".card_form", session_id=session_id))
+        elif flow and flow["type"] != "subscription_cancel":
+            if "home" not in request.args:
+                changed = flow[flow["type"]]["subscription"]
+                return redirect(
+                    url_for(
+                        ".price_form", session_id=session_id, subscription_id=changed
+                    )
+                )
+        elif flow and "home" not in request.args:
             cancel = flow["subscription_cancel"]["subscription"]
             subscription = _find(account, "subscription", cancel)
 
@@ -403,7 +414,10 @@ def portal(session_id: str) -> BaseResponse:
             session=session,
             customer=customer,
             subscriptions=[
-                _describe(account, subscription)
+                {
+                    **_describe(account, subscription),
+                    "prices": _prices_for(account, session, subscription),
+                }
                 for subscription in account.store.all("subscription")
                 if subscription["customer"] == session["customer"]
             ],
@@ -470,6 +484,211 @@ def keep(session_id: str, subscription_id: str) -> BaseResponse:
 
     account.delivery.drain()
     return redirect(url_for(".portal", session_id=session_id, home=1), 303)
+
+
+@bp.post("/p/session/<session_id>/subscriptions/<subscription_id>/resume")
+def resume(session_id: str, subscription_id: str) -> BaseResponse:
+    """End a pause, of the subscription or of its payments."""
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        _, subscription = _of_portal(account, session_id, subscription_id)
+
+        with account.core.on_clock_of(subscription):
+            if subscription["status"] == "paused":
+                account.subscriptions.resume({}, subscription_id)
+            elif subscription["pause_collection"]:
+                account.subscriptions.change(subscription, {"pause_collection": None})
+
+    account.delivery.drain()
+    return redirect(url_for(".portal", session_id=session_id, home=1), 303)
+
+
+@bp.get("/p/session/<session_id>/subscriptions/<subscription_id>/price")
+def price_form(session_id: str, subscription_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        session, subscription = _of_portal(account, session_id, subscription_id)
+        return _price_page(account, session, subscription)
+
+
+@bp.post("/p/session/<session_id>/subscriptions/<subscription_id>/price")
+def change_price(session_id: str, subscription_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        account.life.catch_up()
+        session, subscription = _of_portal(account, session_id, subscription_id)
+        wanted = request.form.get("price")
+        offered = _prices_for(account, session, subscription)
+
+        if wanted not in {price["id"] for price, _ in offered}:
+            abort(400, "This price is not offered.")
+
+        rules = _features(account, session)["subscription_update"]
+        item = {"id": subscription["items"]["data"][0]["id"], "price": wanted}
+        values = {
+            "payment_behavior": "error_if_incomplete",
+            "proration_behavior": rules["proration_behavior"],
+        }
+
+        if (
+            subscription["status"] == "trialing"
+            and rules["trial_update_behavior"] == "end_trial"
+        ):
+            values["trial_end"] = "now"
+
+        try:
+            with account.core.on_clock_of(subscription):
+                account.subscriptions.change_items(subscription, values, item)
+        except ApiError as error:
+            return _price_page(account, session, subscription, error)
+
+    account.delivery.drain()
+    return _after_flow(session)
+
+
+@bp.get("/p/session/<session_id>/card")
+def card_form(session_id: str) -> BaseResponse:
+    account = current_account()
+
+    with account.store.lock:
+        return _card_page(_find(account, "billing_portal.session", session_id))
+
+
+@bp.post("/p/session/<session_id>/card")
+def change_card(session_id: str) -> BaseResponse:
+    """Have a new card pay everything from now on.
+
+    Simplified: a card that asks for 3-D Secure asks at the next payment, not here.
+    """
+    account = current_account()
+    form = request.form
+
+    with account.store.lock:
+        account.life.catch_up()
+        session = _find(account, "billing_portal.session", session_id)
+        customer = _find(account, "customer", session["customer"])
+        card = CardForm(
+            number=form.get("card_number", ""),
+            expiry=form.get("card_expiry", ""),
+            cvc=form.get("card_cvc", ""),
+            name=form.get("card_name", "").strip() or None,
+        )
+
+        with account.core.on_clock_of(customer):
+            try:
+                account.checkout.check_card(card)
+            except ApiError as error:
+                return _card_page(session, error)
+
+            month, year = account.checkout.read_expiry(card)
+            card_id = account.payment_methods.add(
+                card.number,
+                customer_id=customer["id"],
+                exp_month=month,
+                exp_year=year,
+                email=customer["email"],
+                name=card.name,
+            )["id"]
+
+            with account.core.changing(customer, "customer.updated"):
+                customer["invoice_settings"]["default_payment_method"] = card_id
+
+            # One with a card of its own would go on with the old one.
+            for subscription in account.subscriptions.of_customer(customer["id"]):
+                if subscription["default_payment_method"]:
+                    account.subscriptions.change(
+                        subscription, {"default_payment_method": card_id}
+                    )
+
+    account.delivery.drain()
+    return _after_flow(session)
+
+
+def _after_flow(session: Object) -> BaseResponse:
+    """Go where the app wants it, or to the portal's first page."""
+    after = (session["flow"] or {}).get("after_completion") or {}
+
+    if after.get("type") == "redirect":
+        return redirect(after["redirect"]["return_url"], 303)
+
+    return redirect(url_for(".portal", session_id=session["id"], home=1), 303)
+
+
+def _features(account: Account, session: Object) -> Object:
+    configuration = account.portal_configurations.get(session["configuration"])
+    features: Object = configuration["features"]
+    return features
+
+
+def _prices_for(
+    account: Account, session: Object, subscription: Object
+) -> Sequence[tuple[Object, str]]:
+    """Return the prices that a customer may change to, each with its product's name.
+
+    Those of the configuration; with the default one, that names none, all recurring
+    ones, so that there is something to try.
+    """
+    configuration = account.portal_configurations.get(session["configuration"])
+    rules = configuration["features"]["subscription_update"]
+    items = subscription["items"]["data"]
+    named = {
+        price_id
+        for product in rules["products"] or ()
+        for price_id in product["prices"]
+    }
+
+    if (
+        not (rules["enabled"] or configuration["is_default"])
+        or len(items) != 1
+        or subscription["status"] not in ("active", "past_due", "trialing")
+    ):
+        return []
+
+    found = []
+
+    for price in reversed(account.store.all("price")):
+        if (
+            price["active"]
+            and price["recurring"]
+            and price["currency"] == subscription["currency"]
+            and price["id"] != items[0]["price"]["id"]
+            and (price["id"] in named or (configuration["is_default"] and not named))
+        ):
+            product = account.store.find("product", price["product"])
+            found.append((price, product["name"] if product else price["product"]))
+
+    return found
+
+
+def _price_page(
+    account: Account,
+    session: Object,
+    subscription: Object,
+    error: ApiError | None = None,
+) -> BaseResponse:
+    rules = _features(account, session)["subscription_update"]
+    page = render_template(
+        "sandbox/price.html",
+        session=session,
+        entry=_describe(account, subscription),
+        prices=_prices_for(account, session, subscription),
+        ends_trial=subscription["status"] == "trialing"
+        and rules["trial_update_behavior"] == "end_trial",
+        error=error,
+    )
+    return make_response(page, 402 if error else 200)
+
+
+def _card_page(session: Object, error: ApiError | None = None) -> BaseResponse:
+    page = render_template(
+        "sandbox/card.html", session=session, error=error, form=request.form
+    )
+    return make_response(page, 402 if error else 200)
 
 
 def _of_portal(

@@ -392,6 +392,57 @@ def test_flow_leads_straight_to_the_question_and_back_to_the_app(
     assert browser.post(question.location).location == "https://shop.test/bye"
 
 
+def test_change_price_in_the_portal(
+    sandbox: Sandbox, api: Api, browser: Client
+) -> None:
+    sandbox.create_price("price_team", 2900, product_name="Team")
+    sandbox.create_price("price_swiss", 2900, "chf", product_name="Swiss")
+    subscription = subscribe(sandbox, api)
+    portal = portal_of(api, subscription["customer"])
+    path = f"{portal}/subscriptions/{subscription['id']}/price"
+    assert f'href="{path}"' in browser.get(portal).text
+    page = browser.get(path).text
+    assert "Team" in page
+    assert "price_swiss" not in page
+    assert browser.post(path, data={"price": "price_swiss"}).status_code == 400
+    answer = browser.post(path, data={"price": "price_team"})
+    assert answer.location == f"{portal}?home=1"
+    item = api.again(subscription)["items"]["data"][0]
+    assert item["price"]["id"] == "price_team"
+
+
+def test_update_card_in_the_portal(sandbox: Sandbox, api: Api, browser: Client) -> None:
+    subscription = subscribe(sandbox, api)
+    portal = portal_of(api, subscription["customer"])
+    assert f'href="{portal}/card"' in browser.get(portal).text
+    refused = browser.post(
+        f"{portal}/card", data={**CARD, "card_number": "4000000000000002"}
+    )
+    assert refused.status_code == 402
+    assert "Your card was declined." in refused.text
+    form = {**CARD, "card_number": "5555 5555 5555 4444"}
+    assert browser.post(f"{portal}/card", data=form).status_code == 303
+    assert "Mastercard ending in" in browser.get(portal).text
+    changed = api.again(subscription, "default_payment_method")
+    assert changed["default_payment_method"]["card"]["last4"] == "4444"
+
+
+def test_resume_in_the_portal(sandbox: Sandbox, api: Api, browser: Client) -> None:
+    subscription = subscribe(sandbox, api)
+    api.change(subscription, pause_collection__behavior="void")
+    portal = portal_of(api, subscription["customer"])
+    assert "Resume subscription" in browser.get(portal).text
+    browser.post(f"{portal}/subscriptions/{subscription['id']}/resume")
+    assert api.again(subscription)["pause_collection"] is None
+    assert "Resume subscription" not in browser.get(portal).text
+
+
+def test_portal_leads_to_invoices(sandbox: Sandbox, api: Api, browser: Client) -> None:
+    subscription = subscribe(sandbox, api)
+    page = browser.get(portal_of(api, subscription["customer"])).text
+    assert f'href="/i/{subscription["latest_invoice"]}"' in page
+
+
 # The dashboard
 
 

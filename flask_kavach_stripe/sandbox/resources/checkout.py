@@ -413,7 +413,7 @@ class CheckoutSessions(Resource):
                 self._finish(session, email, None)
                 return
 
-            if self._check_card(card).asks(on_session=True, set_up=False):
+            if self.check_card(card).asks(on_session=True, set_up=False):
                 self._buyer_email(session, email)
                 self.core.store.hidden[session["id"]]["waiting"] = (email, card)
                 raise AuthenticationRequired(self.authentication_url(session))
@@ -476,7 +476,7 @@ class CheckoutSessions(Resource):
         payment_method_id = None
 
         if card is not None:
-            month, year = self._read_expiry(card)
+            month, year = self.read_expiry(card)
             payment_method_id = self._payment_methods.add(
                 card.number,
                 customer_id=customer["id"],
@@ -542,13 +542,13 @@ class CheckoutSessions(Resource):
 
         return found
 
-    def _check_card(self, card: CardForm) -> TestCard:
+    def check_card(self, card: CardForm) -> TestCard:
         """Check a card as the bank would.
 
         :raises ApiError: If it is refused.
         """
         found = find_card(card.number)
-        self._read_expiry(card)
+        self.read_expiry(card)
 
         if not _CVC.fullmatch(card.cvc.strip()):
             raise Decline(
@@ -561,7 +561,7 @@ class CheckoutSessions(Resource):
 
         return found
 
-    def _read_expiry(self, card: CardForm) -> tuple[int, int]:
+    def read_expiry(self, card: CardForm) -> tuple[int, int]:
         """Return month and year of a card's expiry.
 
         :raises ApiError: If it is malformed or past.
