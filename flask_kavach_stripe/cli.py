@@ -16,10 +16,12 @@ from .doctor import examine
 from .doctor import Finding
 from .errors import KavachStripeError
 from .handlers import HANDLERS
+from .sandbox_command import sandbox_command
 from .state import get_state
 from .trigger import trigger
 
 stripe_cli: Final = AppGroup("stripe", help="Look after Stripe subscriptions.")
+stripe_cli.add_command(sandbox_command)
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 _COLORS = {"ok": "green", "FAIL": "red", "skip": "yellow"}

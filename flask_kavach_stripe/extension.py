@@ -24,6 +24,7 @@ from .processing import receive
 from .state import EXTENSION_KEY
 from .state import find_model
 from .state import get_state
+from .state import make_client
 from .state import State
 from .views import create_blueprint
 from .webhooks import Event
@@ -99,13 +100,7 @@ class KavachStripe:
 
         app.extensions[EXTENSION_KEY] = State(
             settings,
-            StripeClient(
-                settings.secret_key,
-                api_version=settings.api_version,
-                base_url=settings.api_base,
-                timeout=settings.timeout,
-                max_network_retries=settings.max_network_retries,
-            ),
+            make_client(settings),
             db,
             self._registry,
             user_model=user_model or self._user_model,

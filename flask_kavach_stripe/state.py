@@ -7,6 +7,7 @@ from typing import Any
 from typing import Final
 from typing import TypeVar
 
+import requests
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import inspect
@@ -33,6 +34,23 @@ WEBHOOK_TIMEOUT: Final = 8
 M = TypeVar("M")
 
 
+def make_client(
+    settings: Settings, session: requests.Session | None = None
+) -> StripeClient:
+    """The client of an app.
+
+    :param session: What sends the requests, in place of a session of its own.
+    """
+    return StripeClient(
+        settings.secret_key,
+        api_version=settings.api_version,
+        base_url=settings.api_base,
+        timeout=settings.timeout,
+        max_network_retries=settings.max_network_retries,
+        session=session,
+    )
+
+
 class State:
     """The extension's part of one app, in ``app.extensions["kavach_stripe"]``."""
 
@@ -47,14 +65,18 @@ class State:
         event_model: type[StripeEventMixin],
         subscription_model: type[StripeSubscriptionMixin],
     ) -> None:
-        self.settings = settings
-        self.client = client
         self.db = db
         self.registry = registry
         self.event_model = event_model
         self.subscription_model = subscription_model
         self._user_model = user_model
         self.ledger: Final = Ledger(event_model)
+        self.use(settings, client)
+
+    def use(self, settings: Settings, client: StripeClient) -> None:
+        """Talk to this Stripe from now on; tests put another one in its place."""
+        self.settings = settings
+        self.client = client
         #: One try, so that a webhook is answered before Stripe stops waiting.
         self.webhook_client: StripeClient = client.with_options(
             timeout=Timeout(total=WEBHOOK_TIMEOUT), max_network_retries=0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from .clock import Clock
+from .core import BillingSettings
 from .core import Core
 from .delivery import Delivery
 from .delivery import Sender
+from .faults import Faults
 from .idempotency import IdempotencyKeys
 from .life import Life
 from .rendering import Renderer
@@ -16,11 +17,23 @@ from .resources.catalogue import Prices
 from .resources.catalogue import Products
 from .resources.checkout import CheckoutSessions
 from .resources.customers import Customers
+from .resources.cycle import Cycle
+from .resources.discounts import Coupons
+from .resources.discounts import Discounts
+from .resources.discounts import PromotionCodes
+from .resources.event_destinations import EventDestinations
 from .resources.events import Events
+from .resources.events import ThinEvents
 from .resources.invoices import Invoices
+from .resources.paying import Paying
 from .resources.payment_methods import PaymentMethods
+from .resources.payments import PaymentIntents
+from .resources.portal import PortalConfigurations
 from .resources.portal import PortalSessions
+from .resources.previews import Previews
+from .resources.subscription_items import SubscriptionItems
 from .resources.subscriptions import Subscriptions
+from .resources.test_clocks import TestClocks
 from .resources.webhook_endpoints import WebhookEndpoints
 from .store import Object
 from .store import Store
@@ -30,6 +43,7 @@ class Account:
     """One Stripe account in one sandbox.
 
     :param api_key: The secret key that the API asks for.
+    :param settings: What the account has chosen in its Dashboard.
     """
 
     def __init__(
@@ -37,34 +51,88 @@ class Account:
         api_key: str,
         clock: Clock,
         store: Store,
+        faults: Faults,
         send: Sender,
         retry_delays: Sequence[float],
+        settings: BillingSettings,
     ) -> None:
         self.api_key = api_key
         self.clock = clock
         self.store = store
-        self.core: Final = Core(clock, store, self._deliver)
-        self.delivery: Final = Delivery(self.core, send, retry_delays=retry_delays)
-        self.idempotency_keys: Final = IdempotencyKeys(clock)
+        self.core = core = Core(clock, store, self._deliver, settings)
+        self.faults = faults
+        self.delivery = Delivery(core, faults, send, retry_delays=retry_delays)
+        self.idempotency_keys = IdempotencyKeys(clock)
 
-        self.payment_methods: Final = PaymentMethods(self.core)
-        self.prices: Final = Prices(self.core)
-        self.products: Final = Products(self.core, self.prices)
-        self.invoices: Final = Invoices(self.core, self.payment_methods)
-        self.subscriptions: Final = Subscriptions(self.core, self.invoices, self.prices)
-        self.customers: Final = Customers(self.core, self.subscriptions)
-        self.checkout: Final = CheckoutSessions(
-            self.core,
+        self.payment_methods = PaymentMethods(core)
+        self.prices = Prices(core)
+        self.products = Products(core, self.prices)
+        self.coupons = Coupons(core)
+        self.promotion_codes = PromotionCodes(core)
+        self.discounts = Discounts(core, self.promotion_codes)
+        self.payments = PaymentIntents(core, self.payment_methods)
+        self.invoices = Invoices(core, self.payments, self.discounts)
+        self.cycle = Cycle(core, self.invoices, self.payment_methods, self.discounts)
+        self.paying = Paying(
+            core, self.cycle, self.invoices, self.payments, self.payment_methods
+        )
+        self.subscriptions = Subscriptions(
+            core, self.cycle, self.prices, self.payment_methods, self.discounts
+        )
+        self.subscription_items = SubscriptionItems(core, self.subscriptions)
+        self.customers = Customers(core, self.subscriptions, self.payment_methods)
+        self.previews = Previews(core, self.cycle, self.customers, self.subscriptions)
+        self.checkout = CheckoutSessions(
+            core,
             self.prices,
             self.customers,
             self.payment_methods,
             self.subscriptions,
+            self.discounts,
+            self.promotion_codes,
         )
-        self.portal: Final = PortalSessions(self.core, self.customers)
-        self.events: Final = Events(self.core)
-        self.webhook_endpoints: Final = WebhookEndpoints(self.core)
-        self.life: Final = Life(self.core, self.subscriptions, self.checkout)
-        self.renderer: Final = Renderer(store, self.checkout)
+        self.portal_configurations = PortalConfigurations(core)
+        self.portal = PortalSessions(core, self.customers, self.portal_configurations)
+        self.test_clocks = TestClocks(core)
+        self.events = Events(core)
+        self.event_destinations = EventDestinations(core)
+        self.thin_events = ThinEvents(core)
+        self.webhook_endpoints = WebhookEndpoints(core)
+        self.life = Life(
+            core, self.cycle, self.checkout, self.customers, self.test_clocks
+        )
+        self.renderer = Renderer(core)
+
+    def advance_to(self, moment: int) -> None:
+        """Move the clock, stopping where something becomes due or is to be sent.
+
+        So a webhook is on its way while its time is the present. Returns when the
+        webhooks were sent once. Whoever calls does not hold the lock.
+
+        :raises ValueError: If ``moment`` is past.
+        """
+        if moment < self.clock.now():
+            raise ValueError(
+                f"The clock only moves forward: it is {self.clock.now()}, after"
+                f" {moment}."
+            )
+
+        stop = self.clock.now()
+
+        while True:
+            with self.store.lock:
+                self.life.advance(max(0, stop - self.clock.now()))
+
+            self.delivery.drain()
+
+            if stop >= moment:
+                return
+
+            now = self.clock.now()
+            due = (self.core.next_alarm_at, self.delivery.next_due)
+            stop = min([moment, *(at for at in due if at is not None and at > now)])
 
     def _deliver(self, event: Object) -> None:
-        self.delivery.enqueue(event, self.store.hidden[event["id"]]["endpoints"])
+        hidden = self.store.hidden[event["id"]]
+        hidden["payloads"] = self.renderer.payloads(event, hidden["endpoints"])
+        self.delivery.enqueue(event, hidden["endpoints"])

@@ -1,4 +1,4 @@
-"""The REST API under ``/v1``."""
+"""The REST API under ``/v1``, and the little that is needed of ``/v2``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hmac
 import json
 import logging
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 from email.utils import formatdate
-from typing import Final
+from typing import Any
 
 from flask import Blueprint
 from flask import current_app
@@ -25,20 +26,33 @@ from .idempotency import Answer
 from .params import array
 from .params import decode
 from .params import text
+from .rendering import check_depth
+from .routes import Route
+from .routes import Routes
 from .store import Object
-
-Handler = Callable[..., Object]
+from .versions import check_version
+from .versions import upgrade_params
 
 EXTENSION_KEY = "stripe_sandbox"
 KEY_PREFIXES = ("sk_test_", "rk_test_")
 
-logger: Final = logging.getLogger(__name__)
-bp: Final = Blueprint("sandbox_api", __name__)
+logger = logging.getLogger(__name__)
+bp = Blueprint("sandbox_api", __name__)
 
 #: Refused before anything was done, so the key may be used again.
 _NOT_STORED = frozenset(
-    (None, "parameter_invalid_integer", "parameter_missing", "parameter_unknown")
+    (
+        None,
+        "parameter_invalid_empty",
+        "parameter_invalid_integer",
+        "parameter_missing",
+        "parameter_unknown",
+    )
 )
+
+
+#: Parameters that say whose the call is.
+_OWNERS = ("customer", "subscription", "test_clock")
 
 
 def current_account() -> Account:
@@ -47,102 +61,53 @@ def current_account() -> Account:
     return account
 
 
-def routes(account: Account) -> list[tuple[str, str, Handler]]:
-    """Every call that the sandbox knows: method, path, and what answers it."""
-    a = account
-    table: list[tuple[str, str, Handler]] = [
-        ("POST", "/v1/customers/<object_id>", a.customers.update),
-        ("DELETE", "/v1/customers/<object_id>", a.customers.delete),
-        ("POST", "/v1/checkout/sessions/<object_id>/expire", a.checkout.expire),
-        (
-            "GET",
-            "/v1/checkout/sessions/<object_id>/line_items",
-            a.checkout.list_line_items,
-        ),
-        ("POST", "/v1/billing_portal/sessions", a.portal.create),
-        ("POST", "/v1/subscriptions/<object_id>", a.subscriptions.update),
-        ("DELETE", "/v1/subscriptions/<object_id>", a.subscriptions.cancel),
-        ("POST", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.update),
-        ("DELETE", "/v1/webhook_endpoints/<object_id>", a.webhook_endpoints.delete),
-    ]
-
-    for creatable in (
-        a.checkout,
-        a.customers,
-        a.prices,
-        a.products,
-        a.webhook_endpoints,
-    ):
-        table.append(("POST", creatable.path, creatable.create))
-
-    for readable in (
-        a.checkout,
-        a.customers,
-        a.events,
-        a.invoices,
-        a.prices,
-        a.products,
-        a.subscriptions,
-        a.webhook_endpoints,
-    ):
-        table.append(("GET", readable.path, readable.list))
-        table.append(("GET", f"{readable.path}/<object_id>", readable.retrieve))
-
-    return table
-
-
 def register_api(app: Flask, account: Account) -> None:
     """Add the API to the sandbox's app."""
-    for method, path, handler in routes(account):
-        app.add_url_rule(
-            path,
-            endpoint=f"{method} {path}",
-            view_func=_view(handler),
-            methods=[method],
-            provide_automatic_options=False,
-        )
+    routes = Routes(account)
 
+    def answer(version: int, path: str) -> Response:
+        route = routes.find(request.method, request.path)
+        return _not_found(account) if route is None else _answer(account, route)
+
+    # One rule: werkzeug takes a millisecond to make each, and a test a sandbox.
+    app.add_url_rule(
+        "/v<int(max=2):version>/<path:path>",
+        view_func=answer,
+        methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
+        provide_automatic_options=False,
+    )
     app.register_blueprint(bp)
-
-
-def _view(handler: Handler) -> Callable[..., Response]:
-    def view(**path_values: str) -> Response:
-        return _answer(current_account(), handler, path_values)
-
-    return view
 
 
 @bp.app_errorhandler(HTTPException)
 def handle_http_error(error: HTTPException) -> HTTPException | Response:
     """Stripe's body for a URL that the API does not have."""
-    if not request.path.startswith("/v1/"):
+    if not request.path.startswith(("/v1/", "/v2/")):
         return error
 
-    account = current_account()
+    status = error.code or 400
+    return _not_found(current_account(), 404 if status == 405 else status)
 
-    with account.store.lock:
-        request_id = account.store.new_id("request")
 
-    api_error = ApiError(
+def _not_found(account: Account, status: int = 404) -> Response:
+    error = ApiError(
         f"Unrecognized request URL ({request.method}: {request.path}). The sandbox"
         " knows the calls that subscriptions need, not all of Stripe's.",
-        status=404 if error.code in (404, 405) else error.code or 400,
+        status=status,
     )
-    return _respond(account, _error_answer(api_error, request_id))
+    request_id = account.store.new_id("request")
+    return _respond(account, _error_answer(error, request_id))
 
 
-def _answer(
-    account: Account, handler: Handler, path_values: dict[str, str]
-) -> Response:
+def _answer(account: Account, route: Route) -> Response:
     """Answer one call: authenticate, decode, look the key up, run, render."""
-    with account.store.lock:
-        request_id = account.store.new_id("request")
-
+    request_id = account.store.new_id("request")
     key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
     claimed = False
 
     try:
         _authenticate(account.api_key)
+        version = check_version(_version())
         pairs = _read_pairs()
 
         if key:
@@ -154,9 +119,7 @@ def _answer(
 
             claimed = True
 
-        answer = _run(
-            account, handler, path_values, pairs, RequestInfo(request_id, key)
-        )
+        answer = _run(account, route, pairs, version, RequestInfo(request_id, key))
     except ApiError as error:
         answer = _error_answer(error, request_id)
 
@@ -182,27 +145,48 @@ def _answer(
 
 def _run(
     account: Account,
-    handler: Handler,
-    path_values: dict[str, str],
+    route: Route,
     pairs: list[tuple[str, str]],
+    version: str,
     info: RequestInfo,
 ) -> Answer:
     params = decode(pairs)
     paths = array(text())(params.pop("expand", {}), "expand") or []
     expand = [path or "" for path in paths]
+    check_depth(expand)
+    upgrade_params(request.method, route.pattern, params, version)
 
     with account.store.lock:
         account.life.catch_up()
         account.core.request = info
 
         try:
-            result = handler(params, **path_values)
+            with account.core.on_clock_of(_named(account, params, route.values)):
+                result = route.handler(params, *route.values)
         finally:
             account.core.request = None
 
-        body = json.dumps(account.renderer.render(result, expand), indent=2)
+        body = json.dumps(account.renderer.render(result, expand, version), indent=2)
 
     return Answer(200, body, info.id)
+
+
+def _named(
+    account: Account, params: dict[str, Any], ids: Sequence[str]
+) -> Object | None:
+    """Return the object that a call is about: it happens on the clock of that.
+
+    :param ids: Those in the path.
+    """
+    for object_id in [*ids, *(params.get(name) for name in _OWNERS)]:
+        if isinstance(object_id, str):
+            hidden = account.store.hidden.get(object_id) or {}
+            found = account.store.find_any(hidden.get("subscription") or object_id)
+
+            if found is not None:
+                return found
+
+    return None
 
 
 def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Response:
@@ -215,7 +199,7 @@ def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Res
     # From the sandbox's clock, as the times in events are.
     response.headers["Date"] = formatdate(now, usegmt=True)
     response.headers["Request-Id"] = answer.request_id
-    response.headers["Stripe-Version"] = API_VERSION
+    response.headers["Stripe-Version"] = _version()
 
     if key := request.headers.get("Idempotency-Key"):
         response.headers["Idempotency-Key"] = key
@@ -226,6 +210,11 @@ def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Res
     return response
 
 
+def _version() -> str:
+    """The version that the request asks for, else the account's own one."""
+    return request.headers.get("Stripe-Version", "").strip() or API_VERSION
+
+
 def _error_answer(error: ApiError, request_id: str) -> Answer:
     body = json.dumps(error.to_body(request_id), indent=2)
     return Answer(error.status, body, request_id)
@@ -234,11 +223,13 @@ def _error_answer(error: ApiError, request_id: str) -> Answer:
 def _read_pairs() -> list[tuple[str, str]]:
     """Return the parameters: of the body for a POST, else of the query string.
 
-    :raises ApiError: If a body is not form-encoded.
+    :raises ApiError: If a body is not form-encoded, or for ``/v2`` not JSON.
     """
     pairs: list[tuple[str, str]] = list(request.args.items(multi=True))
 
-    if request.method == "POST":
+    if request.method == "POST" and request.path.startswith("/v2/"):
+        pairs += _json_pairs()
+    elif request.method == "POST":
         if request.content_length and request.mimetype not in (
             "application/x-www-form-urlencoded",
             "multipart/form-data",
@@ -251,6 +242,28 @@ def _read_pairs() -> list[tuple[str, str]]:
         pairs += request.form.items(multi=True)
 
     return pairs
+
+
+def _json_pairs() -> list[tuple[str, str]]:
+    """A body of the API's second version, as pairs like those of the first."""
+    body = request.get_json(silent=True) if request.content_length else {}
+
+    if not isinstance(body, dict):
+        raise ApiError("Invalid request: the body must be a JSON object.")
+
+    return list(_flatten(body))
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+
+        for name, entry in entries:
+            yield from _flatten(entry, f"{path}[{name}]" if path else str(name))
+    elif isinstance(value, bool):
+        yield path, "true" if value else "false"
+    else:
+        yield path, "" if value is None else str(value)
 
 
 def _authenticate(api_key: str) -> None:

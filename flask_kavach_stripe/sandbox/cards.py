@@ -6,6 +6,7 @@ Source: https://docs.stripe.com/testing
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .errors import ApiError
 
@@ -39,10 +40,25 @@ NOT_A_TEST_CARD = Decline(
     " Use 4242 4242 4242 4242.",
     decline_code="test_mode_live_card",
 )
-NO_AUTHENTICATION = Decline(
-    "This card asks for 3-D Secure, which the sandbox does not simulate yet. Use"
-    " 4242 4242 4242 4242.",
+NO_CARD = Decline(
+    "There is no payment method to charge.", code="payment_method_missing"
+)
+AUTHENTICATION_REQUIRED = Decline(
+    "Your card was declined. This transaction requires authentication.",
+    code="authentication_required",
     decline_code="authentication_required",
+)
+AUTHENTICATION_FAILED = Decline(
+    "We are unable to authenticate your payment method. Please choose a different"
+    " payment method and try again.",
+    code="payment_intent_authentication_failure",
+)
+INSUFFICIENT_FUNDS = Decline(
+    "Your card has insufficient funds.", decline_code="insufficient_funds"
+)
+PROCESSING_ERROR = Decline(
+    "An error occurred while processing your card. Try again in a little bit.",
+    code="processing_error",
 )
 
 
@@ -51,8 +67,13 @@ class TestCard:
     """A test card.
 
     :param brand: Stripe's word for the network.
-    :param decline: Refuses the card when it is entered.
-    :param later: Refuses every charge after the one it was entered for.
+    :param decline: Refuses the card when it is typed in or attached.
+    :param later: Refuses every charge of the attached card. (Stripe refuses the first
+        payment in Checkout, too; here that one succeeds, so that a test gets a
+        subscriber whose renewals fail.)
+    :param authenticate: When the bank asks for 3-D Secure: at every payment, at those
+        with the cardholder present, or until it was passed once.
+    :param after: Refuses the charge after 3-D Secure was passed.
     """
 
     __test__ = False  # pytest: not a class of tests
@@ -60,21 +81,34 @@ class TestCard:
     brand: str = "visa"
     decline: Decline | None = None
     later: Decline | None = None
+    authenticate: Literal["always", "never", "on_session", "once"] = "never"
+    after: Decline | None = None
+
+    def asks(self, *, on_session: bool, set_up: bool) -> bool:
+        """Does the bank ask for 3-D Secure?
+
+        :param on_session: The cardholder is there.
+        :param set_up: It was passed once, for this card and this customer.
+        """
+        if self.authenticate == "on_session":
+            return on_session
+
+        return self.authenticate == "always" or (
+            self.authenticate == "once" and not set_up
+        )
 
 
 CARDS = {
     "4242424242424242": TestCard(),
     "4000056655665556": TestCard(),
+    "4000000000000077": TestCard(),
     "5555555555554444": TestCard("mastercard"),
     "378282246310005": TestCard("amex"),
     "6011111111111117": TestCard("discover"),
+    "4000000000000259": TestCard(),  # pays; the dispute that follows is not simulated
     "4000000000000341": TestCard(later=GENERIC),
     "4000000000000002": TestCard(decline=GENERIC),
-    "4000000000009995": TestCard(
-        decline=Decline(
-            "Your card has insufficient funds.", decline_code="insufficient_funds"
-        )
-    ),
+    "4000000000009995": TestCard(decline=INSUFFICIENT_FUNDS),
     "4000000000009987": TestCard(
         decline=Decline("Your card was declined.", decline_code="lost_card")
     ),
@@ -87,24 +121,37 @@ CARDS = {
     "4000000000000127": TestCard(
         decline=Decline("Your card's security code is incorrect.", code="incorrect_cvc")
     ),
-    "4000000000000119": TestCard(
-        decline=Decline(
-            "An error occurred while processing your card. Try again in a little bit.",
-            code="processing_error",
-        )
-    ),
-    **{
-        number: TestCard(decline=NO_AUTHENTICATION)
-        for number in (
-            "4000002500003155",
-            "4000002760003184",
-            "4000003800000446",
-            "4000008260003178",
-            "4000000000003220",
-            "4000008400001629",
-            "4000008400001280",
-        )
-    },
+    "4000000000000119": TestCard(decline=PROCESSING_ERROR),
+    "4000002500003155": TestCard(authenticate="once"),
+    "4000002760003184": TestCard(authenticate="always"),
+    "4000003800000446": TestCard(authenticate="on_session"),
+    "4000008260003178": TestCard(authenticate="always", after=INSUFFICIENT_FUNDS),
+    "4000000000003220": TestCard(authenticate="always"),
+    "4000008400001629": TestCard(authenticate="always", after=GENERIC),
+    # The question to the bank itself fails: there is no page to show.
+    "4000008400001280": TestCard(decline=PROCESSING_ERROR),
+}
+
+#: Payment methods that Stripe has ready for tests; each use makes a new one.
+TOKENS = {
+    "pm_card_visa": "4242424242424242",
+    "pm_card_visa_debit": "4000056655665556",
+    "pm_card_mastercard": "5555555555554444",
+    "pm_card_amex": "378282246310005",
+    "pm_card_discover": "6011111111111117",
+    "pm_card_bypassPending": "4000000000000077",
+    "pm_card_createDispute": "4000000000000259",
+    "pm_card_chargeCustomerFail": "4000000000000341",
+    "pm_card_chargeDeclined": "4000000000000002",
+    "pm_card_chargeDeclinedInsufficientFunds": "4000000000009995",
+    "pm_card_chargeDeclinedLostCard": "4000000000009987",
+    "pm_card_chargeDeclinedStolenCard": "4000000000009979",
+    "pm_card_chargeDeclinedExpiredCard": "4000000000000069",
+    "pm_card_chargeDeclinedIncorrectCvc": "4000000000000127",
+    "pm_card_chargeDeclinedProcessingError": "4000000000000119",
+    "pm_card_authenticationRequiredOnSetup": "4000002500003155",
+    "pm_card_authenticationRequired": "4000002760003184",
+    "pm_card_threeDSecure2Required": "4000000000003220",
 }
 
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
 
-DAY = 86_400
+HOUR = 3600
+DAY = 24 * HOUR
 
 
 def to_timestamp(moment: datetime | int | float) -> int:
@@ -40,9 +41,10 @@ class Clock:
 
     def now(self) -> int:
         """Return the time in whole Unix seconds."""
-        if self._pinned is not None:
-            return self._pinned
+        return self.unpinned() if self._pinned is None else self._pinned
 
+    def unpinned(self) -> int:
+        """Return the time that it really is, whatever the clock is held at."""
         if self._frozen is not None:
             return self._frozen
 
@@ -78,13 +80,13 @@ class Clock:
 
     @contextmanager
     def pinned(self, moment: int) -> Iterator[None]:
-        """Hold the clock at a time that is past: what was due then happens then."""
-        self._pinned = moment
+        """Hold the clock at another time: what was due then happens then."""
+        before, self._pinned = self._pinned, moment
 
         try:
             yield
         finally:
-            self._pinned = None
+            self._pinned = before
 
 
 def add_interval(anchor: int, interval: str, count: int) -> int:
@@ -107,11 +109,21 @@ def add_interval(anchor: int, interval: str, count: int) -> int:
     return int(start.replace(year=year, month=month + 1, day=day).timestamp())
 
 
+def current_period(anchor: int, interval: str, count: int, now: int) -> tuple[int, int]:
+    """Return start and end of the period that a time is in.
+
+    The first period begins at the anchor; a time before it is in the first one.
+    """
+    number = 1
+    start, end = anchor, add_interval(anchor, interval, count)
+
+    while end <= now:
+        number += 1
+        start, end = end, add_interval(anchor, interval, count * number)
+
+    return start, end
+
+
 def next_boundary(anchor: int, interval: str, count: int, after: int) -> int:
     """Return the first end of a period that lies after ``after``."""
-    number = 1
-
-    while (boundary := add_interval(anchor, interval, count * number)) <= after:
-        number += 1
-
-    return boundary
+    return current_period(anchor, interval, count, after)[1]

@@ -6,7 +6,9 @@ the person who runs the sandbox.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from typing import Protocol
 
 
 class SandboxError(Exception):
@@ -15,6 +17,38 @@ class SandboxError(Exception):
 
 class PortInUseError(SandboxError):
     """The sandbox cannot listen where it was told to."""
+
+
+class FailedAttempt(Protocol):
+    """What is told about a webhook that an app did not take."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+class UndeliveredError(SandboxError):
+    """The app did not take webhooks that it was sent; its log says why.
+
+    They will be sent again, as Stripe does it.
+    """
+
+    def __init__(self, attempts: Sequence[FailedAttempt]) -> None:
+        lines = [
+            f"{attempt.event_type} ({attempt.event_id}):"
+            f" {attempt.error or f'status {attempt.status}'}"
+            for attempt in attempts
+        ]
+        super().__init__(
+            "The app did not take every webhook; its log says why.\n" + "\n".join(lines)
+        )
+        #: The tries that failed.
+        self.attempts = list(attempts)
 
 
 class ApiError(SandboxError):
@@ -77,6 +111,22 @@ class ApiError(SandboxError):
         return {"error": error}
 
 
+class AuthenticationRequired(ApiError):
+    """The bank asks for 3-D Secure: the card is neither accepted nor refused yet.
+
+    :param url: The page on which it is passed or failed.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            "This card asks for 3-D Secure: pass it, or fail it, to go on.",
+            status=402,
+            type="card_error",
+            code="authentication_required",
+        )
+        self.url = url
+
+
 def resource_missing(
     noun: str, object_id: str, param: str, *, status: int = 400
 ) -> ApiError:
@@ -96,9 +146,22 @@ def parameter_missing(param: str) -> ApiError:
     )
 
 
-def parameter_unknown(param: str) -> ApiError:
+def parameter_empty(param: str) -> ApiError:
     return ApiError(
-        f"Received unknown parameter: {param}", code="parameter_unknown", param=param
+        f"You passed an empty string for '{param}'. We assume empty values are an"
+        f" attempt to unset a parameter; however '{param}' cannot be unset.",
+        code="parameter_invalid_empty",
+        param=param,
+    )
+
+
+def parameter_unknown(param: str, *others: str) -> ApiError:
+    names = ", ".join((param, *others))
+    plural = "s" if others else ""
+    return ApiError(
+        f"Received unknown parameter{plural}: {names}",
+        code="parameter_unknown",
+        param=param,
     )
 
 

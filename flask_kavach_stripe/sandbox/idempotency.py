@@ -25,7 +25,9 @@ class Answer:
 
 
 @dataclass
-class _Entry:
+class Entry:
+    """A key; it has no answer while its request is being answered."""
+
     fingerprint: str
     began: int
     answer: Answer | None = None
@@ -40,7 +42,7 @@ class IdempotencyKeys:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
 
     def begin(self, key: str, fingerprint: str) -> Answer | None:
         """Claim a key for a request.
@@ -53,13 +55,13 @@ class IdempotencyKeys:
         if len(key) > MAX_LENGTH:
             raise ApiError(f"Idempotency keys have at most {MAX_LENGTH} characters.")
 
-        now = self._clock.now()
+        now = self._clock.unpinned()
 
         with self._lock:
             entry = self._entries.get(key)
 
             if entry is None or entry.began + DAY <= now:
-                self._entries[key] = _Entry(fingerprint, now)
+                self._entries[key] = Entry(fingerprint, now)
                 return None
 
             if entry.fingerprint != fingerprint:
@@ -79,6 +81,11 @@ class IdempotencyKeys:
                 )
 
             return entry.answer
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of a key."""
+        with self._lock:
+            return self._entries.get(key)
 
     def finish(self, key: str, answer: Answer) -> None:
         """Remember the answer to a key's request."""

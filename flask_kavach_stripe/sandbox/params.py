@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from .errors import ApiError
 from .errors import not_simulated
+from .errors import parameter_empty
 from .errors import parameter_missing
 from .errors import parameter_unknown
 
@@ -25,6 +26,7 @@ Spec = Mapping[str, Reader]
 MAX_DEPTH = 8
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _POSITION = re.compile(r"[0-9]{1,4}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
@@ -72,19 +74,21 @@ def read(
     :param path: Where this mapping stands: ``subscription_data``, ``items[0]``.
     :raises ApiError: For an unknown, a missing or a malformed parameter.
     """
-    result = {}
 
-    for name, value in params.items():
-        where = f"{path}[{name}]" if path else name
+    def where(name: str) -> str:
+        return f"{path}[{name}]" if path else name
 
-        if name not in spec:
-            raise parameter_unknown(where)
+    if unknown := [where(name) for name in params if name not in spec]:
+        raise parameter_unknown(*unknown)
 
-        result[name] = spec[name](value, where)
+    result = {name: spec[name](value, where(name)) for name, value in params.items()}
 
     for name in required:
+        if name in params and params[name] == "":
+            raise parameter_empty(where(name))
+
         if result.get(name) is None:
-            raise parameter_missing(f"{path}[{name}]" if path else name)
+            raise parameter_missing(where(name))
 
     return result
 
@@ -160,7 +164,28 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Reader:
     return reader
 
 
-timestamp: Reader = integer(0, 99_999_999_999)
+def decimal(minimum: int, maximum: int) -> Reader:
+    """A number with at most four places; more than ``minimum``."""
+
+    def reader(value: Any, path: str) -> float | None:
+        string = _scalar(value, path)
+
+        if not string:
+            return None
+
+        if not _DECIMAL.fullmatch(string) or not minimum < float(string) <= maximum:
+            raise ApiError(
+                f"Invalid decimal: {string[:40]}; must be more than {minimum} and at"
+                f" most {maximum}",
+                param=path,
+            )
+
+        return float(string)
+
+    return reader
+
+
+timestamp = integer(0, 99_999_999_999)
 
 
 def boolean(value: Any, path: str) -> bool | None:
@@ -288,7 +313,7 @@ def removed(value: Any, path: str) -> Any:
     raise parameter_unknown(path)
 
 
-time_range: Reader = either(
+time_range = either(
     timestamp,
     mapping({name: timestamp for name in ("gt", "gte", "lt", "lte")}),
 )

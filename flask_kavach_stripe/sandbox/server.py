@@ -5,31 +5,41 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
-from typing import Final
 from typing import Self
 
+import requests
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer
 from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
 
 from .account import Account
+from .adapter import WsgiAdapter
 from .api import EXTENSION_KEY
 from .api import KEY_PREFIXES
 from .api import register_api
 from .clock import Clock
 from .clock import to_timestamp
+from .core import AfterRetries
+from .core import BillingSettings
 from .delivery import Attempt
 from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
+from .errors import AuthenticationRequired
 from .errors import PortInUseError
 from .errors import SandboxError
+from .errors import UndeliveredError
+from .faults import Faults
 from .pages import bp as pages_bp
 from .resources.checkout import CardForm
 from .store import Object
@@ -55,13 +65,19 @@ class Sandbox:
     All of it is in memory and gone with the process.
 
     :param secret_key: The API key that it accepts, ``sk_test_...`` or ``rk_test_...``.
-    :param seed: With the same seed, the same calls make the same ids. ``None`` makes
-        new ones in every run; use that beside a database that outlives the sandbox, or
-        its rows meet ids that they know from the last run.
+    :param seed: With the same seed, the same calls make the same ids and meet the same
+        :attr:`faults`. ``None`` makes new ones in every run; use that beside a database
+        that outlives the sandbox, or its rows meet ids that they know from the last
+        run.
     :param clock: The source of time; by default real time, which :meth:`advance` moves
         ahead of.
     :param send: Brings webhooks to their URL; by default over HTTP.
-    :param retry_delays: Real seconds before each further try to deliver a webhook.
+    :param retry_delays: Seconds before each further try to deliver a webhook: real
+        ones while it is served, otherwise those of its clock.
+    :param after_retries: What becomes of a subscription whose payment has failed for
+        the last time: ``canceled``, ``unpaid``, or still ``past_due``. In Stripe's
+        Dashboard it is a setting of the account.
+    :param payment_retry_days: After how many days each further try to be paid comes.
 
     .. versionadded:: 0.1
     """
@@ -74,6 +90,8 @@ class Sandbox:
         *,
         send: Sender = send_over_http,
         retry_delays: Sequence[float] = RETRY_DELAYS,
+        after_retries: AfterRetries = "canceled",
+        payment_retry_days: Sequence[int] = BillingSettings.retry_days,
     ) -> None:
         if not secret_key.startswith(KEY_PREFIXES):
             raise ValueError(
@@ -81,22 +99,32 @@ class Sandbox:
             )
 
         self.api_key = secret_key
-        self.clock: Clock = clock or Clock()
+        self.clock = clock or Clock()
+        #: What goes wrong on demand.
+        self.faults = Faults(seed)
         self._account = Account(
             secret_key,
             self.clock,
             Store(seed),
+            self.faults,
             send,
             retry_delays,
+            BillingSettings(tuple(payment_retry_days), after_retries),
         )
+        #: Whether webhooks that fail, with no fault to blame, raise an error here.
+        self._raises_failures = False
+        self._failures: list[Attempt] = []
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
         #: The Flask app that serves the API and the pages.
-        self.app: Final = Flask(__name__)
+        self.app = Flask(__name__)
         self.app.extensions[EXTENSION_KEY] = self._account
         self.app.register_blueprint(pages_bp)
         register_api(self.app, self._account)
+        self.app.wsgi_app = self.faults.wrap(  # type: ignore[assignment, method-assign]  # as Flask's
+            self.app.wsgi_app  # documentation wants it
+        )
 
     @property
     def wsgi_app(self) -> Flask:
@@ -114,6 +142,13 @@ class Sandbox:
         with self._account.store.lock:
             return list(reversed(self._account.store.all("event")))
 
+    def on_attempt(self, listener: Callable[[Attempt], object]) -> None:
+        """Have a function told about every try to deliver a webhook.
+
+        It is called in the thread that delivers.
+        """
+        self._account.delivery.on_attempt = listener
+
     def attempts(self, event_id: str) -> Sequence[Attempt]:
         """Return the tries to deliver an event, oldest first.
 
@@ -121,6 +156,88 @@ class Sandbox:
         """
         with self._account.store.lock:
             return list(self._account.store.hidden[event_id]["attempts"])
+
+    # In the same process
+
+    def mount(self, session: requests.Session) -> None:
+        """Have the requests of a session answered here, whatever host they name."""
+        adapter = WsgiAdapter(self.app)
+
+        for prefix in list(session.adapters):
+            session.mount(prefix, adapter)
+
+    @contextmanager
+    def delivering(
+        self,
+        send: Sender,
+        url: str,
+        secret: str,
+        api_version: str | None = None,
+    ) -> Iterator[None]:
+        """Have an endpoint in this process for a while, and be strict about it.
+
+        All webhooks go there by ``send``. An answer other than 2xx raises
+        :exc:`UndeliveredError` from whatever made the webhooks go out, :meth:`pay`,
+        :meth:`advance`, :meth:`deliver` or :meth:`resend`, unless one of the
+        :attr:`faults` is to blame.
+        """
+        store, delivery = self._account.store, self._account.delivery
+        before = delivery.send, delivery.on_attempt, self._raises_failures
+
+        with store.lock:
+            endpoint = self._create_endpoint(url, ["*"], api_version, secret)
+
+        hits = 0
+
+        def counting(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+            nonlocal hits
+            hits = self.faults.hits
+            return send(url, body, headers)
+
+        def remember(attempt: Attempt) -> None:
+            if not (attempt.succeeded or attempt.fault or self.faults.hits > hits):
+                self._failures.append(attempt)
+
+        delivery.send, delivery.on_attempt = counting, remember
+        self._raises_failures = True
+
+        try:
+            yield
+        finally:
+            delivery.send, delivery.on_attempt, self._raises_failures = before
+            self._failures.clear()
+
+            with store.lock:
+                self._account.webhook_endpoints.delete({}, endpoint["id"])
+
+    def deliver(self) -> None:
+        """Send every webhook that waits, delayed ones and retries too, now.
+
+        For a sandbox that is not served: one that is does so by itself.
+        """
+        self._account.delivery.wait_idle()
+        self._raise_failures()
+
+    def resend(self, event_id: str) -> None:
+        """Send an event once more to its endpoints, as the Dashboard does.
+
+        Returns when it was sent. No fault strikes it, and retries that are planned
+        stay planned.
+
+        :raises KeyError: If there is no such event.
+        """
+        with self._account.store.lock:
+            endpoints = self._account.store.hidden[event_id]["endpoints"]
+
+        self._account.delivery.resend(event_id, endpoints)
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        failures = self._failures[:]
+        self._failures.clear()
+
+        if failures and self._raises_failures:
+            raise UndeliveredError(failures)
 
     # Running it
 
@@ -135,6 +252,7 @@ class Sandbox:
             raise SandboxError(f"The sandbox is running already, at {self.url}.")
 
         listener = _listen(host, port)
+        self.faults.stopped.clear()
 
         try:
             server = make_server(
@@ -167,6 +285,7 @@ class Sandbox:
             return
 
         self._account.delivery.stop()
+        self.faults.stopped.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -186,25 +305,78 @@ class Sandbox:
     # What a person does in Stripe's Dashboard and on its pages
 
     def create_webhook_endpoint(
-        self, url: str, enabled_events: Sequence[str] = ("*",)
+        self,
+        url: str,
+        enabled_events: Sequence[str] = ("*",),
+        *,
+        api_version: str | None = None,
+        secret: str | None = None,
     ) -> str:
         """Have events sent to a URL.
 
+        :param enabled_events: Event types; ``*`` stands for all of them.
+        :param api_version: The version whose shape they are to have; by default the
+            newest.
+        :param secret: The signing secret; by default a new one.
         :returns: The signing secret, ``whsec_...``.
+        :raises ApiError: For types or a version that there are not.
+        """
+        with self._account.store.lock:
+            endpoint = self._create_endpoint(url, enabled_events, api_version, secret)
+
+        return secret or str(endpoint["secret"])
+
+    def create_thin_destination(
+        self, url: str, enabled_events: Sequence[str] = ("*",)
+    ) -> str:
+        """Have thin events sent to a URL: they only name the object they are about.
+
+        :param enabled_events: Thin event types, ``v1.invoice.paid``; ``*`` stands for
+            all of them.
+        :returns: The signing secret, ``whsec_...``.
+        :raises ApiError: For types that there are not.
         """
         params = {
-            "url": url,
-            "enabled_events": {
-                str(index): event_type
-                for index, event_type in enumerate(enabled_events)
-            },
+            "enabled_events": _indexed(enabled_events),
+            "event_payload": "thin",
+            "include": _indexed(["webhook_endpoint.signing_secret"]),
+            "name": url,
+            "type": "webhook_endpoint",
+            "webhook_endpoint": {"url": url},
         }
 
         with self._account.store.lock:
-            endpoint = self._account.webhook_endpoints.create(params)
+            destination = self._account.event_destinations.create(params)
 
-        secret: str = endpoint["secret"]
+        secret: str = destination["webhook_endpoint"]["signing_secret"]
         return secret
+
+    def _create_endpoint(
+        self,
+        url: str,
+        enabled_events: Sequence[str],
+        api_version: str | None,
+        secret: str | None,
+    ) -> Object:
+        params: dict[str, Any] = {
+            "url": url,
+            "enabled_events": _indexed(enabled_events),
+        }
+
+        if api_version is not None:
+            params["api_version"] = api_version
+
+        endpoint = self._account.webhook_endpoints.create(params)
+
+        if secret is not None:
+            self._account.store.hidden[endpoint["id"]]["secret"] = secret
+
+        return endpoint
+
+    def has_price(self, id: str) -> bool:
+        """Whether there is a price with this id."""
+        with self._account.store.lock:
+            return self._account.store.find("price", id) is not None
 
     def create_price(
         self,
@@ -244,6 +416,7 @@ class Sandbox:
         card: str | None = "4242424242424242",
         *,
         email: str = "buyer@example.com",
+        authenticate: bool | None = None,
     ) -> Object:
         """Pay a Checkout session as a person does on its page.
 
@@ -251,7 +424,10 @@ class Sandbox:
 
         :param card: The number of a test card; ``None`` where no card is asked for.
         :param email: The address that is typed in; a known customer keeps its own.
+        :param authenticate: Whether 3-D Secure is passed if the bank asks for it.
         :returns: The session.
+        :raises AuthenticationRequired: If the bank asks and ``authenticate`` is
+            ``None``: the page that answers is still open.
         :raises ApiError: If the card is declined or the session is not open.
         """
         account = self._account
@@ -259,31 +435,58 @@ class Sandbox:
         with account.store.lock:
             account.life.catch_up()
             session = account.checkout.get(checkout_session_id)
-            account.checkout.complete(
-                session,
-                email=email,
-                card=None if card is None else CardForm(card),
-            )
+
+            try:
+                account.checkout.complete(
+                    session,
+                    email=email,
+                    card=None if card is None else CardForm(card),
+                )
+            except AuthenticationRequired:
+                if authenticate is None:
+                    raise
+
+                account.checkout.authenticate(session, approved=authenticate)
+
             paid = account.renderer.render(session)
 
         account.delivery.drain()
+        self._raise_failures()
         return paid
+
+    def authenticate(self, invoice_id: str, *, approved: bool = True) -> Object:
+        """Answer the 3-D Secure that the payment of an invoice waits for.
+
+        Returns when the webhooks about it were sent once.
+
+        :param approved: Whether it is passed.
+        :returns: The invoice: paid, or open if 3-D Secure or the charge failed.
+        :raises ApiError: If its payment does not wait for 3-D Secure.
+        """
+        account = self._account
+
+        with account.store.lock:
+            account.life.catch_up()
+            invoice = account.invoices.get(invoice_id)
+            account.paying.authenticate(invoice, approved=approved)
+            answered = account.renderer.render(invoice)
+
+        account.delivery.drain()
+        self._raise_failures()
+        return answered
 
     # Time
 
     def advance(self, days: float = 0, *, hours: float = 0, seconds: float = 0) -> None:
         """Move the clock, and let happen what becomes due on the way.
 
-        Returns when the webhooks about it were sent once.
+        The clock stops at each of these moments until the webhooks about it were sent
+        once.
 
         :raises ValueError: If it would move back.
         """
         step = timedelta(days=days, hours=hours, seconds=seconds)
-
-        with self._account.store.lock:
-            self._account.life.advance(int(step.total_seconds()))
-
-        self._account.delivery.drain()
+        self.advance_to(self.clock.now() + int(step.total_seconds()))
 
     def advance_to(self, moment: datetime | int) -> None:
         """Move the clock to a time.
@@ -291,22 +494,32 @@ class Sandbox:
         :param moment: Unix seconds or an aware ``datetime``.
         :raises ValueError: If that is past, or the datetime has no time zone.
         """
-        with self._account.store.lock:
-            self._account.life.advance(to_timestamp(moment) - self.clock.now())
-
-        self._account.delivery.drain()
+        self._account.advance_to(to_timestamp(moment))
+        self._raise_failures()
 
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until no webhook is to be sent any more, retries included.
+
+        Where the sandbox is not served, send them as :meth:`deliver` does.
 
         :returns: Whether that was so before the time was up.
         """
         return self._account.delivery.wait_idle(timeout)
 
 
+def _indexed(values: Sequence[str]) -> dict[str, str]:
+    """A list as decoded parameters have it."""
+    return {str(index): value for index, value in enumerate(values)}
+
+
 class _QuietHandler(WSGIRequestHandler):
     # One request for each connection: none stays open after stop().
     protocol_version = "HTTP/1.0"
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """As the base does, but without a ``Date``: the app sends the sandbox's."""
+        self.send_response_only(code, message)
+        self.send_header("Server", self.version_string())
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Leave the terminal to the app under test."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import string
 import threading
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from typing import Any
 
 Object = dict[str, Any]
@@ -17,17 +19,27 @@ ID_SHAPES = {
     "billing_portal.configuration": ("bpc_1", 23),
     "billing_portal.session": ("bps_1", 23),
     "checkout.session": ("cs_test_a1", 58),
+    "client_secret": ("_secret_", 25),
+    "coupon": ("", 8),
     "customer": ("cus_", 14),
+    "discount": ("di_1", 23),
     "event": ("evt_1", 23),
     "invoice": ("in_1", 23),
+    "invoiceitem": ("ii_1", 23),
     "item": ("li_1", 23),
     "line_item": ("il_1", 23),
+    "payment_intent": ("pi_3", 23),
     "payment_method": ("pm_1", 23),
     "price": ("price_1", 23),
     "product": ("prod_", 14),
+    "promotion_code": ("promo_1", 23),
     "request": ("req_", 14),
     "subscription": ("sub_1", 23),
     "subscription_item": ("si_", 14),
+    "v2.core.event": ("evt_test_6", 50),
+    "v2.core.event_destination": ("ed_test_6", 50),
+    "test_helpers.test_clock": ("clock_1", 23),
+    "upcoming_invoice": ("upcoming_in_1", 23),
     "webhook_endpoint": ("we_1", 23),
     "webhook_secret": ("whsec_", 32),
 }
@@ -59,14 +71,21 @@ class Store:
         self.hidden: dict[str, dict[str, Any]] = {}
         self._kinds: dict[str, dict[str, Object]] = {}
         self._random = random.Random(seed)  # noqa: S311  (ids of a test double)
+        self._request_random = random.Random(seed)  # noqa: S311
+        self._added: list[Object] | None = None
 
     def new_id(self, kind: str) -> str:
+        """Make an id. Only that of a request needs no lock."""
         prefix, length = ID_SHAPES[kind]
-        return prefix + "".join(self._random.choices(_ALPHABET, k=length))
+        source = self._request_random if kind == "request" else self._random
+        return prefix + "".join(source.choices(_ALPHABET, k=length))
 
     def add(self, obj: Object, **hidden: Any) -> Object:
         """Keep a new object."""
         self._kinds.setdefault(obj["object"], {})[obj["id"]] = obj
+
+        if self._added is not None:
+            self._added.append(obj)
 
         if hidden:
             self.hidden[obj["id"]] = hidden
@@ -76,9 +95,46 @@ class Store:
     def find(self, kind: str, object_id: str | None) -> Object | None:
         return self._kinds.get(kind, {}).get(object_id or "")
 
+    def find_any(self, object_id: str) -> Object | None:
+        """Return the object with this id, of whatever kind."""
+        for objects in self._kinds.values():
+            if object_id in objects:
+                return objects[object_id]
+
+        return None
+
     def all(self, kind: str) -> Sequence[Object]:
         """Return the objects of a kind, newest first."""
         return list(reversed(self._kinds.get(kind, {}).values()))
 
     def remove(self, kind: str, object_id: str) -> None:
         del self._kinds[kind][object_id]
+
+    @contextmanager
+    def rehearsal(self, *objects: Object) -> Iterator[None]:
+        """Undo what the block does: new objects go, ``objects`` are as they were.
+
+        :param objects: All old objects that the block changes.
+        """
+        before = [
+            (obj, clone(obj), clone(self.hidden.get(obj["id"]))) for obj in objects
+        ]
+        random_state = self._random.getstate()
+        self._added = []
+
+        try:
+            yield
+        finally:
+            for obj in self._added:
+                self.remove(obj["object"], obj["id"])
+                self.hidden.pop(obj["id"], None)
+
+            self._added = None
+            self._random.setstate(random_state)
+
+            for obj, old, hidden in before:
+                obj.clear()
+                obj.update(old)
+
+                if hidden is not None:
+                    self.hidden[obj["id"]] = hidden

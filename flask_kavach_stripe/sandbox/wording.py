@@ -20,12 +20,17 @@ def money(amount: int, currency: str) -> str:
     :param amount: In the currency's smallest unit.
     """
     if currency in _ZERO_DECIMAL:
-        number = f"{amount:,}"
+        number = f"{abs(amount):,}"
     else:
-        number = f"{amount / 100:,.2f}"
+        number = f"{abs(amount) / 100:,.2f}"
 
+    sign = "-" if amount < 0 else ""
     symbol = _SYMBOLS.get(currency)
-    return f"{symbol}{number}" if symbol else f"{number} {currency.upper()}"
+
+    if symbol:
+        return f"{sign}{symbol}{number}"
+
+    return f"{sign}{number} {currency.upper()}"
 
 
 def every(price: Object) -> str:

@@ -87,6 +87,29 @@ class Api:
         """Create a Checkout session for ``price_pro``; ``__`` stands for brackets."""
         return self.post("/v1/checkout/sessions", checkout_params(**params))
 
+    def customer(self, card: str | None = "pm_card_visa", **params: Any) -> Any:
+        """Create a customer whose default payment method is the card."""
+        if card is not None:
+            params["payment_method"] = card
+            params["invoice_settings__default_payment_method"] = card
+
+        return self.post("/v1/customers", bracketed(params))
+
+    def subscribe(self, customer: Any, **params: Any) -> Any:
+        """Create a subscription to ``price_pro``; ``__`` stands for brackets."""
+        wanted = {"customer": customer["id"], "items__0__price": "price_pro", **params}
+        return self.post("/v1/subscriptions", bracketed(wanted))
+
+    def change(self, obj: Any, **params: Any) -> Any:
+        """Update an object; ``__`` stands for brackets."""
+        return self.post(path_of(obj), bracketed(params))
+
+    def again(self, obj: Any, *expand: str) -> Any:
+        """Read an object as it is now."""
+        return self.get(
+            path_of(obj), {f"expand[{i}]": path for i, path in enumerate(expand)}
+        )
+
     @staticmethod
     def _json(response: TestResponse) -> Any:
         assert response.status_code == 200, response.text
@@ -102,12 +125,25 @@ def checkout_params(**params: Any) -> dict[str, Any]:
         "cancel_url": "https://shop.test/pricing",
     }
 
+    result |= bracketed(params)
+    return {key: value for key, value in result.items() if value is not None}
+
+
+def bracketed(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``items__0__price`` as ``items[0][price]``."""
+    result = {}
+
     for name, value in params.items():
         first, *rest = name.split("__")
-        key = first + "".join(f"[{part}]" for part in rest)
-        result[key] = value
+        result[first + "".join(f"[{part}]" for part in rest)] = value
 
-    return {key: value for key, value in result.items() if value is not None}
+    return result
+
+
+def path_of(obj: Any) -> str:
+    """The path of an object in the API."""
+    kind = obj["object"].replace(".", "/")
+    return f"/v1/{kind}s/{obj['id']}"
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -197,6 +199,56 @@ def test_json_body_is_refused(api: Api) -> None:
     assert "form-urlencoded" in response.text
 
 
+def test_several_unknown_parameters_are_named_together(api: Api) -> None:
+    _, error = api.error("POST", "/v1/customers", {"nmae": "Ada", "emial": "a"})
+    assert error["code"] == "parameter_unknown"
+    assert error["message"] == "Received unknown parameters: nmae, emial"
+    assert error["param"] == "nmae"
+
+
+def test_empty_value_of_a_required_parameter_is_named(api: Api) -> None:
+    _, error = api.error("POST", "/v1/products", {"name": ""})
+    assert (error["code"], error["param"]) == ("parameter_invalid_empty", "name")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/charges"),
+        ("GET", "/v1/customers/"),
+        ("DELETE", "/v1/customers"),
+        ("POST", "/v1/subscriptions/sub_1/migrate"),
+        ("PUT", "/v1/customers/cus_1"),
+        ("GET", "/v1/"),
+        ("GET", "/v3/customers"),
+    ],
+)
+def test_unknown_call_is_404(api: Api, method: str, path: str) -> None:
+    response = api.call(method, path)
+    assert response.status_code == 404
+
+    if not path.startswith("/v3/"):
+        assert response.json is not None
+        assert "Unrecognized request URL" in response.json["error"]["message"]
+
+
+def test_metadata_is_merged_removed_and_limited(api: Api) -> None:
+    customer = api.post("/v1/customers", {"metadata[a]": "1", "metadata[b]": "2"})
+    assert api.change(customer, metadata__a="")["metadata"] == {"b": "2"}
+    assert api.change(customer, metadata="")["metadata"] == {}
+
+    for params in (
+        {"metadata[" + "k" * 41 + "]": "v"},
+        {"metadata[k]": "v" * 501},
+        {f"metadata[{number}]": "v" for number in range(51)},
+    ):
+        assert api.error("POST", f"/v1/customers/{customer['id']}", params)[0] == 400
+
+    most = {f"metadata[{number}]": "v" * 500 for number in range(50)}
+    path = f"/v1/customers/{customer['id']}"
+    assert len(api.post(path, most)["metadata"]) == 50
+
+
 # Headers
 
 
@@ -329,6 +381,48 @@ def test_line_items_are_shown_when_expanded(api: Api) -> None:
     assert api.get(f"{path}/line_items")["data"] == items
 
 
+def test_call_that_expands_too_deep_does_nothing(api: Api) -> None:
+    status, error = api.error("POST", "/v1/customers", {"expand[]": "a.b.c.d.e"})
+    assert (status, error["param"]) == (400, "expand")
+    assert api.get("/v1/customers")["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("default_payment_method", "payment_method"),
+        ("customer.invoice_settings.default_payment_method", "payment_method"),
+        ("latest_invoice.payments.data.payment.payment_intent", "payment_intent"),
+        ("latest_invoice.parent.subscription_details.subscription", "subscription"),
+        ("items.data.price.product", "product"),
+        ("customer.subscriptions.data.latest_invoice", "invoice"),
+    ],
+)
+def test_what_else_can_be_expanded(api: Api, path: str, kind: str) -> None:
+    customer = api.customer()
+    card = customer["invoice_settings"]["default_payment_method"]
+    subscription = api.subscribe(customer, default_payment_method=card)
+    names = path.split(".")
+
+    if len(names) > 4:
+        status, error = api.error(
+            "GET", f"/v1/subscriptions/{subscription['id']}", {"expand[]": path}
+        )
+        assert (status, error["param"]) == (400, "expand")
+        path, names = path.partition(".")[2], names[1:]
+        found = api.get(
+            f"/v1/invoices/{subscription['latest_invoice']}", {"expand[]": path}
+        )
+    else:
+        found = api.again(subscription, path)
+
+    for name in names:
+        found = found[0] if isinstance(found, list) else found
+        found = found[name]
+
+    assert found["object"] == kind
+
+
 # Idempotency-Key
 
 
@@ -373,11 +467,43 @@ def test_error_in_a_parameter_is_not_kept(api: Api) -> None:
 
 
 def test_key_in_use_is_409(sandbox: Sandbox, api: Api) -> None:
-    keys = sandbox._account.idempotency_keys
-    assert keys.begin("k", '["POST", "/v1/customers", []]') is None
-    response = post_with_key(api, "k", {})
+    """While one thread's call is being done, another's with the same key waits for
+    nothing."""
+    key, done = {"Idempotency-Key": "k"}, []
+    other = Api(sandbox)
+
+    def first() -> None:
+        done.append(other.call("POST", "/v1/customers", {"name": "Ada"}, key))
+
+    thread = Thread(target=first)
+
+    with sandbox._account.store.lock:
+        thread.start()
+
+        while (entry := sandbox._account.idempotency_keys.find("k")) is None:
+            time.sleep(0.001)
+
+        assert entry.answer is None
+        response = api.call("POST", "/v1/customers", {"name": "Ada"}, key)
+
+    thread.join()
     assert response.status_code == 409
+    assert response.json is not None
     assert response.json["error"]["code"] == "idempotency_key_in_use"
+    assert done[0].status_code == 200
+    replayed = api.call("POST", "/v1/customers", {"name": "Ada"}, key)
+    assert replayed.json == done[0].json
+
+
+def test_declined_payment_is_replayed_and_not_tried_again(api: Api) -> None:
+    subscription = api.subscribe(api.customer("pm_card_chargeCustomerFail"))
+    invoice = f"/v1/invoices/{subscription['latest_invoice']}"
+    key = {"Idempotency-Key": "k"}
+    first = api.call("POST", f"{invoice}/pay", {}, key)
+    second = api.call("POST", f"{invoice}/pay", {}, key)
+    assert first.status_code == second.status_code == 402
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert api.get(invoice)["attempt_count"] == 2
 
 
 # Webhook endpoints

@@ -296,7 +296,11 @@ def test_new_price_resets_the_quantity_unless_sent(
     sandbox.create_price("price_team", 2900, product_name="Team")
     subscription = subscribe(line_items__0__quantity="5")
     item_id = subscription["items"]["data"][0]["id"]
-    change = {"items[0][id]": item_id, "items[0][price]": "price_team"}
+    change = {
+        "items[0][id]": item_id,
+        "items[0][price]": "price_team",
+        "proration_behavior": "none",
+    }
     item = api.post(path_of(subscription), change)["items"]["data"][0]
     assert (item["id"], item["price"]["id"], item["quantity"]) == (
         item_id,
@@ -325,7 +329,8 @@ def test_price_with_another_interval_begins_a_new_period(
     assert item["current_period_start"] == NOON + 10 * DAY
     assert item["current_period_end"] == NOON + (10 + 365) * DAY
     latest = api.get(f"/v1/invoices/{changed['latest_invoice']}")
-    assert (latest["billing_reason"], latest["total"]) == ("subscription_update", 9000)
+    assert latest["billing_reason"] == "subscription_update"
+    assert [line["amount"] for line in latest["lines"]["data"]] == [-610, 9000]
 
 
 def test_item_without_id_is_added(
@@ -359,7 +364,7 @@ def test_last_item_cannot_be_removed(
         ({"items[0][quantity]": "2"}, "items[0][price]"),
         ({"cancel_at": str(NOON - 1)}, "cancel_at"),
         ({"trial_end": str(NOON)}, "trial_end"),
-        ({"pause_collection[behavior]": "void"}, "pause_collection"),
+        ({"pause_collection[behavior]": "x"}, "pause_collection[behavior]"),
         ({"billing_cycle_anchor": "now"}, "billing_cycle_anchor"),
         ({"coupon": "x"}, "coupon"),
     ],

@@ -21,7 +21,10 @@ from flask_kavach_stripe.sandbox.params import text
 from flask_kavach_stripe.sandbox.params import url
 from flask_kavach_stripe.sandbox.resources import catalogue
 from flask_kavach_stripe.sandbox.resources import checkout
-from flask_kavach_stripe.sandbox.resources import subscriptions
+from flask_kavach_stripe.sandbox.resources import discounts
+from flask_kavach_stripe.sandbox.resources import portal
+from flask_kavach_stripe.sandbox.resources import previews
+from flask_kavach_stripe.sandbox.resources import subscription_params
 
 SPEC = {
     "name": text(5),
@@ -131,9 +134,18 @@ def declared(params: Any) -> set[str]:
     ("spec", "params"),
     [
         (checkout._CREATE, stripe.params.checkout.SessionCreateParams),
-        (subscriptions._UPDATE, stripe.params.SubscriptionUpdateParams),
+        (subscription_params.CREATE, stripe.params.SubscriptionCreateParams),
+        (subscription_params.UPDATE, stripe.params.SubscriptionUpdateParams),
+        (subscription_params.PAUSE, stripe.params.SubscriptionPauseParams),
+        (subscription_params.RESUME, stripe.params.SubscriptionResumeParams),
         (catalogue._PRODUCT_CREATE, stripe.params.ProductCreateParams),
+        (catalogue._PRODUCT_UPDATE, stripe.params.ProductUpdateParams),
         (catalogue._PRICE_CREATE, stripe.params.PriceCreateParams),
+        (catalogue._PRICE_UPDATE, stripe.params.PriceUpdateParams),
+        (discounts._COUPON, stripe.params.CouponCreateParams),
+        (discounts._PROMOTION_CODE, stripe.params.PromotionCodeCreateParams),
+        (previews._PREVIEW, stripe.params.InvoiceCreatePreviewParams),
+        (portal._CONFIGURATION, stripe.params.billing_portal.ConfigurationCreateParams),
     ],
 )
 def test_parameters_are_those_that_stripe_has(spec: Any, params: Any) -> None:

@@ -16,9 +16,12 @@ from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.wrappers import Response
 
+from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import PortInUseError
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.sandbox import SandboxError
+
+from .conftest import NOON
 
 CARD = {
     "email": "ada@example.com",
@@ -218,3 +221,11 @@ def test_stopping_does_not_wait_for_a_retry() -> None:
     stopper.start()
     stopper.join(3)
     assert not stopper.is_alive()
+
+
+def test_there_is_one_date_and_it_is_the_clocks() -> None:
+    """A client that reads the server's own one takes old answers for new."""
+    with Sandbox(clock=Clock(NOON)) as sandbox:
+        response = requests.get(f"{sandbox.url}/v1/customers", timeout=10)
+
+    assert response.raw.headers.getlist("Date") == ["Thu, 15 Jan 2026 12:00:00 GMT"]

@@ -1,8 +1,9 @@
-"""The official package, over HTTP, and the attributes that it declares."""
+"""The official package, over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import stripe
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 
+from .conftest import DAY
 from .conftest import NOON
 
 
@@ -69,7 +71,8 @@ def test_whole_journey(served: Sandbox, client: stripe.StripeClient) -> None:
     v1.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
     served.advance(days=31)
     invoices = v1.invoices.list({"customer": customer.id})
-    assert [invoice.total for invoice in invoices.data] == [1800, 900]
+    # Two for the new month, and one more for the old one.
+    assert [invoice.total for invoice in invoices.data] == [2700, 900]
 
     portal = v1.billing_portal.sessions.create(
         {"customer": customer.id, "return_url": "https://shop.test/account"}
@@ -81,6 +84,142 @@ def test_whole_journey(served: Sandbox, client: stripe.StripeClient) -> None:
     assert types[0] == "customer.subscription.deleted"
     assert types[-1] == "customer.created"
     assert len(types) == len(served.events)
+
+
+def test_journey_on_a_test_clock(served: Sandbox, client: stripe.StripeClient) -> None:
+    """Without Checkout: a card, a trial, a discount, and a clock of its own."""
+    served.create_price()
+    v1 = client.v1
+    clocks = v1.test_helpers.test_clocks
+    clock = clocks.create({"frozen_time": NOON, "name": "A trial"})
+    coupon = v1.coupons.create({"percent_off": 10, "duration": "forever"})
+    code = v1.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "TEN"}
+    )
+    customer = v1.customers.create({"test_clock": clock.id})
+    card = v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    subscription = v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": "price_pro"}],
+            "default_payment_method": card.id,
+            "discounts": [{"promotion_code": code.id}],
+            "trial_period_days": 14,
+            "expand": ["discounts"],
+        }
+    )
+    assert subscription.status == "trialing"
+    assert subscription.test_clock == clock.id
+    assert subscription.discounts is not None
+    (discount,) = subscription.discounts
+    assert isinstance(discount, stripe.Discount)
+    assert discount.source.coupon == coupon.id
+    preview = v1.invoices.create_preview({"subscription": subscription.id})
+    assert preview.total == 810
+
+    clocks.advance(clock.id, {"frozen_time": NOON + 14 * DAY})
+    assert clocks.retrieve(clock.id).status == "ready"
+    renewed = v1.subscriptions.retrieve(
+        subscription.id, {"expand": ["latest_invoice.payments"]}
+    )
+    assert renewed.status == "active"
+    invoice = renewed.latest_invoice
+    assert isinstance(invoice, stripe.Invoice)
+    assert (invoice.status, invoice.amount_paid) == ("paid", 810)
+    assert invoice.payments is not None
+    assert len(invoice.payments.data) == 1
+
+    # The same, as a program of that time sees it.
+    old: Any = v1.subscriptions.retrieve(
+        subscription.id,
+        {"expand": ["latest_invoice.payment_intent"]},
+        {"stripe_version": "2024-12-18.acacia"},
+    )
+    assert old["discount"]["coupon"]["percent_off"] == 10
+    assert old.latest_invoice["discount"]["coupon"]["id"] == coupon.id
+    intent = old.latest_invoice["payment_intent"]
+    assert (intent.status, intent.amount) == ("succeeded", 810)
+    assert intent["invoice"] == invoice.id
+
+    paused = v1.subscriptions.pause(subscription.id)
+    assert paused.status == "paused"
+    assert v1.subscriptions.resume(subscription.id).status == "active"
+    clocks.delete(clock.id)
+
+    with pytest.raises(stripe.InvalidRequestError, match="No such"):
+        clocks.retrieve(clock.id)
+
+
+def test_test_clock_journey(served: Sandbox, client: stripe.StripeClient) -> None:
+    served.create_price()
+    served.create_price("price_team", 2900, product_name="Team")
+    v1 = client.v1
+    clock = v1.test_helpers.test_clocks.create({"frozen_time": NOON})
+    customer = v1.customers.create(
+        {
+            "test_clock": clock.id,
+            "payment_method": "pm_card_visa",
+            "invoice_settings": {"default_payment_method": "pm_card_visa"},
+        }
+    )
+    coupon = v1.coupons.create({"percent_off": 50, "duration": "once"})
+    subscription = v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": "price_pro"}],
+            "discounts": [{"coupon": coupon.id}],
+            "expand": ["latest_invoice.payments"],
+        }
+    )
+    invoice = subscription.latest_invoice
+    assert isinstance(invoice, stripe.Invoice)
+    assert invoice.amount_paid == 450
+    assert invoice.payments is not None
+    intent_id = invoice.payments.data[0].payment.payment_intent
+    assert isinstance(intent_id, str)
+    assert v1.payment_intents.retrieve(intent_id).status == "succeeded"
+
+    item = v1.subscription_items.list({"subscription": subscription.id}).data[0]
+    preview = v1.invoices.create_preview(
+        {
+            "subscription": subscription.id,
+            "subscription_details": {
+                "items": [{"id": item.id, "price": "price_team"}],
+                "proration_behavior": "always_invoice",
+            },
+        }
+    )
+    assert [line.amount for line in preview.lines.data] == [-450, 2900]
+    v1.test_helpers.test_clocks.advance(clock.id, {"frozen_time": NOON + 31 * DAY})
+    invoices = v1.invoices.list({"customer": customer.id}).data
+    assert [invoice.total for invoice in invoices] == [900, 450]
+
+    v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer.id})
+    cards = v1.payment_methods.list({"customer": customer.id}).data
+    assert len(cards) == 2
+    v1.subscriptions.update(
+        subscription.id, {"default_payment_method": cards[0].id, "cancel_at": ""}
+    )
+    paused = v1.subscriptions.pause(subscription.id)
+    assert paused.status == "paused"
+    resumed = v1.subscriptions.resume(
+        subscription.id, {"billing_cycle_anchor": {"type": "unchanged"}}
+    )
+    assert resumed.status == "active"
+
+    with pytest.raises(stripe.CardError) as caught:
+        v1.subscription_items.update(
+            item.id,
+            {
+                "quantity": 2,
+                "proration_behavior": "always_invoice",
+                "payment_behavior": "error_if_incomplete",
+            },
+        )
+
+    assert caught.value.code == "card_declined"
+    v1.test_helpers.test_clocks.delete(clock.id)
+    assert v1.subscriptions.retrieve(subscription.id).status == "canceled"
 
 
 def test_errors_become_the_packages_classes(
@@ -105,74 +244,115 @@ def test_errors_become_the_packages_classes(
         client.v1.customers.create({"name": "Eve"}, options)
 
 
-def test_every_key_is_an_attribute_that_the_package_declares(served: Sandbox) -> None:
+def test_journey_of_an_older_program(served: Sandbox) -> None:
+    """What was written for acacia finds everything where it was then."""
+    client = stripe.StripeClient(
+        served.api_key,
+        base_addresses={"api": served.url},
+        stripe_version="2024-12-18.acacia",
+    )
     served.create_price()
-    classes: dict[str, Any] = {
-        "billing_portal.session": stripe.billing_portal.Session,
-        "checkout.session": stripe.checkout.Session,
-        "customer": stripe.Customer,
-        "event": stripe.Event,
-        "invoice": stripe.Invoice,
-        "item": stripe.LineItem,
-        "line_item": stripe.InvoiceLineItem,
-        "list": stripe.ListObject,
-        "payment_method": stripe.PaymentMethod,
-        "plan": stripe.Plan,
-        "price": stripe.Price,
-        "product": stripe.Product,
-        "subscription": stripe.Subscription,
-        "subscription_item": stripe.SubscriptionItem,
-        "webhook_endpoint": stripe.WebhookEndpoint,
-    }
-    client = stripe.StripeClient(served.api_key, base_addresses={"api": served.url})
-    session = client.v1.checkout.sessions.create(
+    v1 = client.v1
+    endpoint = v1.webhook_endpoints.create(
         {
-            "mode": "subscription",
-            "line_items": [{"price": "price_pro", "quantity": 1}],
-            "success_url": "https://shop.test/ok",
+            "url": "https://shop.test/hook",
+            "enabled_events": ["*"],
+            "api_version": "2024-12-18.acacia",
         }
     )
-    paid = served.pay(session.id)
-    raw: list[Any] = [
-        client.v1.checkout.sessions.retrieve(
-            paid["id"],
-            {"expand": ["line_items", "invoice", "customer"]},
-        ),
-        client.v1.subscriptions.retrieve(
-            paid["subscription"],
-            {"expand": ["default_payment_method", "items.data.price.product"]},
-        ),
-        client.v1.billing_portal.sessions.create({"customer": paid["customer"]}),
-        client.v1.webhook_endpoints.create(
-            {"url": "https://shop.test/x", "enabled_events": ["*"]}
-        ),
-        *client.v1.events.list({"limit": 100}).data,
-    ]
-    seen: set[str] = set()
+    assert endpoint.api_version == "2024-12-18.acacia"
+    customer = v1.customers.create({"email": "ada@example.com"})
+    params: Any = {
+        "mode": "subscription",
+        "customer": customer.id,
+        "payment_method_types": ["card"],
+        "ui_mode": "hosted",
+        "line_items": [{"price": "price_pro", "quantity": 1}],
+        "success_url": "https://shop.test/ok",
+    }
+    session = v1.checkout.sessions.create(params)
+    assert session.ui_mode == "hosted"
+    served.pay(session.id)
+    session = v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]})
+    subscription: Any = session.subscription
+    assert subscription["current_period_start"] == NOON
+    assert subscription["current_period_end"] == NOON + 31 * DAY
+    assert "current_period_end" not in subscription["items"].data[0]
 
-    def check(value: Any) -> None:
-        if isinstance(value, list):
-            for entry in value:
-                check(entry)
-        elif isinstance(value, dict):
-            kind = value.get("object")
+    anchor: Any = {"billing_cycle_anchor": "unchanged", "cancel_at_period_end": True}
+    updated: Any = v1.subscriptions.update(subscription.id, anchor)
+    assert updated.cancel_at == updated["current_period_end"]
+    v1.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
+    served.advance(days=31)
+    expand: Any = {"customer": customer.id, "expand": ["data.payment_intent"]}
+    invoices: list[Any] = v1.invoices.list(expand).data
+    assert [invoice["paid"] for invoice in invoices] == [True, True]
+    assert {invoice["subscription"] for invoice in invoices} == {subscription.id}
+    assert invoices[0].lines.data[0]["price"]["id"] == "price_pro"
 
-            if kind is not None and not isinstance(kind, dict):
-                seen.add(kind)
-                unknown = set(value) - {"object"} - declared(classes[kind])
-                assert not unknown, (kind, unknown)
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        v1.invoices.list(expand, {"stripe_version": "2025-03-31.basil"})
 
-            for entry in value.values():
-                check(entry)
-
-    check([entry.to_dict(for_json=True) for entry in raw])
-    assert seen == set(classes)
+    assert v1.subscriptions.cancel(subscription.id).status == "canceled"
+    event = next(v1.events.list({"types": ["invoice.*"]}).auto_paging_iter())
+    assert event.api_version == "2026-10-28.endive"
 
 
-def declared(cls: Any) -> set[str]:
-    names: set[str] = set()
+def test_unknown_version(served: Sandbox) -> None:
+    client = stripe.StripeClient(
+        served.api_key,
+        base_addresses={"api": served.url},
+        stripe_version="2011-01-01",
+    )
 
-    for base in cls.__mro__:
-        names |= set(getattr(base, "__annotations__", {}))
+    with pytest.raises(stripe.InvalidRequestError, match="Invalid Stripe API version"):
+        client.v1.customers.list()
 
-    return names
+
+def test_thin_events_of_a_destination() -> None:
+    """From the secret to the object that an event is about."""
+    received: list[tuple[bytes, str]] = []
+
+    def send(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        received.append((body, headers["Stripe-Signature"]))
+        return 200
+
+    with Sandbox(clock=Clock(NOON), send=send) as sandbox:
+        client = stripe.StripeClient(
+            sandbox.api_key, base_addresses={"api": sandbox.url}
+        )
+        destinations = client.v2.core.event_destinations
+        destination = destinations.create(
+            {
+                "name": "Shop",
+                "type": "webhook_endpoint",
+                "event_payload": "thin",
+                "enabled_events": ["v1.customer.created"],
+                "webhook_endpoint": {"url": "https://shop.test/thin"},
+                "include": ["webhook_endpoint.signing_secret"],
+            }
+        )
+        assert destination.webhook_endpoint is not None
+        secret = destination.webhook_endpoint.signing_secret
+        assert secret is not None
+        customer = client.v1.customers.create({"email": "ada@example.com"})
+        sandbox.wait_idle()
+        ((body, signature),) = received
+        notification: Any = client.parse_event_notification(body, signature, secret)
+        assert notification.type == "v1.customer.created"
+        assert notification.fetch_related_object().email == "ada@example.com"
+        assert notification.fetch_event().related_object.id == customer.id
+
+        found = destinations.retrieve(destination.id)
+        assert found.webhook_endpoint is not None
+        assert found.webhook_endpoint.signing_secret is None
+        listed = destinations.list().auto_paging_iter()
+        assert [entry.id for entry in listed] == [destination.id]
+        destinations.disable(destination.id)
+        client.v1.customers.create({"email": "eve@example.com"})
+        sandbox.wait_idle()
+        assert len(received) == 1
+        destinations.delete(destination.id)
+
+        with pytest.raises(stripe.InvalidRequestError):
+            destinations.retrieve(destination.id)

@@ -60,6 +60,14 @@ PRICE_DATA_SPEC: Spec = {
 }
 
 
+_PRODUCT_UPDATE: Spec = {
+    **{name: reader for name, reader in PRODUCT_DATA_SPEC.items() if name != "id"},
+    "default_price": text(),
+    "marketing_features": ignored,
+    "package_dimensions": ignored,
+    "shippable": boolean,
+    "url": text(),
+}
 _PRODUCT_CREATE: Spec = {
     **PRODUCT_DATA_SPEC,
     "default_price_data": mapping(PRICE_DATA_SPEC, required=("currency",)),
@@ -93,6 +101,44 @@ class Products(Resource):
 
         return product
 
+    def update(self, params: Params, object_id: str) -> Object:
+        product = self.get(object_id)
+        values = read(params, _PRODUCT_UPDATE)
+
+        for name in ("marketing_features", "package_dimensions", "tax_details"):
+            values.pop(name, None)
+
+        if price_id := values.get("default_price"):
+            if self._prices.get(price_id, "default_price", status=400)["product"] != (
+                object_id
+            ):
+                raise ApiError(
+                    f"The price {price_id} is of another product.",
+                    param="default_price",
+                )
+
+        with self.core.changing(product, "product.updated"):
+            _write(product, values, ("active", "name"))
+
+            product["updated"] = self.core.clock.now()
+
+        return product
+
+    def delete(self, params: Params, object_id: str) -> Object:
+        """Only a product without prices can be deleted."""
+        read(params, {})
+        product = self.get(object_id)
+
+        if any(price["product"] == object_id for price in self.core.store.all("price")):
+            raise ApiError(
+                "This product cannot be deleted because it has one or more"
+                " user-created prices."
+            )
+
+        self.core.store.remove(self.kind, object_id)
+        self.core.emit("product.deleted", product)
+        return {"id": object_id, "object": self.kind, "deleted": True}
+
     def list(self, params: Params) -> Object:
         return self.select(
             params,
@@ -112,6 +158,15 @@ class Products(Resource):
         )
 
 
+_PRICE_UPDATE: Spec = {
+    "active": boolean,
+    "currency_options": refused,
+    "lookup_key": text(200),
+    "metadata": metadata,
+    "nickname": text(),
+    "tax_behavior": choice("exclusive", "inclusive", "unspecified"),
+    "transfer_lookup_key": boolean,
+}
 _PRICE_CREATE: Spec = {
     **PRICE_DATA_SPEC,
     "active": boolean,
@@ -134,7 +189,41 @@ class Prices(Resource):
     path = "/v1/prices"
 
     def create(self, params: Params) -> Object:
-        return self.add(read(params, _PRICE_CREATE, required=("currency",)))
+        values = read(params, _PRICE_CREATE, required=("currency",))
+        self._check_lookup_key(values)
+        return self.add(values)
+
+    def update(self, params: Params, object_id: str) -> Object:
+        """What a price costs cannot be changed; subscriptions keep a price that is
+        made inactive."""
+        price = self.get(object_id)
+        values = read(params, _PRICE_UPDATE)
+        self._check_lookup_key(values, price)
+        values.pop("transfer_lookup_key", None)
+
+        with self.core.changing(price, "price.updated"):
+            _write(price, values, ("active", "tax_behavior"))
+
+        return price
+
+    def _check_lookup_key(
+        self, values: dict[str, Any], price: Object | None = None
+    ) -> None:
+        """One price at a time has a lookup key; it can be taken from another."""
+        for other in self.core.store.all(self.kind):
+            if (
+                values.get("lookup_key")
+                and other["lookup_key"] == values["lookup_key"]
+                and other is not price
+            ):
+                if not values.get("transfer_lookup_key"):
+                    raise ApiError(
+                        f"A price ({other['id']}) already uses that lookup key.",
+                        param="lookup_key",
+                    )
+
+                with self.core.changing(other, "price.updated"):
+                    other["lookup_key"] = None
 
     def list(self, params: Params) -> Object:
         return self.select(
@@ -282,3 +371,15 @@ class Prices(Resource):
         store.add(product)
         self.core.emit("product.created", product)
         return product
+
+
+def _write(obj: Object, values: dict[str, Any], never_empty: tuple[str, ...]) -> None:
+    """Write an update.
+
+    :param never_empty: What an empty value leaves as it is.
+    """
+    for name, value in values.items():
+        if name == "metadata":
+            obj["metadata"] = merge_metadata(obj["metadata"], value)
+        elif name in obj and (value is not None or name not in never_empty):
+            obj[name] = [] if name == "images" and value is None else value

@@ -9,11 +9,15 @@ from datetime import datetime
 from datetime import UTC
 from typing import Any
 
+from ..arithmetic import deductions
+from ..cards import AUTHENTICATION_FAILED
 from ..cards import Decline
 from ..cards import find_card
+from ..cards import TestCard
 from ..clock import DAY
 from ..core import Core
 from ..errors import ApiError
+from ..errors import AuthenticationRequired
 from ..errors import parameter_missing
 from ..params import array
 from ..params import boolean
@@ -21,6 +25,7 @@ from ..params import choice
 from ..params import ignored
 from ..params import in_range
 from ..params import integer
+from ..params import LIST_SPEC
 from ..params import mapping
 from ..params import merge_metadata
 from ..params import metadata
@@ -41,10 +46,14 @@ from .base import Resource
 from .catalogue import PRICE_DATA_SPEC
 from .catalogue import Prices
 from .customers import Customers
+from .discounts import DISCOUNTS
+from .discounts import Discounts
+from .discounts import PromotionCodes
 from .payment_methods import empty_address
 from .payment_methods import PaymentMethods
+from .subscription_params import BILLING_MODE
+from .subscription_params import TRIAL_SETTINGS
 from .subscriptions import Subscriptions
-from .subscriptions import TRIAL_SETTINGS
 
 _CVC = re.compile(r"[0-9]{3,4}", re.ASCII)
 _EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*/\s*([0-9]{2}|20[0-9]{2})\s*", re.ASCII)
@@ -68,7 +77,7 @@ _CREATE: Spec = {
     "customer_creation": text(),
     "customer_email": text(512),
     "customer_update": ignored,
-    "discounts": refused,
+    "discounts": DISCOUNTS,
     "excluded_payment_method_types": ignored,
     "expires_at": timestamp,
     "integration_identifier": text(),
@@ -113,9 +122,7 @@ _CREATE: Spec = {
             "application_fee_percent": refused,
             "billing_cycle_anchor": refused,
             "billing_cycle_anchor_config": refused,
-            "billing_mode": mapping(
-                {"type": choice("classic", "flexible"), "flexible": ignored}
-            ),
+            "billing_mode": BILLING_MODE,
             "default_tax_rates": refused,
             "description": text(500),
             "invoice_settings": ignored,
@@ -161,12 +168,19 @@ class CheckoutSessions(Resource):
         customers: Customers,
         payment_methods: PaymentMethods,
         subscriptions: Subscriptions,
+        discounts: Discounts,
+        promotion_codes: PromotionCodes,
     ) -> None:
         super().__init__(core)
         self._prices = prices
         self._customers = customers
         self._payment_methods = payment_methods
         self._subscriptions = subscriptions
+        self._discounts = discounts
+        self._promotion_codes = promotion_codes
+        core.included["checkout.session", "line_items"] = lambda session: list_object(
+            self._items_of(session["id"])[:10], self.line_items_url(session["id"])
+        )
 
     # The API
 
@@ -180,10 +194,7 @@ class CheckoutSessions(Resource):
             if values.get("customer")
             else None
         )
-        subtotal = sum(price["unit_amount"] * quantity for price, quantity in lines)
         data = values.get("subscription_data") or {}
-        trial = data.get("trial_period_days") or data.get("trial_end")
-        total = 0 if trial else subtotal
         session_id = store.new_id("checkout.session")
         email = customer["email"] if customer else values.get("customer_email")
         automatic_tax = values.get("automatic_tax") or {}
@@ -193,8 +204,8 @@ class CheckoutSessions(Resource):
             "adaptive_pricing": {"enabled": False},
             "after_expiration": None,
             "allow_promotion_codes": values.get("allow_promotion_codes"),
-            "amount_subtotal": subtotal,
-            "amount_total": total,
+            "amount_subtotal": 0,
+            "amount_total": 0,
             "automatic_tax": {
                 "enabled": automatic_tax.get("enabled") == "true",
                 "liability": None,
@@ -267,15 +278,8 @@ class CheckoutSessions(Resource):
             "url": f"{self.core.base_url}/c/pay/{session_id}",
             "wallet_options": None,
         }
-        store.add(
-            session,
-            subscription_data=data,
-            lines=lines,
-            line_items=[
-                self._line_item(price, quantity, free=total == 0 < subtotal)
-                for price, quantity in lines
-            ],
-        )
+        store.add(session, subscription_data=data, lines=lines, line_items=[])
+        self._use_discounts(session, values.get("discounts") or ())
         self.core.set_alarm(session["expires_at"], session)
         return session
 
@@ -305,16 +309,13 @@ class CheckoutSessions(Resource):
 
     def list_line_items(self, params: Params, object_id: str) -> Object:
         self.get(object_id)
-        wanted = read(
-            params,
-            {
-                "limit": integer(1, 100),
-                "starting_after": text(),
-                "ending_before": text(),
-            },
+        wanted = read(params, LIST_SPEC)
+        return page(
+            self._items_of(object_id),
+            wanted,
+            self.line_items_url(object_id),
+            "line item",
         )
-        items = self.core.store.hidden[object_id]["line_items"]
-        return page(items, wanted, self.line_items_url(object_id), "line item")
 
     def expire(self, params: Params, object_id: str) -> Object:
         session = self.get(object_id)
@@ -364,6 +365,29 @@ class CheckoutSessions(Resource):
         session["url"] = None
         self.core.emit("checkout.session.expired", session)
 
+    def apply_promotion_code(self, session: Object, code: str) -> None:
+        """Use a code that the buyer has typed in; an empty one takes it back.
+
+        :raises ApiError: If the session does not ask for codes, or this one is unknown
+            or not for this buyer.
+        """
+        self._check_open(session)
+
+        if not session["allow_promotion_codes"]:
+            raise ApiError("This Checkout Session does not take promotion codes.")
+
+        with self.core.on_clock_of(session):
+            if not code.strip():
+                self._use_discounts(session, ())
+                return
+
+            found = self._promotion_codes.find_active(code.strip())
+
+            if found is None:
+                raise ApiError("This code is invalid.", param="promotion_code")
+
+            self._use_discounts(session, [{"promotion_code": found["id"]}])
+
     def complete(
         self, session: Object, *, email: str | None, card: CardForm | None
     ) -> None:
@@ -373,36 +397,94 @@ class CheckoutSessions(Resource):
         last the session. A refused card makes nothing.
 
         :param email: The buyer's address; a known customer's own one wins.
+        :raises AuthenticationRequired: If the bank asks for 3-D Secure; then
+            :meth:`authenticate` goes on.
         :raises ApiError: If the session is closed or the card is refused.
 
         Source: https://docs.stripe.com/billing/subscriptions/checkout
         """
+        self._check_open(session)
+
+        with self.core.on_clock_of(session):
+            if card is None:
+                if self.needs_card(session):
+                    raise ApiError("A card is needed.", param="card")
+
+                self._finish(session, email, None)
+                return
+
+            if self.check_card(card).asks(on_session=True, set_up=False):
+                self._buyer_email(session, email)
+                self.core.store.hidden[session["id"]]["waiting"] = (email, card)
+                raise AuthenticationRequired(self.authentication_url(session))
+
+            self._finish(session, email, card)
+
+    def waits_for_authentication(self, session: Object) -> bool:
+        """Does the payment of an open session wait for 3-D Secure?"""
+        waits = "waiting" in self.core.store.hidden[session["id"]]
+        return waits and session["status"] == "open"
+
+    def authentication_url(self, session: Object) -> str:
+        """Return the page on which 3-D Secure is passed or failed."""
+        return f"{self.core.base_url}/authenticate/{session['id']}"
+
+    def authenticate(self, session: Object, *, approved: bool) -> None:
+        """Go on with a payment that waits for 3-D Secure.
+
+        :param approved: The buyer passed it.
+        :raises ApiError: If not, if the card is refused all the same, or if nothing
+            waits. The session then is open, for another card.
+        """
+        self._check_open(session)
+        hidden = self.core.store.hidden[session["id"]]
+
+        if "waiting" not in hidden:
+            raise ApiError("This Checkout Session does not wait for 3-D Secure.")
+
+        email, card = hidden.pop("waiting")
+
+        if not approved:
+            raise AUTHENTICATION_FAILED.to_error()
+
+        after = find_card(card.number).after
+
+        if after is not None and session["amount_total"] > 0:
+            raise after.to_error()
+
+        with self.core.on_clock_of(session):
+            self._finish(session, email, card, set_up=True)
+
+    def _check_open(self, session: Object) -> None:
         if session["status"] != "open":
             raise ApiError(
                 "This Checkout Session is no longer open:"
                 f" its status is {session['status']}."
             )
 
-        expiry = (12, 2049)
-
-        if card is None and self.needs_card(session):
-            raise ApiError("A card is needed.", param="card")
-
-        if card is not None:
-            expiry = self._check_card(card)
-
+    def _finish(
+        self,
+        session: Object,
+        email: str | None,
+        card: CardForm | None,
+        *,
+        set_up: bool = False,
+    ) -> None:
         hidden = self.core.store.hidden[session["id"]]
+        self._find_discounts(session, hidden["discounts"])
         customer = self._buyer(session, email, card)
         payment_method_id = None
 
         if card is not None:
+            month, year = self.read_expiry(card)
             payment_method_id = self._payment_methods.add(
                 card.number,
                 customer_id=customer["id"],
-                exp_month=expiry[0],
-                exp_year=expiry[1],
+                exp_month=month,
+                exp_year=year,
                 email=customer["email"],
                 name=card.name,
+                set_up=set_up,
             )["id"]
 
         subscription = self._subscriptions.start(
@@ -410,7 +492,8 @@ class CheckoutSessions(Resource):
             hidden["lines"],
             payment_method_id=payment_method_id,
             trial_end=self.trial_end_of(session),
-            values=hidden["subscription_data"],
+            values={**hidden["subscription_data"], "discounts": hidden["discounts"]},
+            session_id=session["id"],
         )
         session["customer"] = customer["id"]
         session["customer_details"] = _customer_details(
@@ -440,22 +523,49 @@ class CheckoutSessions(Resource):
 
             return customer
 
-        email = session["customer_email"] or email
-
-        if not email:
-            raise ApiError("An e-mail address is needed.", param="email")
-
         return self._customers.add(
-            {"email": email, "name": card.name if card else None}
+            {
+                "email": self._buyer_email(session, email),
+                "name": card.name if card else None,
+            }
         )
 
-    def _check_card(self, card: CardForm) -> tuple[int, int]:
+    def _buyer_email(self, session: Object, email: str | None) -> str | None:
+        """Return the address of a new customer.
+
+        :raises ApiError: If there is none.
+        """
+        found: str | None = session["customer_email"] or email
+
+        if not found and not session["customer"]:
+            raise ApiError("An e-mail address is needed.", param="email")
+
+        return found
+
+    def check_card(self, card: CardForm) -> TestCard:
         """Check a card as the bank would.
 
-        :returns: Month and year of its expiry.
         :raises ApiError: If it is refused.
         """
         found = find_card(card.number)
+        self.read_expiry(card)
+
+        if not _CVC.fullmatch(card.cvc.strip()):
+            raise Decline(
+                "Your card's security code is incomplete: it has 3 or 4 digits.",
+                code="invalid_cvc",
+            ).to_error()
+
+        if found.decline is not None:
+            raise found.decline.to_error()
+
+        return found
+
+    def read_expiry(self, card: CardForm) -> tuple[int, int]:
+        """Return month and year of a card's expiry.
+
+        :raises ApiError: If it is malformed or past.
+        """
         match = _EXPIRY.fullmatch(card.expiry)
 
         if match is None or not 1 <= int(match[1]) <= 12:
@@ -473,15 +583,6 @@ class CheckoutSessions(Resource):
                 "Your card's expiration date is in the past.",
                 code="invalid_expiry_year",
             ).to_error()
-
-        if not _CVC.fullmatch(card.cvc.strip()):
-            raise Decline(
-                "Your card's security code is incomplete: it has 3 or 4 digits.",
-                code="invalid_cvc",
-            ).to_error()
-
-        if found.decline is not None:
-            raise found.decline.to_error()
 
         return month, year
 
@@ -579,17 +680,67 @@ class CheckoutSessions(Resource):
 
         return lines
 
-    def _line_item(self, price: Object, quantity: int, *, free: bool) -> Object:
+    def _find_discounts(
+        self, session: Object, entries: Sequence[dict[str, Any]]
+    ) -> Sequence[tuple[Object, Object | None]]:
+        """Return the coupons that a session may use, each with its code."""
+        lines = self.lines_of(session)
+        return self._discounts.find(
+            entries,
+            customer=self.core.store.find("customer", session["customer"]),
+            currency=session["currency"],
+            subtotal=sum(price["unit_amount"] * quantity for price, quantity in lines),
+        )
+
+    def _use_discounts(
+        self, session: Object, entries: Sequence[dict[str, Any]]
+    ) -> None:
+        """Write down what is to be paid, with these discounts and no others.
+
+        :raises ApiError: If one of them may not be used; then nothing is changed.
+        """
+        found = self._find_discounts(session, entries)
+        hidden = self.core.store.hidden[session["id"]]
+        lines = self.lines_of(session)
+        data = hidden["subscription_data"]
+        trial = bool(data.get("trial_period_days") or data.get("trial_end"))
+        full = [price["unit_amount"] * quantity for price, quantity in lines]
+        amounts = [0 if trial else amount for amount in full]
+        off = [0 for _ in amounts]
+
+        for coupon, _ in found:
+            left = [amount - part for amount, part in zip(amounts, off, strict=True)]
+            taken = deductions(coupon, left)
+            off = [one + other for one, other in zip(off, taken, strict=True)]
+
+        hidden["discounts"] = list(entries)
+        hidden["line_items"] = [
+            self._line_item(price, quantity, amount, part)
+            for (price, quantity), amount, part in zip(lines, amounts, off, strict=True)
+        ]
+        session["amount_subtotal"] = sum(full)
+        session["amount_total"] = sum(amounts) - sum(off)
+        session["total_details"]["amount_discount"] = sum(off)
+        session["discounts"] = [
+            {
+                "coupon": None if code else coupon["id"],
+                "promotion_code": code and code["id"],
+            }
+            for coupon, code in found
+        ]
+
+    def _line_item(
+        self, price: Object, quantity: int, amount: int, discount: int
+    ) -> Object:
         product = self.core.store.find("product", price["product"])
-        subtotal = price["unit_amount"] * quantity
         return {
             "id": self.core.store.new_id("item"),
             "object": "item",
             "adjustable_quantity": None,
-            "amount_discount": 0,
-            "amount_subtotal": 0 if free else subtotal,
+            "amount_discount": discount,
+            "amount_subtotal": amount,
             "amount_tax": 0,
-            "amount_total": 0 if free else subtotal,
+            "amount_total": amount - discount,
             "currency": price["currency"],
             "description": product["name"] if product else None,
             "metadata": {},
@@ -597,10 +748,9 @@ class CheckoutSessions(Resource):
             "quantity": quantity,
         }
 
-    def included_line_items(self, session_id: str) -> Object:
-        """The list that ``expand[]=line_items`` includes."""
-        items = self.core.store.hidden[session_id]["line_items"]
-        return list_object(items[:10], self.line_items_url(session_id))
+    def _items_of(self, session_id: str) -> Sequence[Object]:
+        items: Sequence[Object] = self.core.store.hidden[session_id]["line_items"]
+        return items
 
 
 def _customer_details(email: str | None, name: str | None) -> dict[str, Any]:

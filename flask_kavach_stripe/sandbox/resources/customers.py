@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from ..core import Core
+from ..core import TEST_CLOCK
 from ..errors import ApiError
 from ..errors import resource_missing
 from ..params import array
@@ -21,18 +22,15 @@ from ..params import Spec
 from ..params import text
 from ..params import time_range
 from ..store import Object
+from .base import list_object
 from .base import Params
 from .base import Resource
+from .payment_methods import ADDRESS
+from .payment_methods import PaymentMethods
 from .subscriptions import Subscriptions
 
-_ADDRESS = mapping(
-    {
-        name: text()
-        for name in ("city", "country", "line1", "line2", "postal_code", "state")
-    }
-)
 _SPEC: Spec = {
-    "address": _ADDRESS,
+    "address": ADDRESS,
     "balance": refused,
     "business_name": text(150),
     "cash_balance": refused,
@@ -53,7 +51,7 @@ _SPEC: Spec = {
     "next_invoice_sequence": integer(1),
     "phone": text(20),
     "preferred_locales": array(text()),
-    "shipping": mapping({"address": _ADDRESS, "name": text(), "phone": text()}),
+    "shipping": mapping({"address": ADDRESS, "name": text(), "phone": text()}),
     "source": refused,
     "tax": ignored,
     "tax_exempt": text(),
@@ -66,23 +64,38 @@ class Customers(Resource):
     noun = "customer"
     path = "/v1/customers"
 
-    def __init__(self, core: Core, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self,
+        core: Core,
+        subscriptions: Subscriptions,
+        payment_methods: PaymentMethods,
+    ) -> None:
         super().__init__(core)
         self._subscriptions = subscriptions
+        self._payment_methods = payment_methods
+        core.included["customer", "subscriptions"] = lambda customer: list_object(
+            self._subscriptions.of_customer(customer["id"])[:10],
+            f"{self.path}/{customer['id']}/subscriptions",
+        )
 
     def create(self, params: Params) -> Object:
-        return self.add(
-            read(
-                params,
-                {
-                    **_SPEC,
-                    "payment_method": refused,
-                    "tax_id_data": ignored,
-                    "test_clock": refused,
-                    "validate": ignored,
-                },
-            )
+        """Keep a new customer, with a card if ``payment_method`` has one."""
+        values = read(
+            params,
+            {
+                **_SPEC,
+                "payment_method": text(),
+                "tax_id_data": ignored,
+                "test_clock": text(),
+                "validate": ignored,
+            },
         )
+        test_clock_id = values.get("test_clock")
+
+        if test_clock_id and self.core.store.find(TEST_CLOCK, test_clock_id) is None:
+            raise resource_missing("test clock", test_clock_id, "test_clock")
+
+        return self.add(values)
 
     def add(self, values: dict[str, Any]) -> Object:
         """Keep a new customer."""
@@ -117,12 +130,32 @@ class Customers(Resource):
             "preferred_locales": [],
             "shipping": None,
             "tax_exempt": "none",
-            "test_clock": None,
+            "test_clock": values.get("test_clock"),
         }
-        self._write(customer, values)
         store.add(customer)
+
+        try:
+            self._attach(customer, values)
+            self._write(customer, values)
+        except ApiError:
+            store.remove(self.kind, customer_id)
+            raise
+
         self.core.emit("customer.created", customer)
         return customer
+
+    def _attach(self, customer: Object, values: dict[str, Any]) -> None:
+        """Give a new customer the card that the call names."""
+        given = values.get("payment_method")
+
+        if not given:
+            return
+
+        card = self._payment_methods.attach_to(customer["id"], given, "payment_method")
+        settings = values.get("invoice_settings") or {}
+
+        if settings.get("default_payment_method") == given:
+            settings["default_payment_method"] = card["id"]
 
     def get_live(
         self, customer_id: str, param: str = "id", *, status: int = 404
@@ -138,9 +171,10 @@ class Customers(Resource):
     def list(self, params: Params) -> Object:
         return self.select(
             params,
-            {"created": time_range, "email": text(512), "test_clock": refused},
+            {"created": time_range, "email": text(512), "test_clock": text()},
             lambda customer, wanted: (
                 not customer.get("deleted")
+                and wanted.get("test_clock") in (None, customer["test_clock"])
                 and customer["email"] == (wanted.get("email") or customer["email"])
                 and in_range(customer["created"], wanted.get("created"))
             ),
@@ -172,14 +206,11 @@ class Customers(Resource):
         settings = values.get("invoice_settings") or {}
 
         if payment_method_id := settings.get("default_payment_method"):
-            found = self.core.store.find("payment_method", payment_method_id)
-
-            if found is None or found["customer"] != customer["id"]:
-                raise ApiError(
-                    f"No such PaymentMethod: '{payment_method_id}'",
-                    code="resource_missing",
-                    param="invoice_settings[default_payment_method]",
-                )
+            self._payment_methods.get_of(
+                customer["id"],
+                payment_method_id,
+                "invoice_settings[default_payment_method]",
+            )
 
         merged = merge_metadata(
             customer["metadata"], values["metadata"] if "metadata" in values else {}

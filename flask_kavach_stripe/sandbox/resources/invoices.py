@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..cards import AUTHENTICATION_REQUIRED
+from ..cards import Decline
 from ..clock import DAY
 from ..core import Core
 from ..params import choice
 from ..params import in_range
+from ..params import LIST_SPEC
+from ..params import read
 from ..params import text
 from ..params import time_range
+from ..store import clone
 from ..store import Object
-from ..wording import describe_line
 from .base import list_object
+from .base import page
 from .base import Params
 from .base import Resource
-from .payment_methods import PaymentMethods
-
-#: After how many days a failed payment is tried again; then the subscription ends.
-#: (Stripe's default is "smart retries" within two weeks; the real days are not public.)
-RETRY_DAYS = (3, 5, 7)
+from .discounts import Discounts
+from .payments import PaymentIntents
 
 
 class Invoices(Resource):
+    """Simplified: a draft is finalised and charged at once, where Stripe leaves a
+    renewal's draft alone for an hour; there are no taxes, and no smallest amount that
+    can be charged."""
+
     kind = "invoice"
     noun = "invoice"
     path = "/v1/invoices"
 
-    def __init__(self, core: Core, payment_methods: PaymentMethods) -> None:
+    def __init__(
+        self, core: Core, payments: PaymentIntents, discounts: Discounts
+    ) -> None:
         super().__init__(core)
-        self._payment_methods = payment_methods
+        self._payments = payments
+        self._discounts = discounts
+
+    # The API
 
     def list(self, params: Params) -> Object:
         return self.select(
@@ -48,9 +59,16 @@ class Invoices(Resource):
                 invoice["customer"] == (wanted.get("customer") or invoice["customer"])
                 and invoice["status"] == (wanted.get("status") or invoice["status"])
                 and wanted.get("subscription") in (None, subscription_of(invoice))
+                and wanted.get("collection_method") != "send_invoice"
                 and in_range(invoice["created"], wanted.get("created"))
             ),
         )
+
+    def list_lines(self, params: Params, object_id: str) -> Object:
+        lines = self.get(object_id)["lines"]
+        return page(lines["data"], read(params, LIST_SPEC), lines["url"], "line item")
+
+    # What the cycle of a subscription does with invoices
 
     def of_customer(self, customer_id: str) -> Sequence[Object]:
         """Return the invoices of a customer, newest first."""
@@ -64,35 +82,37 @@ class Invoices(Resource):
         self,
         subscription: Object,
         reason: str,
-        items: Sequence[Object],
+        lines: Sequence[Object],
         *,
         period_start: int,
-        free: bool = False,
     ) -> Object:
-        """Make the invoice for one period of some items; it is not yet announced.
+        """Make an invoice of lines; it is not yet announced.
 
         :param reason: The ``billing_reason``.
-        :param items: The subscription's items that begin a period.
         :param period_start: Start of the period that has just ended.
-        :param free: The period is a trial.
         """
         store, now = self.core.store, self.core.clock.now()
         customer = store.find("customer", subscription["customer"])
         invoice_id = store.new_id("invoice")
-        lines = [
-            self._line(invoice_id, subscription, item, free=free) for item in items
-        ]
-        total = sum(line["amount"] for line in lines)
+        discounts = self._discounts.active(subscription)
+        taken = self._take_off(discounts, lines)
+        subtotal = sum(line["amount"] for line in lines)
+        total = subtotal - sum(entry["amount"] for entry in taken)
+
+        for line in lines:
+            line["invoice"] = invoice_id
+
         invoice: Object = {
             "id": invoice_id,
             "object": "invoice",
             "account_country": "US",
             "account_name": "Sandbox",
             "account_tax_ids": None,
-            "amount_due": total,
+            "amount_due": max(0, total),
             "amount_overpaid": 0,
             "amount_paid": 0,
-            "amount_remaining": total,
+            "amount_paid_off_stripe": 0,
+            "amount_remaining": max(0, total),
             "amount_shipping": 0,
             "application": None,
             "attempt_count": 0,
@@ -124,7 +144,7 @@ class Invoices(Resource):
             "default_source": None,
             "default_tax_rates": [],
             "description": None,
-            "discounts": [],
+            "discounts": [discount["id"] for discount in discounts],
             "due_date": None,
             "effective_at": None,
             "ending_balance": None,
@@ -171,141 +191,198 @@ class Invoices(Resource):
                 "paid_at": None,
                 "voided_at": None,
             },
-            "subtotal": total,
-            "subtotal_excluding_tax": total,
-            "test_clock": None,
+            "subtotal": subtotal,
+            "subtotal_excluding_tax": subtotal,
+            "test_clock": subscription["test_clock"],
             "total": total,
-            "total_discount_amounts": [],
+            "total_discount_amounts": taken,
             "total_excluding_tax": total,
             "total_pretax_credit_amounts": [],
             "total_taxes": [],
             "webhooks_delivered_at": None,
         }
-        return store.add(invoice)
+        return store.add(invoice, payment_intent=None)
 
-    def settle(
-        self, invoice: Object, subscription: Object, *, first: bool = False
-    ) -> bool:
-        """Announce a draft, finalise it and try to have it paid.
-
-        Stripe leaves a renewal's draft alone for an hour; here all of it happens at
-        once.
-
-        :param first: The card was just entered and accepted for this amount.
-        :returns: Whether it is paid.
-        """
+    def announce(self, invoice: Object) -> None:
         self.core.emit("invoice.created", invoice)
-        invoice["number"] = self._next_number(invoice["customer"])
-        invoice["status"] = "open"
-        invoice["effective_at"] = self.core.clock.now()
-        invoice["status_transitions"]["finalized_at"] = self.core.clock.now()
-        invoice["ending_balance"] = 0
-        invoice["webhooks_delivered_at"] = self.core.clock.now()
-        self.core.emit("invoice.finalized", invoice)
-        return self.attempt(invoice, subscription, first=first)
 
-    def attempt(
-        self, invoice: Object, subscription: Object, *, first: bool = False
-    ) -> bool:
-        """Try to have an open invoice paid."""
+    def finalize(self, invoice: Object) -> None:
+        """Make a draft a demand for money, less what the customer has in credit."""
         now = self.core.clock.now()
-        decline = None
+        customer = self.core.store.find("customer", invoice["customer"])
 
-        if not first and invoice["amount_due"] > 0:
-            decline = self._payment_methods.charge_later(self._card_of(subscription))
+        if customer is not None and not customer.get("deleted"):
+            self._settle_balance(invoice, customer)
+            number = customer["next_invoice_sequence"]
+            customer["next_invoice_sequence"] += 1
+            invoice["number"] = f"{customer['invoice_prefix']}-{number:04}"
 
-        invoice["attempted"] = True
+        invoice["status"] = "open"
+        invoice["effective_at"] = now
+        invoice["hosted_invoice_url"] = f"{self.core.base_url}/i/{invoice['id']}"
+        invoice["status_transitions"]["finalized_at"] = now
+        invoice["webhooks_delivered_at"] = now
+        self.core.emit("invoice.finalized", invoice)
 
         if invoice["amount_due"] > 0:
+            intent = self._payments.add(invoice)
+            self.core.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
+
+    def attempt(
+        self,
+        invoice: Object,
+        payment_method_id: str | None,
+        *,
+        on_session: bool,
+        retries: bool | None = None,
+        collected: bool = False,
+    ) -> Decline | None:
+        """Try to have an open invoice paid.
+
+        :param on_session: The cardholder is there.
+        :param retries: Whether further tries follow if this one fails; ``None`` leaves
+            what is planned.
+        :param collected: The card was just charged on a page.
+        :returns: Why it failed, or ``None`` if the invoice is paid.
+        """
+        intent = self._payments.of_invoice(invoice)
+        decline = None
+        invoice["attempted"] = True
+
+        if intent is not None:
             invoice["attempt_count"] += 1
 
+            if collected:
+                self._payments.succeed(intent, payment_method_id)
+            else:
+                decline = self._payments.attempt(
+                    intent, payment_method_id, on_session=on_session
+                )
+
         if decline is None:
-            invoice["auto_advance"] = False
-            invoice["status"] = "paid"
-            invoice["amount_paid"] = invoice["amount_due"]
-            invoice["amount_remaining"] = 0
-            invoice["next_payment_attempt"] = None
-            invoice["status_transitions"]["paid_at"] = now
-            self.core.emit("invoice.paid", invoice)
-            self.core.emit("invoice.payment_succeeded", invoice)
-            return True
-
-        retries = invoice["attempt_count"] - 1
-
-        if retries < len(RETRY_DAYS):
-            invoice["next_payment_attempt"] = now + RETRY_DAYS[retries] * DAY
-        else:
-            invoice["next_payment_attempt"] = None
-            invoice["auto_advance"] = False
-
-        self.core.emit("invoice.payment_failed", invoice)
-        return False
-
-    def _card_of(self, subscription: Object) -> str | None:
-        if subscription["default_payment_method"]:
-            return str(subscription["default_payment_method"])
-
-        customer = self.core.store.find("customer", subscription["customer"])
-        settings = customer["invoice_settings"] if customer else {}
-        card: str | None = settings.get("default_payment_method")
-        return card
-
-    def _next_number(self, customer_id: str) -> str | None:
-        customer = self.core.store.find("customer", customer_id)
-
-        if customer is None:
+            self.mark_paid(invoice)
             return None
 
-        number = customer["next_invoice_sequence"]
-        customer["next_invoice_sequence"] += 1
-        return f"{customer['invoice_prefix']}-{number:04}"
+        tries, days = invoice["attempt_count"] - 1, self.core.settings.retry_days
 
-    def _line(
-        self, invoice_id: str, subscription: Object, item: Object, *, free: bool
-    ) -> dict[str, Any]:
-        store, price = self.core.store, item["price"]
-        product = store.find("product", price["product"])
-        name = product["name"] if product else price["product"]
-        amount = 0 if free else price["unit_amount"] * item["quantity"]
-        return {
-            "id": store.new_id("line_item"),
-            "object": "line_item",
-            "amount": amount,
-            "currency": price["currency"],
-            "description": describe_line(price, item["quantity"], name, free=free),
-            "discount_amounts": [],
-            "discountable": True,
-            "discounts": [],
-            "invoice": invoice_id,
-            "livemode": False,
-            "metadata": dict(subscription["metadata"]),
-            "parent": {
-                "invoice_item_details": None,
-                "subscription_item_details": {
-                    "invoice_item": None,
-                    "proration": False,
-                    "proration_details": {"credited_items": None},
-                    "subscription": subscription["id"],
-                    "subscription_item": item["id"],
-                },
-                "type": "subscription_item_details",
-            },
-            "period": {
-                "start": item["current_period_start"],
-                "end": item["current_period_end"],
-            },
-            "pretax_credit_amounts": [],
-            "pricing": {
-                "price_details": {"price": price["id"], "product": price["product"]},
-                "type": "price_details",
-                "unit_amount_decimal": "0" if free else price["unit_amount_decimal"],
-            },
-            "quantity": item["quantity"],
-            "quantity_decimal": str(item["quantity"]),
-            "subscription": subscription["id"],
-            "subtotal": amount,
-            "taxes": [],
-        }
+        if retries and tries < len(days):
+            invoice["next_payment_attempt"] = self.core.clock.now() + days[tries] * DAY
+        elif retries is not None:
+            self.stop_collecting(invoice)
+
+        self._announce_failure(invoice, decline)
+        return decline
+
+    def resolve(self, invoice: Object, *, approved: bool) -> Decline | None:
+        """End the wait for 3-D Secure of an invoice's payment.
+
+        :returns: Why the payment failed, or ``None`` if the invoice is paid.
+        """
+        hidden = self.core.store.hidden[invoice["id"]]
+        intent = self._payments.get(hidden["payment_intent"])
+        decline = self._payments.resolve(intent, approved=approved)
+
+        if decline is None:
+            self.mark_paid(invoice)
+        else:
+            self._announce_failure(invoice, decline)
+
+        return decline
+
+    def mark_paid(self, invoice: Object, *, out_of_band: bool = False) -> None:
+        """Note that an invoice is paid.
+
+        :param out_of_band: In cash, for instance: no payment succeeded.
+        """
+        invoice["attempted"] = True
+        invoice["auto_advance"] = False
+        invoice["status"] = "paid"
+        invoice["amount_paid"] = invoice["amount_due"]
+        invoice["amount_remaining"] = 0
+        invoice["next_payment_attempt"] = None
+        invoice["status_transitions"]["paid_at"] = self.core.clock.now()
+        self.core.emit("invoice.paid", invoice)
+
+        if out_of_band:
+            self._cancel_payment(invoice)
+        else:
+            self.core.emit("invoice.payment_succeeded", invoice)
+
+    def close(self, invoice: Object, status: str) -> None:
+        """Give an open invoice up.
+
+        :param status: ``void`` or ``uncollectible``.
+        """
+        names = {"uncollectible": "marked_uncollectible", "void": "voided"}
+        name = names[status]
+        invoice["auto_advance"] = False
+        invoice["next_payment_attempt"] = None
+        invoice["status"] = status
+        invoice["status_transitions"][f"{name}_at"] = self.core.clock.now()
+
+        if status == "void":
+            invoice["amount_remaining"] = 0
+            self._cancel_payment(invoice)
+
+        self.core.emit(f"invoice.{name}", invoice)
+
+    def stop_collecting(self, invoice: Object) -> None:
+        """Try no more to have an invoice paid; it stays open."""
+        invoice["auto_advance"] = False
+        invoice["next_payment_attempt"] = None
+
+    def _announce_failure(self, invoice: Object, decline: Decline) -> None:
+        self.core.emit("invoice.payment_failed", invoice)
+
+        if decline is AUTHENTICATION_REQUIRED:
+            self.core.emit("invoice.payment_action_required", invoice)
+
+    def _cancel_payment(self, invoice: Object) -> None:
+        if (intent := self._payments.of_invoice(invoice)) is not None:
+            self._payments.cancel(intent)
+
+    def _settle_balance(self, invoice: Object, customer: Object) -> None:
+        """Use up a customer's credit, or keep what an invoice gives back as credit."""
+        due = invoice["total"] + customer["balance"]
+        invoice["starting_balance"] = customer["balance"]
+        invoice["ending_balance"] = min(0, due)
+        invoice["amount_due"] = invoice["amount_remaining"] = max(0, due)
+
+        with self.core.changing(customer, "customer.updated"):
+            customer["balance"] = invoice["ending_balance"]
+
+    def _take_off(
+        self, discounts: Sequence[Object], lines: Sequence[Object]
+    ) -> Sequence[dict[str, Any]]:
+        """Write what discounts take off into the lines.
+
+        :returns: The sum for each discount.
+        """
+        targets = [line for line in lines if line["discountable"]]
+        taken = self._discounts.deduct(discounts, [line["amount"] for line in targets])
+
+        for discount, parts in zip(discounts, taken, strict=True):
+            for line, part in zip(targets, parts, strict=True):
+                line["discount_amounts"].append(
+                    {"amount": part, "discount": discount["id"]}
+                )
+
+        return [
+            {"amount": sum(parts), "discount": discount["id"]}
+            for discount, parts in zip(discounts, taken, strict=True)
+        ]
+
+
+def preview_of(invoice: Object, preview_id: str) -> Object:
+    """Return a draft as Stripe shows an invoice that does not exist yet."""
+    preview: Object = clone(invoice)
+    preview["id"] = preview_id
+    preview["lines"]["url"] = f"/v1/invoices/{preview_id}/lines"
+
+    for line in preview["lines"]["data"]:
+        line["invoice"] = preview_id
+
+    return preview
 
 
 def subscription_of(invoice: Object) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ..core import API_VERSION
-from ..errors import not_simulated
+import re
+from typing import Any
+
+from ..errors import ApiError
 from ..params import array
 from ..params import boolean
 from ..params import ignored
@@ -13,20 +15,40 @@ from ..params import read
 from ..params import Spec
 from ..params import text
 from ..params import url
+from ..recipients import all_endpoints
 from ..store import Object
+from ..store import Store
+from ..versions import check_version
 from .base import Params
 from .base import Resource
 
+#: Webhook endpoints and event destinations together.
+MAX_NUMBER = 16
+_EVENT_TYPE = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)+", re.ASCII)
+
+
+def _event_type(value: Any, path: str) -> str:
+    if not isinstance(value, str) or not _EVENT_TYPE.fullmatch(value):
+        raise ApiError(
+            f"Invalid {path}: must be an event type, or * for all of them.", param=path
+        )
+
+    return value
+
+
+event_types = array(_event_type, limit=1000)
 _UPDATE: Spec = {
     "description": text(),
     "disabled": boolean,
-    "enabled_events": array(text(), limit=1000),
+    "enabled_events": event_types,
     "metadata": metadata,
     "url": url,
 }
 
 
 class WebhookEndpoints(Resource):
+    """The version of an endpoint cannot be changed: its parameter is unknown then."""
+
     kind = "webhook_endpoint"
     noun = "webhook endpoint"
     path = "/v1/webhook_endpoints"
@@ -39,22 +61,23 @@ class WebhookEndpoints(Resource):
                 "api_version": text(),
                 "connect": ignored,
                 "description": text(),
-                "enabled_events": array(text(), limit=1000),
+                "enabled_events": event_types,
                 "metadata": metadata,
                 "url": url,
             },
             required=("enabled_events", "url"),
         )
 
-        if values.get("api_version") not in (None, API_VERSION):
-            raise not_simulated(f"api_version={values['api_version']}")
+        if values.get("api_version") is not None:
+            check_version(values["api_version"], "api_version")
 
         store = self.core.store
+        check_number(store)
         secret = store.new_id("webhook_secret")
         endpoint = {
             "id": store.new_id("webhook_endpoint"),
             "object": "webhook_endpoint",
-            "api_version": API_VERSION,
+            "api_version": values.get("api_version"),
             "application": None,
             "created": self.core.clock.now(),
             "description": values.get("description"),
@@ -96,3 +119,14 @@ class WebhookEndpoints(Resource):
         self.get(object_id)
         self.core.store.remove("webhook_endpoint", object_id)
         return {"id": object_id, "object": "webhook_endpoint", "deleted": True}
+
+
+def check_number(store: Store) -> None:
+    """One more endpoint or destination?
+
+    :raises ApiError: If there are as many as Stripe allows.
+    """
+    if len(all_endpoints(store)) >= MAX_NUMBER:
+        raise ApiError(
+            f"You have reached the maximum of {MAX_NUMBER} test webhook endpoints."
+        )

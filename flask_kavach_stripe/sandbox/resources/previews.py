@@ -1,0 +1,155 @@
+"""Invoices that do not exist yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import Core
+from ..errors import ApiError
+from ..errors import parameter_missing
+from ..params import boolean
+from ..params import choice
+from ..params import ignored
+from ..params import mapping
+from ..params import read
+from ..params import refused
+from ..params import Spec
+from ..params import text
+from ..store import Object
+from .base import Params
+from .customers import Customers
+from .cycle import Cycle
+from .cycle import FINAL
+from .discounts import DISCOUNTS
+from .invoices import preview_of
+from .items import period_end
+from .subscription_params import CREATE
+from .subscription_params import UPDATE
+from .subscriptions import Subscriptions
+
+_DETAILS: Spec = {
+    "billing_cycle_anchor": UPDATE["billing_cycle_anchor"],
+    "billing_mode": CREATE["billing_mode"],
+    "billing_schedules": refused,
+    "cancel_at": UPDATE["cancel_at"],
+    "cancel_at_period_end": boolean,
+    "cancel_now": refused,
+    "default_tax_rates": refused,
+    "items": UPDATE["items"],
+    "proration_behavior": UPDATE["proration_behavior"],
+    "proration_date": UPDATE["proration_date"],
+    "resume_at": refused,
+    "start_date": refused,
+    "trial_end": UPDATE["trial_end"],
+}
+_PREVIEW: Spec = {
+    "automatic_tax": ignored,
+    "currency": text(3),
+    "customer": text(),
+    "customer_account": refused,
+    "customer_details": refused,
+    "discounts": DISCOUNTS,
+    "invoice_items": refused,
+    "issuer": ignored,
+    "on_behalf_of": refused,
+    "preview_mode": choice("next"),
+    "schedule": refused,
+    "schedule_details": refused,
+    "subscription": text(),
+    "subscription_details": mapping(_DETAILS),
+}
+
+
+class Previews:
+    """A preview is a rehearsal: what would happen is done, looked at and undone."""
+
+    def __init__(
+        self,
+        core: Core,
+        cycle: Cycle,
+        customers: Customers,
+        subscriptions: Subscriptions,
+    ) -> None:
+        self._core = core
+        self._cycle = cycle
+        self._customers = customers
+        self._subscriptions = subscriptions
+
+    def create(self, params: Params) -> Object:
+        """Show the next invoice of a subscription, changed or new.
+
+        With ``always_invoice``, a new interval or ``trial_end=now`` it is the one of
+        the change itself, otherwise the one of the next renewal.
+
+        Source: https://docs.stripe.com/api/invoices/create_preview
+        """
+        values = read(params, _PREVIEW)
+        details = {**(values.get("subscription_details") or {})}
+
+        if "discounts" in values:
+            details["discounts"] = values["discounts"]
+
+        if values.get("subscription"):
+            subscription = self._subscriptions.get(
+                values["subscription"], "subscription", status=400
+            )
+            return self._of_existing(subscription, details)
+
+        if not values.get("customer"):
+            raise parameter_missing("customer")
+
+        return self._of_new(values["customer"], details)
+
+    def _of_existing(self, subscription: Object, details: dict[str, Any]) -> Object:
+        if subscription["status"] in FINAL:
+            raise _nothing_upcoming()
+
+        details.pop("billing_mode", None)
+        self._subscriptions.changes.check(subscription, details)
+
+        with self._core.rehearsal(subscription):
+            invoice = self._subscriptions.changes.apply(subscription, details)
+
+            if invoice is None:
+                invoice = self._upcoming(subscription)
+
+            return self._show(invoice)
+
+    def _upcoming(self, subscription: Object) -> Object:
+        trialing = subscription["status"] == "trialing"
+        at = subscription["trial_end"] if trialing else period_end(subscription, min)
+        ends_at = subscription["cancel_at"]
+
+        if subscription["status"] == "paused" or (
+            ends_at is not None and ends_at <= at
+        ):
+            raise _nothing_upcoming()
+
+        with self._core.clock.pinned(at):
+            step = self._cycle.end_trial if trialing else self._cycle.renew
+            return step(subscription, "upcoming")
+
+    def _of_new(self, customer_id: str, details: dict[str, Any]) -> Object:
+        customer = self._customers.get_live(customer_id, "customer", status=400)
+
+        if not details.get("items"):
+            raise parameter_missing("subscription_details[items]")
+
+        with self._core.on_clock_of(customer):
+            return self._show(self._subscriptions.rehearse(customer, details))
+
+    def _show(self, invoice: Object) -> Object:
+        preview = preview_of(invoice, self._core.store.new_id("upcoming_invoice"))
+        customer = self._core.store.find("customer", invoice["customer"]) or {}
+        balance: int = customer.get("balance", 0)
+        due = invoice["total"] + balance
+        preview["starting_balance"] = balance
+        preview["ending_balance"] = min(0, due)
+        preview["amount_due"] = preview["amount_remaining"] = max(0, due)
+        return preview
+
+
+def _nothing_upcoming() -> ApiError:
+    return ApiError(
+        "No upcoming invoices for customer", status=404, code="invoice_upcoming_none"
+    )
