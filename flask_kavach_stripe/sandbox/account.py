@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from .clock import Clock
 from .core import BillingSettings
@@ -59,30 +60,37 @@ class Account:
         self.api_key = api_key
         self.clock = clock
         self.store = store
-        self.core = core = Core(clock, store, self._deliver, settings)
+        core: Final = Core(clock, store, self._deliver, settings)
+        self.core: Final = core
         self.faults = faults
-        self.delivery = Delivery(core, faults, send, retry_delays=retry_delays)
-        self.idempotency_keys = IdempotencyKeys(clock)
+        self.delivery: Final = Delivery(core, faults, send, retry_delays=retry_delays)
+        self.idempotency_keys: Final = IdempotencyKeys(clock)
 
-        self.payment_methods = PaymentMethods(core)
-        self.prices = Prices(core)
-        self.products = Products(core, self.prices)
-        self.coupons = Coupons(core)
-        self.promotion_codes = PromotionCodes(core)
-        self.discounts = Discounts(core, self.promotion_codes)
-        self.payments = PaymentIntents(core, self.payment_methods)
-        self.invoices = Invoices(core, self.payments, self.discounts)
-        self.cycle = Cycle(core, self.invoices, self.payment_methods, self.discounts)
-        self.paying = Paying(
+        self.payment_methods: Final = PaymentMethods(core)
+        self.prices: Final = Prices(core)
+        self.products: Final = Products(core, self.prices)
+        self.coupons: Final = Coupons(core)
+        self.promotion_codes: Final = PromotionCodes(core)
+        self.discounts: Final = Discounts(core, self.promotion_codes)
+        self.payments: Final = PaymentIntents(core, self.payment_methods)
+        self.invoices: Final = Invoices(core, self.payments, self.discounts)
+        self.cycle: Final = Cycle(
+            core, self.invoices, self.payment_methods, self.discounts
+        )
+        self.paying: Final = Paying(
             core, self.cycle, self.invoices, self.payments, self.payment_methods
         )
-        self.subscriptions = Subscriptions(
+        self.subscriptions: Final = Subscriptions(
             core, self.cycle, self.prices, self.payment_methods, self.discounts
         )
-        self.subscription_items = SubscriptionItems(core, self.subscriptions)
-        self.customers = Customers(core, self.subscriptions, self.payment_methods)
-        self.previews = Previews(core, self.cycle, self.customers, self.subscriptions)
-        self.checkout = CheckoutSessions(
+        self.subscription_items: Final = SubscriptionItems(core, self.subscriptions)
+        self.customers: Final = Customers(
+            core, self.subscriptions, self.payment_methods
+        )
+        self.previews: Final = Previews(
+            core, self.cycle, self.customers, self.subscriptions
+        )
+        self.checkout: Final = CheckoutSessions(
             core,
             self.prices,
             self.customers,
@@ -91,17 +99,19 @@ class Account:
             self.discounts,
             self.promotion_codes,
         )
-        self.portal_configurations = PortalConfigurations(core)
-        self.portal = PortalSessions(core, self.customers, self.portal_configurations)
-        self.test_clocks = TestClocks(core)
-        self.events = Events(core)
-        self.event_destinations = EventDestinations(core)
-        self.thin_events = ThinEvents(core)
-        self.webhook_endpoints = WebhookEndpoints(core)
-        self.life = Life(
+        self.portal_configurations: Final = PortalConfigurations(core)
+        self.portal: Final = PortalSessions(
+            core, self.customers, self.portal_configurations
+        )
+        self.test_clocks: Final = TestClocks(core)
+        self.events: Final = Events(core)
+        self.event_destinations: Final = EventDestinations(core)
+        self.thin_events: Final = ThinEvents(core)
+        self.webhook_endpoints: Final = WebhookEndpoints(core)
+        self.life: Final = Life(
             core, self.cycle, self.checkout, self.customers, self.test_clocks
         )
-        self.renderer = Renderer(core)
+        self.renderer: Final = Renderer(core)
 
     def advance_to(self, moment: int) -> None:
         """Move the clock, stopping where something becomes due or is to be sent.

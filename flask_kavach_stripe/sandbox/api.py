@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Any
+from typing import Final
 
 from flask import Blueprint
 from flask import current_app
@@ -36,8 +37,8 @@ from .versions import upgrade_params
 EXTENSION_KEY = "stripe_sandbox"
 KEY_PREFIXES = ("sk_test_", "rk_test_")
 
-logger = logging.getLogger(__name__)
-bp = Blueprint("sandbox_api", __name__)
+logger: Final = logging.getLogger(__name__)
+bp: Final = Blueprint("sandbox_api", __name__)
 
 #: Refused before anything was done, so the key may be used again.
 _NOT_STORED = frozenset(

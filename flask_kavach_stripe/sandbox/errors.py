@@ -48,7 +48,7 @@ class UndeliveredError(SandboxError):
             "The app did not take every webhook; its log says why.\n" + "\n".join(lines)
         )
         #: The tries that failed.
-        self.attempts = list(attempts)
+        self.attempts: list[FailedAttempt] = list(attempts)
 
 
 class ApiError(SandboxError):

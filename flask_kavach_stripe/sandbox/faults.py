@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
+from typing import Final
 from typing import get_args
 from typing import Literal
 from wsgiref.types import StartResponse
@@ -108,9 +109,9 @@ class Faults:
         )
         self._faults: list[Fault] = []
         #: How often any fault has struck.
-        self.hits = 0
+        self.hits: int = 0
         #: Ends the waiting of those who were left without an answer.
-        self.stopped = threading.Event()
+        self.stopped: Final = threading.Event()
 
     def add(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import cast
+from typing import Final
 
 from flask import abort
 from flask import Blueprint
@@ -35,7 +36,7 @@ from .resources.cycle import FINAL
 from .resources.items import period_end
 from .store import Object
 
-bp = Blueprint("sandbox", __name__, template_folder="templates")
+bp: Final = Blueprint("sandbox", __name__, template_folder="templates")
 
 _EVENTS_SHOWN = 100
 _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}

@@ -185,7 +185,7 @@ def decimal(minimum: int, maximum: int) -> Reader:
     return reader
 
 
-timestamp = integer(0, 99_999_999_999)
+timestamp: Reader = integer(0, 99_999_999_999)
 
 
 def boolean(value: Any, path: str) -> bool | None:
@@ -313,7 +313,7 @@ def removed(value: Any, path: str) -> Any:
     raise parameter_unknown(path)
 
 
-time_range = either(
+time_range: Reader = either(
     timestamp,
     mapping({name: timestamp for name in ("gt", "gte", "lt", "lte")}),
 )

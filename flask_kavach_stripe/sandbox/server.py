@@ -14,6 +14,7 @@ from datetime import datetime
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
+from typing import Final
 from typing import Self
 
 import requests
@@ -99,9 +100,9 @@ class Sandbox:
             )
 
         self.api_key = secret_key
-        self.clock = clock or Clock()
+        self.clock: Clock = clock or Clock()
         #: What goes wrong on demand.
-        self.faults = Faults(seed)
+        self.faults: Final = Faults(seed)
         self._account = Account(
             secret_key,
             self.clock,
@@ -118,7 +119,7 @@ class Sandbox:
         self._thread: threading.Thread | None = None
 
         #: The Flask app that serves the API and the pages.
-        self.app = Flask(__name__)
+        self.app: Final = Flask(__name__)
         self.app.extensions[EXTENSION_KEY] = self._account
         self.app.register_blueprint(pages_bp)
         register_api(self.app, self._account)

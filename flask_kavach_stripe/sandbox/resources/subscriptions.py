@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from typing import Final
 
 from ..clock import DAY
 from ..core import Core
@@ -70,7 +71,7 @@ class Subscriptions(Resource):
     ) -> None:
         super().__init__(core)
         self._cycle = cycle
-        self.changes = Changes(core, cycle, prices, payment_methods, discounts)
+        self.changes: Final = Changes(core, cycle, prices, payment_methods, discounts)
         self._payment_methods = payment_methods
         self._discounts = discounts
 

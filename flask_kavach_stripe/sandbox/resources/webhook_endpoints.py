@@ -12,6 +12,7 @@ from ..params import ignored
 from ..params import merge_metadata
 from ..params import metadata
 from ..params import read
+from ..params import Reader
 from ..params import Spec
 from ..params import text
 from ..params import url
@@ -36,7 +37,7 @@ def _event_type(value: Any, path: str) -> str:
     return value
 
 
-event_types = array(_event_type, limit=1000)
+event_types: Reader = array(_event_type, limit=1000)
 _UPDATE: Spec = {
     "description": text(),
     "disabled": boolean,
