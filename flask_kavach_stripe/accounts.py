@@ -11,10 +11,16 @@ from typing import NamedTuple
 
 from sqlalchemy import insert
 from sqlalchemy import inspect
+from sqlalchemy import Integer
 from sqlalchemy import select
+from sqlalchemy import SmallInteger
 from sqlalchemy import update
+from sqlalchemy import Uuid
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.types import TypeEngine
 
 from .errors import ConfigurationError
 from .models import StripeSubscriptionMixin
@@ -33,7 +39,8 @@ COLUMN_NAMES = (
     "stripe_cancel_at_period_end",
 )
 _STATE_NAMES = tuple(SubscriptionState.__dataclass_fields__)
-_MAX_INTEGER = 2**63 - 1
+#: How large the keys of a type may be, where the database tells them apart.
+_INTEGER_BITS = {SmallInteger: 16, Integer: 32}
 
 
 class Account(NamedTuple):
@@ -68,7 +75,8 @@ class Accounts:
         self.subscription_model = subscription_model
         self.table_name: Final = str(mapper.local_table.name)
         self._key_name = key_property.key
-        self._key_type = key_column.type.python_type
+        self._column_type = key_column.type
+        self.key_type: Final = _python_type(key_column.type)
         self._key = getattr(user_model, key_property.key)
         self._find = select(
             self._key, *(getattr(user_model, name) for name in COLUMN_NAMES)
@@ -86,29 +94,66 @@ class Accounts:
         identity = inspect(user).identity
         return None if identity is None else identity[0]
 
-    def parse_key(self, value: Any) -> Any:
+    def parse_key(self, session: Session, value: Any) -> Any:
         """A primary key of the right type, or ``None`` where the value is none."""
-        if isinstance(value, self._key_type) and not isinstance(value, bool):
-            return None if _is_too_large(value) else value
+        if isinstance(value, str):
+            key = self._parse_text(value)
+        else:
+            key = value if isinstance(value, self.key_type) else None
 
-        if not isinstance(value, str):
+        if isinstance(key, bool):
             return None
+
+        return None if self._is_too_large(session, key) else key
+
+    def _parse_text(self, text: str) -> Any:
+        """A key that is written as we write it: `int` would take " 1" and "1_0"."""
+        if self.key_type is object:
+            return text
+
+        is_uuid = isinstance(self._column_type, Uuid)
 
         try:
-            key = self._key_type(value)
-        except (TypeError, ValueError):
+            key = uuid.UUID(text) if is_uuid else self.key_type(text)
+        except (ArithmeticError, TypeError, ValueError):
             return None
 
-        # Only the canonical text: `int` would take " 1" and "1_0", too.
-        if str(key) != (value.lower() if self._key_type is uuid.UUID else value):
+        if str(key) != (text.lower() if isinstance(key, uuid.UUID) else text):
             return None
 
-        return None if _is_too_large(key) else key
+        return key if isinstance(key, self.key_type) else str(key)
+
+    def _is_too_large(self, session: Session, key: Any) -> bool:
+        """Whether the column cannot hold an integer."""
+        if not isinstance(key, int):
+            return False
+
+        bits = 64
+        bind = session.get_bind(mapper=inspect(self.user_model))
+
+        if bind.dialect.name != "sqlite":  # whose integers are all of this size
+            bits = _INTEGER_BITS.get(type(self._column_type), bits)
+
+        return bool(abs(key) >= 1 << (bits - 1))
 
     def load(self, session: Session, value: Any) -> Any:
         """The user with a primary key, also one given as text, or ``None``."""
-        key = self.parse_key(value)
-        return None if key is None else session.get(self.user_model, key)
+        key = self.parse_key(session, value)
+
+        try:
+            return None if key is None else session.get(self.user_model, key)
+        except StatementError as error:
+            _raise_database_error(error)
+            return None
+
+    def attached(self, session: Session, user: Any) -> Any:
+        """The instance; the session's own of it, where it can load nothing itself."""
+        found = inspect(user)
+
+        if found.detached and found.expired_attributes:
+            return session.get(self.user_model, found.identity[0])
+
+        return user
 
     def find(self, session: Session, customer_id: str) -> Account | None:
         """The account of a customer."""
@@ -132,7 +177,11 @@ class Accounts:
         if lock:
             statement = statement.with_for_update()
 
-        row = session.execute(statement).one_or_none()
+        try:
+            row = session.execute(statement).one_or_none()
+        except StatementError as error:
+            _raise_database_error(error)
+            return None
 
         if row is None:
             return None
@@ -247,6 +296,18 @@ class Accounts:
                 )
 
 
-def _is_too_large(key: Any) -> bool:
-    """Whether no database has such an integer."""
-    return isinstance(key, int) and abs(key) > _MAX_INTEGER
+def _python_type(column_type: TypeEngine[Any]) -> type[Any]:
+    """What a column holds in Python; any object, if its type does not tell."""
+    try:
+        return column_type.python_type
+    except NotImplementedError:
+        return object
+
+
+def _raise_database_error(error: StatementError) -> None:
+    """Raise what the database itself says.
+
+    The rest comes of a key that the app's own type cannot take: nobody has it.
+    """
+    if isinstance(error, DBAPIError):
+        raise error

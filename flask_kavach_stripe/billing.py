@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from datetime import UTC
 from typing import Any
 
 from flask_login import current_user
@@ -33,6 +35,7 @@ from .subscriptions import Change
 from .subscriptions import Ending
 from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
+from .transactions import rollback_on_error
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
@@ -142,7 +145,8 @@ def _list_from_stripe(state: State, customer_id: str, rows: Rows) -> tuple[Chang
         for answer in answers
         if answer.state.customer_id == customer_id
     }
-    time = min((answer.time for answer in answers if answer.time), default=None)
+    now = datetime.now(UTC).replace(microsecond=0)
+    time = min((answer.time for answer in answers if answer.time), default=now)
     endings = (Ending(id_, time) for id_ in rows if id_ not in own)
     return (*own.values(), *endings)
 
@@ -171,25 +175,28 @@ def complete_checkout(
     if checkout is None or checkout.customer_id is None:
         return get_subscription(instance)
 
-    owner = find_owner(state, checkout)
+    customer_id, subscription_id = checkout.customer_id, checkout.subscription_id
 
-    if owner is None or owner.user_id != account.user_id:
-        raise CheckoutSessionMismatch(
-            f"Checkout session {session_id!r} belongs to another user."
-        )
+    with rollback_on_error(state.session):
+        owner = find_owner(state, checkout)
 
-    link_customer(state, owner, checkout.customer_id)
+        if owner is None or owner.user_id != account.user_id:
+            raise CheckoutSessionMismatch(
+                f"Checkout session {session_id!r} belongs to another user."
+            )
+
+        link_customer(state, owner, customer_id)
+        state.session.commit()
+
     state.accounts.refresh(state.session, instance)
-    subscription_id = checkout.subscription_id
 
     if subscription_id is not None:
 
         def read(rows: Rows) -> tuple[Answer, ...]:
             answer = to_answer(retrieve_subscription(state.client, subscription_id))
-            return (answer,) if answer.state.customer_id == owner_id else ()
+            return (answer,) if answer.state.customer_id == customer_id else ()
 
-        owner_id = checkout.customer_id
-        update = Update(owner_id, None, subscription_id, read)
+        update = Update(customer_id, None, subscription_id, read)
         store_for_user(state, instance, update)
 
     return get_subscription(instance)

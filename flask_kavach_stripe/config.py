@@ -444,7 +444,8 @@ def _api_base(key: str, value: Any) -> str:
     split = _split_url(value) if isinstance(value, str) else None
 
     if split is None or re.search(r"[?#\s]", split[1]):
-        raise _wrong(key, value, "an http(s) URL without a query")
+        shown = re.sub("//[^/]*@", "//***@", value) if isinstance(value, str) else value
+        raise _wrong(key, shown, "an http(s) URL without user name and query")
 
     return str(value).rstrip("/")
 

@@ -13,7 +13,8 @@ import hmac
 import json
 import logging
 import uuid
-from functools import partial
+from datetime import datetime
+from datetime import UTC
 from typing import Any
 from typing import Final
 
@@ -25,17 +26,22 @@ from .errors import APIError
 from .errors import InvalidRequestError
 from .errors import NoCustomerError
 from .errors import StripeError
+from .ledger import Entry
 from .objects import read_id
 from .objects import USER_ID_KEY
+from .running import raising_handlers_error
+from .running import run_once
 from .state import get_state
 from .state import State
 from .storing import store
 from .storing import tell_change
 from .storing import Update
 from .transactions import rollback_on_error
-from .transactions import run_handlers
 
 logger: Final = logging.getLogger(__name__)
+
+#: The type of an entry in the ledger for a change that no event of Stripe's brought.
+CHANGE: Final = "kavach_stripe.subscription_change"
 
 
 def find_user(state: State, user: Any) -> Any:
@@ -50,9 +56,11 @@ def find_user(state: State, user: Any) -> Any:
         return None
 
     if isinstance(user, state.accounts.user_model):
-        return user
+        return state.accounts.attached(state.session, user)
 
-    if isinstance(user, str | int | uuid.UUID) and not isinstance(user, bool):
+    keys = (str, int, uuid.UUID, state.accounts.key_type)
+
+    if isinstance(user, keys) and not isinstance(user, bool):
         return state.accounts.load(state.session, user)
 
     raise TypeError(
@@ -180,18 +188,37 @@ def is_deleted_customer(error: InvalidRequestError) -> bool:
 def forget_customer(state: State, instance: Any, customer_id: str) -> None:
     """Store that Stripe does not have this customer any more."""
     logger.warning("Customer %s does not exist at Stripe any more.", customer_id)
-    store_for_user(state, instance, Update(customer_id, customer_deleted=True))
+    now = datetime.now(UTC).replace(microsecond=0)
+    update = Update(customer_id, customer_deleted=True, time=now)
+    store_for_user(state, instance, update)
 
 
 def store_for_user(state: State, instance: Any, update: Update) -> None:
-    """Store what a helper learned, and tell those who want to know in the same go."""
+    """Store what a helper learned, then tell those who want to know.
+
+    That they are owed it is stored with the columns, and forgotten when they were told:
+    a handler that raises undoes no column, and leaves an entry with its error.
+    """
     session = state.session
 
-    def record(account: Account | None, changed: bool) -> None:
-        if changed and state.registry.subscription_handlers:
-            state.accounts.refresh(session, instance)
-            tell = partial(tell_change, state, instance, update.customer_id)
-            run_handlers(session, [tell])
+    def record(account: Account | None, changed: bool) -> str | None:
+        if account is None or not changed or not state.registry.subscription_handlers:
+            return None
 
-    store(state, update, record)
+        entry = Entry(update.customer_id, str(account.user_id), True, False)
+        event = {"id": f"{CHANGE}_{uuid.uuid4().hex}", "type": CHANGE, "payload": "{}"}
+        state.ledger.claim(session, event, entry)
+        return event["id"]
+
+    owed = store(state, update, record)
     state.accounts.refresh(session, instance)
+
+    if owed is None:
+        return
+
+    def tell() -> None:
+        tell_change(state, instance, update.customer_id)
+        state.ledger.forget(session, owed)
+
+    with raising_handlers_error():
+        run_once(state, owed, [tell])

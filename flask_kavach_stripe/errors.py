@@ -1,4 +1,4 @@
-"""Every exception of the extension.
+"""The exceptions that an app meets.
 
 .. code-block:: text
 

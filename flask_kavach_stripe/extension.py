@@ -19,8 +19,8 @@ from .errors import ConfigurationError
 from .models import StripeEventMixin
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
-from .processing import HandlerError
 from .processing import receive
+from .running import raising_handlers_error
 from .state import EXTENSION_KEY
 from .state import find_model
 from .state import get_state
@@ -162,10 +162,8 @@ class KavachStripe:
 
         .. versionadded:: 0.1
         """
-        try:
+        with raising_handlers_error():
             return receive(get_state(), payload, signature)
-        except HandlerError as error:
-            raise error.error from None
 
     # -- helpers -----------------------------------------------------------------
 

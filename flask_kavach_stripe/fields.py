@@ -59,6 +59,15 @@ class Fields:
 
         return value
 
+    def name(self, name: str) -> str | None:
+        """A text that names something: it can be read, letter by letter."""
+        value = self.text(name)
+
+        if value is not None and (not value.isprintable() or "\ufffd" in value):
+            raise invalid_field(name, "a text without control characters")
+
+        return value
+
     def integer(self, name: str, *, minimum: int, maximum: int) -> int | None:
         """A whole number; from a form, as text."""
         value = self._get(name)

@@ -92,10 +92,12 @@ def subscription_required(*args: Any) -> Any:
 def _guard(view: V, prices: tuple[str, ...]) -> V:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        price_ids = {_price_id(price, get_state().settings) for price in prices}
+
         if not current_user.is_authenticated:
             return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
 
-        if not _has_access(prices):
+        if not _has_access(price_ids):
             return _subscription_missing()
 
         return current_app.ensure_sync(view)(*args, **kwargs)
@@ -103,8 +105,7 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     return cast("V", guarded)
 
 
-def _has_access(prices: tuple[str, ...]) -> bool:
-    price_ids = {_price_id(price, get_state().settings) for price in prices}
+def _has_access(price_ids: set[str]) -> bool:
     subscription = find_current_subscription()
 
     if subscription is None:

@@ -21,7 +21,10 @@ from .storing import Update
 from .subscriptions import Change
 from .subscriptions import PaymentFailure
 from .subscriptions import Snapshot
+from .transactions import rollback_on_error
 from .webhooks import Event
+
+CHECKOUT_COMPLETED: Final = "checkout.session.completed"
 
 EventHandler = Callable[[State, Event], Update | None]
 
@@ -33,10 +36,13 @@ def handle_checkout_session_completed(state: State, event: Event) -> Update | No
     if not checkout.is_subscription or checkout.customer_id is None:
         return None
 
-    owner = find_owner(state, checkout)
+    with rollback_on_error(state.session):
+        owner = find_owner(state, checkout)
 
-    if owner is not None:
-        link_customer(state, owner, checkout.customer_id)
+        if owner is not None:
+            link_customer(state, owner, checkout.customer_id)
+
+        state.session.commit()
 
     if checkout.subscription_id is None:
         return None
@@ -136,7 +142,7 @@ def handle_customer_deleted(state: State, event: Event) -> Update | None:
 
 #: Our own handlers, by event type.
 HANDLERS: Final[Mapping[str, EventHandler]] = {
-    "checkout.session.completed": handle_checkout_session_completed,
+    CHECKOUT_COMPLETED: handle_checkout_session_completed,
     "customer.deleted": handle_customer_deleted,
     "customer.subscription.created": handle_subscription,
     "customer.subscription.deleted": handle_subscription_deleted,

@@ -8,6 +8,7 @@ from datetime import UTC
 from typing import Any
 from typing import NamedTuple
 
+from sqlalchemy import delete
 from sqlalchemy import insert
 from sqlalchemy import select
 from sqlalchemy import update
@@ -107,6 +108,10 @@ class Ledger:
             .execution_options(synchronize_session=False)
         )
         return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
+    def forget(self, session: Session, event_id: str) -> None:
+        """Delete an entry that is done with."""
+        session.execute(delete(self._model).where(self._model.id == event_id))
 
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Remember what an attempt failed with."""

@@ -15,20 +15,6 @@ from datetime import datetime
 from datetime import UTC
 from typing import Any
 from typing import Final
-from typing import Literal
-
-#: Stripe's statuses of a subscription. It may add others, so columns hold any text.
-#: Source: https://docs.stripe.com/api/subscriptions/object#subscription_object-status
-SubscriptionStatus = Literal[
-    "incomplete",
-    "incomplete_expired",
-    "trialing",
-    "active",
-    "past_due",
-    "canceled",
-    "unpaid",
-    "paused",
-]
 
 #: A subscription with one of these has ended and never comes back.
 FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})

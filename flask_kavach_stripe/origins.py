@@ -12,9 +12,10 @@ from flask import request
 from .config import is_path
 from .config import origin_of
 from .config import Settings
+from .errors import KavachStripeError
 
 
-class UntrustedRedirect(ValueError):
+class UntrustedRedirect(KavachStripeError, ValueError):
     """The URL leads somewhere that a browser may not choose."""
 
 

@@ -16,23 +16,22 @@ from typing import Final
 
 from flask import current_app
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import StatementError
 
 from .accounts import Account
 from .client import quote_path
-from .errors import KavachStripeError
+from .errors import InvalidRequestError
+from .handlers import CHECKOUT_COMPLETED
 from .handlers import HANDLERS
 from .ledger import AlreadyStored
 from .ledger import Entry
 from .objects import read_customer_id
+from .running import run_once
 from .signatures import verify_signature
 from .state import State
 from .storing import store
 from .storing import tell_change
 from .transactions import begin_write
 from .transactions import rollback_on_error
-from .transactions import run_handlers
 from .webhooks import Event
 from .webhooks import Handler
 from .webhooks import parse_event
@@ -46,14 +45,6 @@ _OBJECT_PATHS: Final = {
     "customer.subscription.": "/v1/subscriptions/{}",
     "invoice.": "/v1/invoices/{}",
 }
-
-
-class HandlerError(KavachStripeError):
-    """One of the app's handlers raised an error."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__("A handler raised an error.")
-        self.error = error
 
 
 def receive(state: State, payload: bytes, signature: str | bytes | None) -> Event:
@@ -79,6 +70,9 @@ def process(state: State, event: Event, payload: str) -> None:
 
     :param payload: The event as sent, for the ledger.
     """
+    session = state.session
+    event.attach_user(partial(_find_user, state, event))
+
     if not _is_expected(state, event):
         return
 
@@ -87,7 +81,6 @@ def process(state: State, event: Event, payload: str) -> None:
     if event.type not in HANDLERS and (event.is_thin or not handlers):
         return
 
-    session = state.session
     session.commit()  # every transaction from here on is ours
 
     if event.is_thin:
@@ -102,8 +95,19 @@ def process(state: State, event: Event, payload: str) -> None:
 
         if entry is None:
             raise
+    except InvalidRequestError as error:
+        if not event.is_thin or error.http_status != 404:
+            raise
 
-    if entry is not None and not entry.is_processed:
+        logger.warning("Ignored event %s (%s): %s", event.id, event.type, error)
+        return
+
+    if entry is None:
+        return
+
+    event.attach_user(partial(state.accounts.load, session, entry.user_id))
+
+    if not entry.is_processed:
         _run(state, event, entry, handlers)
 
 
@@ -137,8 +141,8 @@ def _store(
     state: State, event: Event, payload: str, handlers: list[Handler]
 ) -> Entry | None:
     """The first transaction: ledger, rows and columns."""
-    if event.is_thin:
-        entry = _find(state, event)
+    if event.is_thin or event.type == CHECKOUT_COMPLETED:
+        entry = _find(state, event)  # before Stripe is asked, or a customer linked
 
         if entry is not None:
             return entry
@@ -192,6 +196,13 @@ def _find_account(state: State, event: Event) -> Account | None:
     return state.accounts.find(state.session, customer_id)
 
 
+def _find_user(state: State, event: Event) -> Any:
+    account = _find_account(state, event)
+    return (
+        None if account is None else state.accounts.load(state.session, account.user_id)
+    )
+
+
 def _customer_id(event: Event) -> str | None:
     if event.type.startswith("customer.") and event.type.count(".") == 1:
         return event.object_id
@@ -229,7 +240,6 @@ def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> N
     """The second transaction: the app's handlers, exactly once."""
     session = state.session
     session.expire_all()  # the columns were written past its objects
-    event.attach_user(partial(state.accounts.load, session, entry.user_id))
 
     if event.is_thin:
         _ = event.object  # read now, while no lock is held
@@ -241,34 +251,4 @@ def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> N
     calls: list[Callable[[], object]] = [tell] if tells_change else []
     calls += [partial(current_app.ensure_sync(handler), event) for handler in handlers]
 
-    with rollback_on_error(session):
-        if event.id is None or state.ledger.begin(session, event.id):
-            try:
-                run_handlers(session, calls)
-            except Exception as error:
-                session.rollback()
-                _record_failure(state, event, error)
-                raise HandlerError(error) from error
-
-        session.commit()
-
-
-def _record_failure(state: State, event: Event, error: Exception) -> None:
-    """The third transaction: what went wrong."""
-    if isinstance(error, StatementError):
-        error.hide_parameters = True  # they are the customers' data
-
-    logger.error(
-        "A handler of event %s (%s) failed.", event.id, event.type, exc_info=error
-    )
-
-    if event.id is None:
-        return
-
-    try:
-        with rollback_on_error(state.session):
-            state.session.rollback()  # after `db.session.remove()` it is another one
-            state.ledger.fail(state.session, event.id, error)
-            state.session.commit()
-    except SQLAlchemyError:
-        logger.error("The failure of event %s could not be recorded.", event.id)
+    run_once(state, event.id, calls)

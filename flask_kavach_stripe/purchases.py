@@ -9,8 +9,8 @@ import logging
 from typing import Any
 from typing import Final
 
-from .billing import get_subscription
 from .billing import has_ever_subscribed
+from .billing import list_subscriptions
 from .billing import sync_subscription
 from .config import Price
 from .config import Settings
@@ -116,5 +116,4 @@ def refuse_second_subscription(user: Any) -> None:
 
 
 def _is_subscribed(user: Any) -> bool:
-    subscription = get_subscription(user)
-    return subscription is not None and subscription.status in _BLOCKING_STATUSES
+    return any(each.status in _BLOCKING_STATUSES for each in list_subscriptions(user))

@@ -63,7 +63,7 @@ def create_checkout_session(
     cancel_url: str | None = None,
     trial_days: int | None = None,
     metadata: Mapping[str, str] | None = None,
-    quantity: int = 1,
+    quantity: int | None = 1,
     **params: Any,
 ) -> CheckoutSession:
     """Create a Checkout session in which a user subscribes to a price.
@@ -75,6 +75,7 @@ def create_checkout_session(
     :param cancel_url: Where Stripe sends who has not. By default
         ``STRIPE_CANCEL_URL``, else the root of the app.
     :param trial_days: Length of the free trial in days; none by default.
+    :param quantity: How many; ``None`` for a metered price, which takes no quantity.
     :param metadata: Stored on the session and on the subscription.
     :param params: Any further parameter of Checkout, such as ``discounts`` or
         ``subscription_data``. ``line_items`` are added after the subscription's.
@@ -134,12 +135,12 @@ def create_checkout_session(
 
 
 def _check_checkout_arguments(
-    trial_days: int | None, quantity: int, params: Mapping[str, Any]
+    trial_days: int | None, quantity: int | None, params: Mapping[str, Any]
 ) -> None:
     if trial_days is not None and trial_days < 0:
         raise ValueError(f"'trial_days' must be 0 or more, not {trial_days!r}.")
 
-    if quantity < 1:
+    if quantity is not None and quantity < 1:
         raise ValueError(f"'quantity' must be 1 or more, not {quantity!r}.")
 
     for name in _RESERVED & params.keys():
@@ -186,7 +187,7 @@ def _checkout_params(
         **params,
         "mode": "subscription",
         "client_reference_id": str(user_id),
-        "line_items": [line_item, *params.get("line_items", ())],
+        "line_items": [line_item, *(params.get("line_items") or ())],
         "metadata": {**(metadata or {}), **own_metadata},
         "subscription_data": subscription_data,
     }

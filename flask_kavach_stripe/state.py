@@ -24,6 +24,7 @@ from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
 from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
+from .subscriptions import UNKNOWN_STATUS
 from .webhooks import HandlerRegistry
 
 EXTENSION_KEY: Final = "kavach_stripe"
@@ -107,7 +108,7 @@ class State:
 
         return Subscription(
             id=columns.subscription_id,
-            status=columns.status or "",
+            status=columns.status or UNKNOWN_STATUS,
             price_id=columns.price_id,
             current_period_end=columns.current_period_end,
             cancel_at_period_end=columns.cancel_at_period_end,

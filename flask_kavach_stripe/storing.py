@@ -238,6 +238,7 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
     if checkout.customer_id is None:
         return None
 
+    begin_write(session, accounts.user_model)  # a link may follow
     account = accounts.find(session, checkout.customer_id)
 
     if account is not None:
@@ -246,20 +247,15 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
     if checkout.from_payment_link or checkout.names_user:
         return None
 
-    user_id = accounts.parse_key(checkout.client_reference_id)
+    user_id = accounts.parse_key(session, checkout.client_reference_id)
     account = None if user_id is None else accounts.get(session, user_id)
     return account if account is not None and account.customer_id is None else None
 
 
 def link_customer(state: State, account: Account, customer_id: str) -> None:
-    """Link a customer to a user who has none, and commit the link."""
-    session = state.session
-
+    """Link a customer to its owner, who may have none yet. Does not commit."""
     if account.customer_id is None:
-        with rollback_on_error(session):
-            state.accounts.link(session, account.user_id, customer_id)
-
-    session.commit()
+        state.accounts.link(state.session, account.user_id, customer_id)
 
 
 def present_subscription(

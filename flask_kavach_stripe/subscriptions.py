@@ -35,6 +35,9 @@ STATUS_ORDER: Final = (
     "incomplete",
 )
 
+#: Of columns that name a subscription and no status. It promises nothing.
+UNKNOWN_STATUS: Final = "incomplete"
+
 #: The statuses that a failed payment can lead away from.
 _PAYABLE: Final = frozenset({"active", "trialing", "past_due"})
 
@@ -329,7 +332,7 @@ def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription 
         SubscriptionState(
             id=columns.subscription_id,
             customer_id=customer_id,
-            status=columns.status or "incomplete",
+            status=columns.status or UNKNOWN_STATUS,
             price_id=columns.price_id,
             current_period_end=columns.current_period_end,
             cancel_at_period_end=columns.cancel_at_period_end,

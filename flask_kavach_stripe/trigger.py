@@ -153,7 +153,7 @@ def _find_subject(state: State, user_id: str | None) -> Subject:
         return Subject(None, "cus_sample", None)
 
     session, accounts = state.session, state.accounts
-    key = accounts.parse_key(user_id)
+    key = accounts.parse_key(session, user_id)
     account = None if key is None else accounts.get(session, key)
 
     if account is None:

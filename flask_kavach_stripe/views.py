@@ -34,11 +34,11 @@ from .guards import find_current_subscription
 from .origins import is_cross_site
 from .origins import resolve_redirect
 from .origins import UntrustedRedirect
-from .processing import HandlerError
 from .processing import receive
 from .purchases import choose_price
 from .purchases import grant_trial
 from .purchases import refuse_second_subscription
+from .running import HandlerError
 from .sessions import create_checkout_session
 from .sessions import create_portal_session
 from .state import get_state
@@ -59,7 +59,7 @@ def checkout() -> ResponseReturnValue:
     user = _authenticate_payer()
     settings = get_state().settings
     fields = Fields(request)
-    price_id, name = fields.text("priceId"), fields.text("price")
+    price_id, name = fields.name("priceId"), fields.name("price")
 
     if price_id is None and name is None:
         raise missing_field("priceId")
@@ -70,8 +70,8 @@ def checkout() -> ResponseReturnValue:
     price = choose_price(settings, price_id=price_id, name=name)
     success_url = _redirect_field(fields, "successUrl")
     cancel_url = _redirect_field(fields, "cancelUrl")
-    trial_days = grant_trial(settings, user, price, requested_days)
     refuse_second_subscription(user)
+    trial_days = grant_trial(settings, user, price, requested_days)
     session = create_checkout_session(
         user,
         price.id,
@@ -208,7 +208,14 @@ def _to_json(found: Subscription) -> dict[str, Any]:
 
 
 def _template_context() -> dict[str, Any]:
-    return {"current_subscription": find_current_subscription()}
+    """What every template gets; error pages, too, where there may be no database."""
+    try:
+        found = find_current_subscription()
+    except (ConfigurationError, SQLAlchemyError) as error:
+        logger.warning("There is no 'current_subscription': %s", type(error).__name__)
+        found = None
+
+    return {"current_subscription": found}
 
 
 def _exempt_webhook(endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -251,7 +258,7 @@ def _handle_untrusted_redirect(error: UntrustedRedirect) -> ResponseReturnValue:
 
 
 def _handle_no_customer(error: NoCustomerError) -> ResponseReturnValue:
-    return _error("There is no customer yet. Subscribe first.", "no_customer", 404)
+    return _error("This user has no customer at Stripe.", "no_customer", 404)
 
 
 def _handle_signature(error: SignatureVerificationError) -> ResponseReturnValue:

@@ -71,7 +71,7 @@ FAULTS = (
     ),
     Fault(
         "handlers' writes kept on failure",
-        "processing.py",
+        "running.py",
         "            except Exception as error:\n                session.rollback()\n",
         "            except Exception as error:\n                session.commit()\n",
         "test_processing.py",
@@ -99,8 +99,8 @@ FAULTS = (
     ),
     Fault(
         "failures are not recorded",
-        "processing.py",
-        "            state.ledger.fail(state.session, event.id, error)\n",
+        "running.py",
+        "            state.ledger.fail(state.session, event_id, error)\n",
         "",
         "test_processing.py",
     ),

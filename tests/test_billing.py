@@ -1289,10 +1289,10 @@ def test_sync_tells_those_who_want_to_know(
     assert kept_shop.notes == ["active", "canceled"]
 
 
-def test_handler_that_raises_undoes_the_sync(
+def test_handler_that_raises_undoes_no_column(
     kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    """So that the next sync sees the change, and tells of it."""
+    """A bug in a mail locks out nobody; that it is owed stays in the ledger."""
 
     def handler(user: Any, subscription: Subscription) -> None:
         kept_shop.note("one")
@@ -1305,7 +1305,35 @@ def test_handler_that_raises_undoes_the_sync(
         kept_shop.kavach_stripe.sync_subscription(user)
 
     assert kept_shop.notes == []
-    assert kept_shop.columns()["subscription_id"] is None
+    assert kept_shop.columns()["subscription_id"] == "sub_1"
+    (owed,) = kept_shop.events
+    assert (owed.changed, owed.processed_at, owed.attempts) == (True, None, 1)
+    assert (owed.customer_id, owed.error) == ("cus_ada", "RuntimeError: a bug")
+
+
+def test_handler_that_was_told_leaves_no_entry(
+    kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
+) -> None:
+    kept_shop.kavach_stripe.on_subscription_change(
+        lambda user, subscription: kept_shop.note(subscription.id)
+    )
+    expect_list(stripe_api, make_subscription("sub_1", customer="cus_ada"))
+    kept_shop.kavach_stripe.sync_subscription(user)
+
+    assert kept_shop.notes == ["sub_1"]
+    assert kept_shop.events == []
+
+
+def test_ended_by_an_empty_list_has_an_end(
+    kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
+) -> None:
+    created = make_subscription("sub_1", customer="cus_ada")
+    kept_shop.post_event(make_event("customer.subscription.created", created))
+    expect_list(stripe_api)
+    kept_shop.kavach_stripe.sync_subscription(user)
+
+    (row,) = kept_shop.subscriptions
+    assert (row.status, row.ended_at is None) == ("canceled", False)
 
 
 # -- complete_checkout ---------------------------------------------------------------

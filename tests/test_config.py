@@ -628,7 +628,6 @@ WRONG_URLS = [
         ("STRIPE_API_BASE", "https://api.stripe.com?a=b"),
         ("STRIPE_API_BASE", "https://api.stripe.com/#a"),
         ("STRIPE_API_BASE", "https://api.stripe.com/a b"),
-        ("STRIPE_API_BASE", "https://me@api.stripe.com"),
         ("STRIPE_API_BASE", ["https://api.stripe.com"]),
         ("STRIPE_URL_PREFIX", ""),
         ("STRIPE_URL_PREFIX", "stripe"),
