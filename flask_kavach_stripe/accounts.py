@@ -74,7 +74,6 @@ class Accounts:
         self.user_model = user_model
         self.subscription_model = subscription_model
         self.table_name: Final = str(mapper.local_table.name)
-        self._key_name = key_property.key
         self._column_type = key_column.type
         self.key_type: Final = _python_type(key_column.type)
         self._key = getattr(user_model, key_property.key)

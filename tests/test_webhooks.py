@@ -705,6 +705,7 @@ def test_thin_ping_without_a_related_object_is_ignored(shop: Any) -> None:
         "livemode": False,
     }
     ok(shop.post_event(sent))
+    assert shop.events == []
 
 
 @pytest.mark.parametrize("related", ["absent", None, [], {}, {"id": None}, "sub_1"])
