@@ -28,8 +28,8 @@ from .client import StripeClient
 from .config import Price
 from .config import Settings
 from .errors import APIConnectionError
-from .errors import AuthenticationError
 from .errors import ConfigurationError
+from .errors import explain
 from .errors import InvalidRequestError
 from .errors import KavachStripeError
 from .errors import PermissionDeniedError
@@ -351,29 +351,9 @@ def _run(check: Check, examination: Examination) -> tuple[Verdict, str]:
         if isinstance(error, APIConnectionError):  # who waits once, waits again
             examination.stripe_answers = False
 
-        return "FAIL", _one_line(_explain(error))
+        return "FAIL", _one_line(explain(error))
     except (CheckFailed, ConfigurationError) as error:
         return "FAIL", _one_line(str(error))
-
-
-def _explain(error: StripeError) -> str:
-    """What is wrong, where Stripe's own words could show a part of the key."""
-    if isinstance(error, AuthenticationError):
-        return (
-            "Stripe refuses the key of 'STRIPE_SECRET_KEY'. Copy it again from Stripe's"
-            " Dashboard."
-        )
-
-    if isinstance(error, PermissionDeniedError):
-        return (
-            "The key of 'STRIPE_SECRET_KEY' may not read this. Give it the permission"
-            " in Stripe's Dashboard."
-        )
-
-    if isinstance(error, APIConnectionError):
-        return f"{error} Check the network and 'STRIPE_API_BASE'."
-
-    return f"Stripe answered with an error: {error}"
 
 
 def _one_line(text: str) -> str:

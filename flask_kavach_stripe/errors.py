@@ -146,3 +146,29 @@ class RequestRefused(KavachStripeError):
         super().__init__(message)
         self.code = code
         self.status = status
+
+
+def explain(error: KavachStripeError) -> str:
+    """What is wrong and what to do, for a terminal.
+
+    Where Stripe refuses the key, its own words could show a part of it.
+    """
+    if isinstance(error, AuthenticationError):
+        return (
+            "Stripe refuses the key of 'STRIPE_SECRET_KEY'. Copy it again from Stripe's"
+            " Dashboard."
+        )
+
+    if isinstance(error, PermissionDeniedError):
+        return (
+            "The key of 'STRIPE_SECRET_KEY' may not do this. Give it the permission in"
+            " Stripe's Dashboard."
+        )
+
+    if isinstance(error, APIConnectionError):
+        return f"{error} Check the network and 'STRIPE_API_BASE'."
+
+    if isinstance(error, StripeError):
+        return f"Stripe answered with an error: {error}"
+
+    return str(error)

@@ -38,7 +38,6 @@ LAYERS = {
     "doctor": 8,
     "guards": 8,
     "purchases": 8,
-    "sandbox_command": 8,
     "testing": 8,
     "trigger": 9,
     "views": 9,

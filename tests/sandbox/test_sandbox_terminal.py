@@ -168,5 +168,5 @@ def test_command_is_not_loaded_before_it_runs() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     modules = run.stdout.split()
-    assert "flask_kavach_stripe.sandbox_command" in modules
+    assert "flask_kavach_stripe.cli.sandbox" in modules
     assert "flask_kavach_stripe.sandbox" not in modules

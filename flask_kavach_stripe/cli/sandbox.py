@@ -8,7 +8,7 @@ from flask import url_for
 from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
-from .state import get_state
+from ..state import get_state
 
 #: Found by name, when it is to run: the start of an app must not wait for it.
 SERVE = "flask_kavach_stripe.sandbox.terminal:serve"

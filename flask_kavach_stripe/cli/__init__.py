@@ -1,0 +1,11 @@
+"""``flask stripe``: look after the billing of an app from a terminal."""
+
+from .doctor import doctor_command
+from .group import stripe_cli
+from .sandbox import sandbox_command
+from .trigger import trigger_command
+
+for command in (doctor_command, sandbox_command, trigger_command):
+    stripe_cli.add_command(command)
+
+__all__ = ["stripe_cli"]

@@ -1,0 +1,73 @@
+"""``flask stripe trigger``: a sample event for the app."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from ..handlers import HANDLERS
+from ..state import get_state
+from ..trigger import trigger
+
+_EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+
+
+def _check_event_type(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> str:
+    if not _EVENT_TYPE.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is not an event type, such as 'customer.subscription.updated'."
+        )
+
+    return value
+
+
+@click.command("trigger")
+@click.argument("event_type", callback=_check_event_type)
+@click.option(
+    "--user",
+    "user_id",
+    metavar="ID",
+    help="The primary key of the user whom the event is about.",
+)
+@with_appcontext
+def trigger_command(event_type: str, user_id: str | None) -> None:
+    """Post a sample event to this app, signed as by Stripe.
+
+    It goes through the app's own webhook, columns and handlers included, and so it
+    writes to the database: it works with a test key only. Without --user it is about a
+    customer that nobody has.
+
+    \b
+    Example:
+        flask stripe trigger customer.subscription.updated --user 1
+    """
+    state = get_state()
+    delivery = trigger(state, event_type, user_id)
+    handlers = len(state.registry.find(event_type))
+    click.echo(f"{event_type} ({delivery.event['id']}): status {delivery.status}")
+    click.echo(f"Handlers of this app for it: {handlers}")
+
+    if user_id is None:
+        if event_type in HANDLERS:
+            click.echo("It is about nobody's customer; --user makes it about a user.")
+    elif not delivery.changes:
+        click.echo(f"No column of user {user_id} changed.")
+
+    for name, (before, after) in delivery.changes.items():
+        click.echo(f"{name:<27}  {_show(before)} -> {_show(after)}")
+
+    if delivery.status != 200:
+        reason = delivery.error or "It gave no reason."
+        raise click.ClickException(
+            f"The webhook did not take the event. {reason} The log says more."
+        )
+
+
+def _show(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
