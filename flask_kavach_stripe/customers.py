@@ -13,8 +13,10 @@ import hmac
 import json
 import logging
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from datetime import UTC
+from functools import partial
 from typing import Any
 from typing import Final
 
@@ -29,6 +31,8 @@ from .errors import StripeError
 from .ledger import Entry
 from .objects import read_id
 from .objects import USER_ID_KEY
+from .running import EnqueueError
+from .running import hand_over
 from .running import raising_handlers_error
 from .running import run_once
 from .state import get_state
@@ -216,9 +220,22 @@ def store_for_user(state: State, instance: Any, update: Update) -> None:
     if owed is None:
         return
 
-    def tell() -> None:
-        tell_change(state, instance, update.customer_id)
-        state.ledger.forget(session, owed)
+    tell = tell_owed_change(state, instance, owed, update.customer_id)
 
-    with raising_handlers_error():
-        run_once(state, owed, [tell])
+    try:
+        with raising_handlers_error():
+            hand_over(state, owed, partial(run_once, state, owed, [tell]))
+    except EnqueueError as error:  # it stays in the ledger, where a replay finds it
+        logger.error("%s", error, exc_info=error)
+
+
+def tell_owed_change(
+    state: State, user: Any, entry_id: str, customer_id: str | None
+) -> Callable[[], None]:
+    """What an entry of the type :data:`CHANGE` owes; it is gone when it was done."""
+
+    def tell() -> None:
+        tell_change(state, user, customer_id)
+        state.ledger.forget(state.session, entry_id)
+
+    return tell

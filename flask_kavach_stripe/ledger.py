@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
+from datetime import timedelta
 from datetime import UTC
 from typing import Any
 from typing import NamedTuple
 
+from sqlalchemy import and_
 from sqlalchemy import delete
+from sqlalchemy import false
 from sqlalchemy import insert
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import update
+from sqlalchemy.orm import defer
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
@@ -30,6 +36,16 @@ class Entry(NamedTuple):
     is_processed: bool
 
 
+class StoredEvent(NamedTuple):
+    """An entry, and what it is about."""
+
+    id: str
+    type: str
+    #: The event as sent.
+    payload: str
+    entry: Entry
+
+
 class AlreadyStored(Exception):
     """Another delivery of the same event was stored before."""
 
@@ -46,6 +62,7 @@ class Ledger:
         self._find = select(
             model.customer_id, model.user_id, model.changed, model.processed_at
         )
+        self._read = self._find.add_columns(model.id, model.type, model.payload)
 
     def find(self, session: Session, event_id: str) -> Entry | None:
         """The entry of an event, ``None`` if it was never stored."""
@@ -53,12 +70,107 @@ class Ledger:
             self._find.where(self._model.id == event_id)
         ).one_or_none()
 
+        return None if row is None else _to_entry(row)
+
+    def read(self, session: Session, event_id: str) -> StoredEvent | None:
+        """The entry of an event with the event, ``None`` if it was never stored."""
+        return self._read_one(session, self._read.where(self._model.id == event_id))
+
+    def lock_due(self, session: Session, event_id: str) -> StoredEvent | None:
+        """Lock an unprocessed event; ``None`` if another one has it, or had it.
+
+        It is locked by its id: to look for it and to lock it in one statement would
+        lock all that MariaDB looks at. SQLite locks nothing here.
+        """
+        return self._read_one(
+            session,
+            self._read.where(
+                self._model.id == event_id, self._model.processed_at.is_(None)
+            ).with_for_update(skip_locked=True),
+        )
+
+    def _read_one(self, session: Session, statement: Any) -> StoredEvent | None:
+        row = session.execute(statement).one_or_none()
+
         if row is None:
             return None
 
-        return Entry(
-            row.customer_id, row.user_id, row.changed, row.processed_at is not None
+        return StoredEvent(row.id, row.type, row.payload, _to_entry(row))
+
+    def list_unprocessed(
+        self, session: Session, *, failed: bool, pending: bool
+    ) -> list[str]:
+        """The ids of events whose handlers have to run, in the order of their arrival.
+
+        :param failed: Those with an error.
+        :param pending: Those without, because nobody has run them yet.
+        """
+        model = self._model
+        kinds = [model.error.is_not(None)] if failed else []
+        kinds += [model.error.is_(None)] if pending else []
+        statement = (
+            select(model.id)
+            .where(model.processed_at.is_(None), or_(false(), *kinds))
+            .order_by(model.received_at, model.id)
         )
+        return list(session.scalars(statement))
+
+    def list_due(
+        self,
+        session: Session,
+        now: datetime,
+        delays: Sequence[timedelta],
+        limit: int,
+    ) -> list[str]:
+        """The ids of unprocessed events whose next attempt is due, oldest first.
+
+        :param delays: By the number of attempts, how long after its arrival an event
+            is due. An event with more attempts is not.
+        """
+        model = self._model
+        due = [
+            and_(model.attempts == attempts, model.received_at <= now - delay)
+            for attempts, delay in enumerate(delays)
+        ]
+        statement = (
+            select(model.id)
+            .where(model.processed_at.is_(None), or_(*due))
+            .order_by(model.received_at, model.id)
+            .limit(limit)
+        )
+        return list(session.scalars(statement))
+
+    def search(
+        self,
+        session: Session,
+        *,
+        failed: bool = False,
+        event_type: str | None = None,
+        user_id: str | None = None,
+        limit: int,
+    ) -> list[StripeEventMixin]:
+        """The newest entries that match, newest first."""
+        model = self._model
+        statement = select(model).order_by(model.received_at.desc(), model.id.desc())
+
+        if failed:
+            statement = statement.where(
+                model.processed_at.is_(None), model.error.is_not(None)
+            )
+
+        if event_type is not None:
+            statement = statement.where(model.type == event_type)
+
+        if user_id is not None:
+            statement = statement.where(model.user_id == user_id)
+
+        return list(
+            session.scalars(statement.options(defer(model.payload)).limit(limit))
+        )
+
+    def get(self, session: Session, event_id: str) -> StripeEventMixin | None:
+        """The whole row of an event."""
+        return session.get(self._model, event_id)
 
     def require_new(self, session: Session, event_id: str) -> None:
         """Check that an event is not stored yet.
@@ -109,6 +221,19 @@ class Ledger:
         )
         return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
+    def reopen(self, session: Session, event_id: str) -> bool:
+        """Have the handlers of an event run again, as if they never had.
+
+        :return: ``False`` if it was never stored.
+        """
+        result = session.execute(
+            update(self._model)
+            .where(self._model.id == event_id)
+            .values(processed_at=None, attempts=0, error=None)
+            .execution_options(synchronize_session=False)
+        )
+        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
     def forget(self, session: Session, event_id: str) -> None:
         """Delete an entry that is done with."""
         session.execute(delete(self._model).where(self._model.id == event_id))
@@ -123,3 +248,9 @@ class Ledger:
             .values(attempts=self._model.attempts + 1, error=text[:_MAX_ERROR_LENGTH])
             .execution_options(synchronize_session=False)
         )
+
+
+def _to_entry(row: Any) -> Entry:
+    return Entry(
+        row.customer_id, row.user_id, row.changed, row.processed_at is not None
+    )

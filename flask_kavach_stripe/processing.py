@@ -25,6 +25,7 @@ from .handlers import HANDLERS
 from .ledger import AlreadyStored
 from .ledger import Entry
 from .objects import read_customer_id
+from .running import hand_over
 from .running import run_once
 from .signatures import verify_signature
 from .state import State
@@ -83,8 +84,7 @@ def process(state: State, event: Event, payload: str) -> None:
 
     session.commit()  # every transaction from here on is ours
 
-    if event.is_thin:
-        event.attach_object(partial(_read_object, state, event))
+    attach_object(state, event)
 
     try:
         entry = _store(state, event, payload, handlers)
@@ -108,7 +108,7 @@ def process(state: State, event: Event, payload: str) -> None:
     event.attach_user(partial(state.accounts.load, session, entry.user_id))
 
     if not entry.is_processed:
-        _run(state, event, entry, handlers)
+        hand_over(state, event.id, partial(run, state, event, entry))
 
 
 def _is_expected(state: State, event: Event) -> bool:
@@ -222,6 +222,12 @@ def _describe(event: Event, payload: str) -> Mapping[str, Any]:
     }
 
 
+def attach_object(state: State, event: Event) -> None:
+    """Have a thin event read its object from Stripe when it is asked for it."""
+    if event.is_thin:
+        event.attach_object(partial(_read_object, state, event))
+
+
 def _read_object(state: State, event: Event) -> Mapping[str, Any]:
     """The object of a thin event, read by its type and id."""
     if event.object_id is None:
@@ -236,10 +242,16 @@ def _read_object(state: State, event: Event) -> Mapping[str, Any]:
     return {"id": event.object_id, "object": "customer", "deleted": True}
 
 
-def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> None:
-    """The second transaction: the app's handlers, exactly once."""
+def run(state: State, event: Event, entry: Entry) -> bool:
+    """The second transaction: the app's handlers, exactly once.
+
+    :param event: With its user and, if it is thin, its object attached.
+    :return: ``False`` if they had been run before.
+    :raises HandlerError: If one of them raised.
+    """
     session = state.session
     session.expire_all()  # the columns were written past its objects
+    handlers = state.registry.find(event.type)
 
     if event.is_thin:
         _ = event.object  # read now, while no lock is held
@@ -251,4 +263,4 @@ def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> N
     calls: list[Callable[[], object]] = [tell] if tells_change else []
     calls += [partial(current_app.ensure_sync(handler), event) for handler in handlers]
 
-    run_once(state, event.id, calls)
+    return run_once(state, event.id, calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from typing import Final
@@ -62,12 +63,15 @@ class State:
         db: SQLAlchemy,
         registry: HandlerRegistry,
         *,
+        enqueue: Callable[[str], object] | None,
         user_model: type[Any] | None,
         event_model: type[StripeEventMixin],
         subscription_model: type[StripeSubscriptionMixin],
     ) -> None:
         self.db = db
         self.registry = registry
+        #: Takes the ids of events whose handlers run elsewhere.
+        self.enqueue = enqueue
         self.event_model = event_model
         self.subscription_model = subscription_model
         self._user_model = user_model

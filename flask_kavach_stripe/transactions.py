@@ -49,6 +49,11 @@ def begin_write(session: Session, model: type[Any]) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def is_running_handlers(session: Session) -> bool:
+    """Whether handlers run in the session, so that ``commit()`` is a flush."""
+    return "commit" in vars(session)
+
+
 def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> None:
     """Run handlers in the transaction that the session is in.
 
@@ -58,7 +63,7 @@ def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> 
         ``rollback()`` or ``close()``.
     """
     transaction = session.get_transaction() or session.begin()
-    outermost = "commit" not in vars(session)  # a handler's helper comes here again
+    outermost = not is_running_handlers(session)  # a handler's helper comes here again
     session.commit = session.flush  # type: ignore[method-assign]  # see above
 
     try:
