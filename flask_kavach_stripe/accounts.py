@@ -1,28 +1,38 @@
-"""The users table, as far as its six columns go, and the table of subscriptions."""
+"""The users table, as far as its six columns go, and the table of subscriptions.
+
+Its statements are built once and run on the session's connection: to build them for
+each webhook would take longer than to run them.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
+from sqlalchemy import bindparam
+from sqlalchemy import Connection
+from sqlalchemy import exists
 from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import Integer
+from sqlalchemy import literal
+from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import update
 from sqlalchemy import Uuid
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeEngine
 
 from .errors import ConfigurationError
+from .models import StripeEventMixin
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
 from .objects import SubscriptionState
@@ -51,6 +61,15 @@ class Account(NamedTuple):
     columns: SubscriptionColumns
 
 
+class Rows(NamedTuple):
+    """What is stored of a customer."""
+
+    #: By subscription id.
+    subscriptions: dict[str, StoredSubscription]
+    #: Whether the event that was asked for is in the ledger.
+    has_event: bool
+
+
 class Accounts:
     """The tables behind ``StripeUserMixin`` and ``StripeSubscriptionMixin``.
 
@@ -61,6 +80,7 @@ class Accounts:
         self,
         user_model: type[StripeUserMixin],
         subscription_model: type[StripeSubscriptionMixin],
+        event_model: type[StripeEventMixin],
     ) -> None:
         mapper = inspect(user_model)
 
@@ -70,21 +90,61 @@ class Accounts:
             )
 
         key_column = mapper.primary_key[0]
-        key_property = mapper.get_property_by_column(key_column)
         self.user_model = user_model
         self.subscription_model = subscription_model
         self.table_name: Final = str(mapper.local_table.name)
         self._column_type = key_column.type
         self.key_type: Final = _python_type(key_column.type)
-        self._key = getattr(user_model, key_property.key)
-        self._find = select(
-            self._key, *(getattr(user_model, name) for name in COLUMN_NAMES)
-        )
+        self._user_mapper: Mapper[Any] = mapper
+        self._subscription_mapper: Mapper[Any] = inspect(subscription_model)
+        self._user_columns: dict[str, Any] = {
+            name: mapper.columns[name] for name in COLUMN_NAMES
+        }
+        self._prepare_users(mapper, key_column)
+        self._prepare_subscriptions(inspect(event_model))
+
+    def _prepare_users(self, mapper: Mapper[Any], key_column: Any) -> None:
+        customer = self._user_columns["stripe_customer_id"]
+        # A subclass may have a table of its own, with the same key.
+        key_columns = mapper.get_property_by_column(key_column).columns
+        key = next(column for column in key_columns if column.table is customer.table)
+        find = select(key, *self._user_columns.values())
+
+        if mapper.single and mapper.polymorphic_on is not None:
+            kinds = [each.polymorphic_identity for each in mapper.self_and_descendants]
+            find = find.where(mapper.polymorphic_on.in_(kinds))
+
+        self._find_by_key = find.where(key == bindparam("user_id"))
+        self._find_by_customer = find.where(customer == bindparam("customer"))
+        self._lock = self._find_by_customer.with_for_update()
+        self._update_user = update(customer.table).where(key == bindparam("user_id"))
+        self._link_first = self._update_user.where(customer.is_(None))
+        self._link_next = self._update_user.where(customer == bindparam("replacing"))
+
+    def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
+        columns = self._subscription_mapper.columns
+        events = event_mapper.columns
+        is_stored: Any = exists(events.id).where(events.id == bindparam("event_id"))
+
+        if events.id.table.metadata is not columns.id.table.metadata:
+            is_stored = literal(False)  # it is in another database
+
+        one = select(literal(1).label("one")).subquery("one_row")
+        same_customer = columns.customer_id == bindparam("customer")
         self._rows = select(
-            *(getattr(subscription_model, name) for name in _STATE_NAMES),
-            subscription_model.synced_at,
-            subscription_model.revision,
+            is_stored,
+            *(columns[name] for name in (*_STATE_NAMES, "synced_at", "revision")),
+        ).select_from(one.outerjoin(columns.id.table, same_customer))
+        self._revision = select(columns.revision).where(
+            columns.id == bindparam("subscription")
         )
+        self._insert_subscription = insert(columns.id.table)
+        self._update_subscription = update(columns.id.table).where(
+            columns.id == bindparam("subscription")
+        )
+
+    def _connection(self, session: Session, mapper: Mapper[Any]) -> Connection:
+        return session.connection(bind_arguments={"mapper": mapper})
 
     # -- users ---------------------------------------------------------------------
 
@@ -156,28 +216,22 @@ class Accounts:
 
     def find(self, session: Session, customer_id: str) -> Account | None:
         """The account of a customer."""
-        return self._one(session, self.user_model.stripe_customer_id == customer_id)
+        return self._one(session, self._find_by_customer, customer=customer_id)
 
     def lock(self, session: Session, customer_id: str) -> Account | None:
         """The account of a customer, which nobody else can write until we commit."""
-        return self._one(
-            session, self.user_model.stripe_customer_id == customer_id, lock=True
-        )
+        return self._one(session, self._lock, customer=customer_id)
 
     def get(self, session: Session, user_id: Any) -> Account | None:
         """The account of a primary key, as the database has it now."""
-        return self._one(session, self._key == user_id)
+        return self._one(session, self._find_by_key, user_id=user_id)
 
     def _one(
-        self, session: Session, criterion: Any, *, lock: bool = False
+        self, session: Session, statement: Select[Any], **values: Any
     ) -> Account | None:
-        statement = self._find.where(criterion)
-
-        if lock:
-            statement = statement.with_for_update()
-
         try:
-            row = session.execute(statement).one_or_none()
+            connection = self._connection(session, self._user_mapper)
+            row = connection.execute(statement, values).one_or_none()
         except StatementError as error:
             _raise_database_error(error)
             return None
@@ -197,32 +251,34 @@ class Accounts:
         replacing: str | None = None,
     ) -> bool:
         """Set the customer of a user, if it still is the one to replace."""
-        result = session.execute(
-            update(self.user_model)
-            .where(
-                self._key == user_id, self.user_model.stripe_customer_id == replacing
-            )
-            .values(stripe_customer_id=customer_id)
-            .execution_options(synchronize_session=False)
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        statement = self._link_first if replacing is None else self._link_next
+        values = {
+            "user_id": user_id,
+            self._user_columns["stripe_customer_id"].key: customer_id,
+        }
+
+        if replacing is not None:
+            values["replacing"] = replacing
+
+        connection = self._connection(session, self._user_mapper)
+        return bool(connection.execute(statement, values).rowcount)
 
     def write_columns(
-        self, session: Session, user_id: Any, columns: SubscriptionColumns
+        self,
+        session: Session,
+        user_id: Any,
+        before: SubscriptionColumns,
+        after: SubscriptionColumns,
     ) -> None:
-        """Write what the projection says into the user's row."""
-        session.execute(
-            update(self.user_model)
-            .where(self._key == user_id)
-            .values(
-                stripe_subscription_id=columns.subscription_id,
-                stripe_subscription_status=columns.status,
-                stripe_price_id=columns.price_id,
-                stripe_current_period_end=columns.current_period_end,
-                stripe_cancel_at_period_end=columns.cancel_at_period_end,
-            )
-            .execution_options(synchronize_session=False)
-        )
+        """Write what has changed into the user's row."""
+        names = COLUMN_NAMES[1:]
+        values = {
+            self._user_columns[name].key: new
+            for name, old, new in zip(names, before, after, strict=True)
+            if new != old
+        }
+        connection = self._connection(session, self._user_mapper)
+        connection.execute(self._update_user, {**values, "user_id": user_id})
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
         """What an instance's columns say. No query, if it is loaded."""
@@ -240,33 +296,41 @@ class Accounts:
             session.expire(user, COLUMN_NAMES)
             return
 
-        row = session.execute(self._find.where(self._key == self.key_of(user))).one()
+        connection = self._connection(session, self._user_mapper)
+        values = {"user_id": self.key_of(user)}
+        row = connection.execute(self._find_by_key, values).one()
 
         for name, value in zip(COLUMN_NAMES, row[1:], strict=True):
             set_committed_value(user, name, value)
 
     # -- subscriptions ---------------------------------------------------------------
 
+    def read(
+        self, session: Session, customer_id: str, event_id: str | None = None
+    ) -> Rows:
+        """The rows of a customer, and whether an event is in the ledger."""
+        connection = self._connection(session, self._subscription_mapper)
+        values = {"customer": customer_id, "event_id": event_id}
+        rows = connection.execute(self._rows, values).all()
+        return Rows(
+            {
+                row[1]: StoredSubscription(SubscriptionState(*row[1:-2]), *row[-2:])
+                for row in rows
+                if row[1] is not None
+            },
+            bool(rows[0][0]),
+        )
+
     def subscriptions(
         self, session: Session, customer_id: str
     ) -> dict[str, StoredSubscription]:
         """The rows of a customer, by subscription id."""
-        rows = session.execute(
-            self._rows.where(self.subscription_model.customer_id == customer_id)
-        )
-        return {
-            row.id: StoredSubscription(
-                SubscriptionState(*row[:-2]), row.synced_at, row.revision
-            )
-            for row in rows
-        }
+        return self.read(session, customer_id).subscriptions
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """The revision of a row by its id, empty if there is none."""
-        model = self.subscription_model
-        revision = session.scalar(
-            select(model.revision).where(model.id == subscription_id)
-        )
+        connection = self._connection(session, self._subscription_mapper)
+        revision = connection.scalar(self._revision, {"subscription": subscription_id})
         return {} if revision is None else {subscription_id: revision}
 
     def write_subscriptions(
@@ -275,24 +339,37 @@ class Accounts:
         before: dict[str, StoredSubscription],
         after: Iterable[StoredSubscription],
     ) -> None:
-        """Insert and update the rows that are not as they were."""
+        """Insert the rows that are new, and write what has changed in the others."""
+        connection = self._connection(session, self._subscription_mapper)
+
         for stored in after:
             subscription_id = stored.state.id
-            values = {
-                **asdict(stored.state),
-                "synced_at": stored.synced_at,
-                "revision": stored.revision,
-            }
+            old = before.get(subscription_id)
 
-            if subscription_id not in before:
-                session.execute(insert(self.subscription_model), [values])
-            elif stored != before[subscription_id]:
-                session.execute(
-                    update(self.subscription_model)
-                    .where(self.subscription_model.id == subscription_id)
-                    .values(values)
-                    .execution_options(synchronize_session=False)
-                )
+            if old is None:
+                values = self._values(stored)
+                connection.execute(self._insert_subscription, values)
+            elif stored != old:
+                values = self._values(stored, old)
+                values["subscription"] = subscription_id
+                connection.execute(self._update_subscription, values)
+
+    def _values(
+        self, stored: StoredSubscription, old: StoredSubscription | None = None
+    ) -> dict[str, Any]:
+        """The values of a row by column; only those that are not as they were."""
+        values = {
+            name: getattr(stored.state, name)
+            for name in _STATE_NAMES
+            if old is None or getattr(stored.state, name) != getattr(old.state, name)
+        }
+
+        if old is None or stored.synced_at != old.synced_at:
+            values["synced_at"] = stored.synced_at
+
+        columns = self._subscription_mapper.columns
+        values["revision"] = stored.revision
+        return {columns[name].key: value for name, value in values.items()}
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:

@@ -11,13 +11,18 @@ from typing import Any
 from typing import NamedTuple
 
 from sqlalchemy import and_
+from sqlalchemy import bindparam
+from sqlalchemy import Connection
 from sqlalchemy import delete
 from sqlalchemy import false
 from sqlalchemy import insert
+from sqlalchemy import inspect
 from sqlalchemy import or_
+from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import update
 from sqlalchemy.orm import defer
+from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
@@ -59,43 +64,62 @@ class Ledger:
 
     def __init__(self, model: type[StripeEventMixin]) -> None:
         self._model = model
+        self._mapper: Mapper[Any] = inspect(model)
+        columns = self._mapper.columns
+        is_meant = columns.id == bindparam("event_id")
+        is_unprocessed = columns.processed_at.is_(None)
         self._find = select(
-            model.customer_id, model.user_id, model.changed, model.processed_at
+            columns.customer_id, columns.user_id, columns.changed, columns.processed_at
+        ).where(is_meant)
+        self._read = self._find.add_columns(columns.id, columns.type, columns.payload)
+        # By its id: to look for it and to lock it in one statement would lock all that
+        # MariaDB looks at.
+        self._lock = self._read.where(is_unprocessed).with_for_update(skip_locked=True)
+        self._insert = insert(columns.id.table)
+        change = update(columns.id.table).where(is_meant)
+        self._reopen = change.values(
+            {columns.processed_at: None, columns.attempts: 0, columns.error: None}
         )
-        self._read = self._find.add_columns(model.id, model.type, model.payload)
+        attempted = change.where(is_unprocessed).values(
+            {columns.attempts: columns.attempts + 1}
+        )
+        self._begin = attempted.values(
+            {columns.processed_at: bindparam("now"), columns.error: None}
+        )
+        self._fail = attempted.values({columns.error: bindparam("failure")})
+        self._forget = delete(columns.id.table).where(is_meant)
+
+    def _connection(self, session: Session) -> Connection:
+        return session.connection(bind_arguments={"mapper": self._mapper})
 
     def find(self, session: Session, event_id: str) -> Entry | None:
         """The entry of an event, ``None`` if it was never stored."""
-        row = session.execute(
-            self._find.where(self._model.id == event_id)
-        ).one_or_none()
-
+        connection = self._connection(session)
+        row = connection.execute(self._find, {"event_id": event_id}).one_or_none()
         return None if row is None else _to_entry(row)
 
     def read(self, session: Session, event_id: str) -> StoredEvent | None:
         """The entry of an event with the event, ``None`` if it was never stored."""
-        return self._read_one(session, self._read.where(self._model.id == event_id))
+        return self._read_one(session, self._read, event_id)
 
     def lock_due(self, session: Session, event_id: str) -> StoredEvent | None:
         """Lock an unprocessed event; ``None`` if another one has it, or had it.
 
-        It is locked by its id: to look for it and to lock it in one statement would
-        lock all that MariaDB looks at. SQLite locks nothing here.
+        SQLite locks nothing here.
         """
-        return self._read_one(
-            session,
-            self._read.where(
-                self._model.id == event_id, self._model.processed_at.is_(None)
-            ).with_for_update(skip_locked=True),
-        )
+        return self._read_one(session, self._lock, event_id)
 
-    def _read_one(self, session: Session, statement: Any) -> StoredEvent | None:
-        row = session.execute(statement).one_or_none()
+    def _read_one(
+        self, session: Session, statement: Select[Any], event_id: str
+    ) -> StoredEvent | None:
+        connection = self._connection(session)
+        row = connection.execute(statement, {"event_id": event_id}).one_or_none()
 
         if row is None:
             return None
 
-        return StoredEvent(row.id, row.type, row.payload, _to_entry(row))
+        id_, event_type, payload = row[-3:]
+        return StoredEvent(id_, event_type, payload, _to_entry(row))
 
     def list_unprocessed(
         self, session: Session, *, failed: bool, pending: bool
@@ -199,7 +223,10 @@ class Ledger:
             "processed_at": now if entry.is_processed else None,
             "attempts": 0,
         }
-        session.execute(insert(self._model), [values])
+        columns = self._mapper.columns
+        self._connection(session).execute(
+            self._insert, {columns[name].key: value for name, value in values.items()}
+        )
 
     def begin(self, session: Session, event_id: str) -> bool:
         """Lock an unprocessed event and mark it as processed.
@@ -209,48 +236,29 @@ class Ledger:
 
         :return: ``False`` if it is processed already.
         """
-        result = session.execute(
-            update(self._model)
-            .where(self._model.id == event_id, self._model.processed_at.is_(None))
-            .values(
-                processed_at=datetime.now(UTC),
-                attempts=self._model.attempts + 1,
-                error=None,
-            )
-            .execution_options(synchronize_session=False)
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        values = {"event_id": event_id, "now": datetime.now(UTC)}
+        return bool(self._connection(session).execute(self._begin, values).rowcount)
 
     def reopen(self, session: Session, event_id: str) -> bool:
         """Have the handlers of an event run again, as if they never had.
 
         :return: ``False`` if it was never stored.
         """
-        result = session.execute(
-            update(self._model)
-            .where(self._model.id == event_id)
-            .values(processed_at=None, attempts=0, error=None)
-            .execution_options(synchronize_session=False)
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        values = {"event_id": event_id}
+        return bool(self._connection(session).execute(self._reopen, values).rowcount)
 
     def forget(self, session: Session, event_id: str) -> None:
         """Delete an entry that is done with."""
-        session.execute(delete(self._model).where(self._model.id == event_id))
+        self._connection(session).execute(self._forget, {"event_id": event_id})
 
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Remember what an attempt failed with."""
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
         text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
-        session.execute(
-            update(self._model)
-            .where(self._model.id == event_id, self._model.processed_at.is_(None))
-            .values(attempts=self._model.attempts + 1, error=text[:_MAX_ERROR_LENGTH])
-            .execution_options(synchronize_session=False)
-        )
+        values = {"event_id": event_id, "failure": text[:_MAX_ERROR_LENGTH]}
+        self._connection(session).execute(self._fail, values)
 
 
 def _to_entry(row: Any) -> Entry:
-    return Entry(
-        row.customer_id, row.user_id, row.changed, row.processed_at is not None
-    )
+    customer_id, user_id, changed, processed_at = row[:4]
+    return Entry(customer_id, user_id, changed, processed_at is not None)

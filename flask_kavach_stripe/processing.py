@@ -164,15 +164,11 @@ def _store(
 
         return entry
 
-    def check() -> None:
-        if event.id is not None:
-            state.ledger.require_new(state.session, event.id)
-
     own_handler = HANDLERS.get(event.type) if event.account is None else None
     update = None if own_handler is None else own_handler(state, event)
 
     if update is not None:
-        return store(state, update, record, check=check)
+        return store(state, update, record, event_id=event.id)
 
     if not handlers:
         return None

@@ -103,7 +103,7 @@ class State:
                 " model, and import that model before the first request."
             )
 
-        return Accounts(user_model, self.subscription_model)
+        return Accounts(user_model, self.subscription_model, self.event_model)
 
     def describe(self, columns: SubscriptionColumns) -> Subscription | None:
         """What the columns say, for the app; ``None`` if they name no subscription."""

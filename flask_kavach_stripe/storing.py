@@ -77,15 +77,15 @@ def store(
     update: Update,
     record: Callable[[Account | None, bool], R],
     *,
-    check: Callable[[], None] | None = None,
+    event_id: str | None = None,
 ) -> R:
     """Store an update of a customer and commit it.
 
-    :param check: Called in each try once the user is locked, before anything is
-        decided; it raises where another one has done the work.
     :param record: Called in the transaction with the account, or ``None`` where nobody
         has this customer, and with whether the user's columns changed.
+    :param event_id: The event that it is about, which must not be in the ledger yet.
     :return: What ``record`` returned.
+    :raises AlreadyStored: If it is.
     :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
         stored then.
     """
@@ -103,10 +103,11 @@ def store(
                 session.commit()
                 return result
 
-            if check is not None:
-                check()
+            before, has_event = accounts.read(session, update.customer_id, event_id)
 
-            before = accounts.subscriptions(session, update.customer_id)
+            if has_event and event_id is not None:
+                state.ledger.require_new(session, event_id)
+
             rows = _adopted(state, account, before, update.customer_id)
             revisions = _revisions(rows, update.subscription_id)
 
@@ -196,7 +197,7 @@ def _write(
     accounts.write_subscriptions(session, before, after.values())
 
     if columns != account.columns:
-        accounts.write_columns(session, account.user_id, columns)
+        accounts.write_columns(session, account.user_id, account.columns, columns)
 
     if update.customer_deleted:
         accounts.link(session, account.user_id, None, replacing=update.customer_id)
