@@ -22,6 +22,7 @@ from .running import record_failure
 from .running import run_once
 from .state import State
 from .transactions import begin_write
+from .transactions import commit_open
 from .transactions import rollback_on_error
 from .webhooks import Event
 
@@ -60,7 +61,7 @@ def process_event(state: State, event_id: str) -> bool:
     :raises HandlerError: If one of them raised.
     """
     session = state.session
-    session.commit()
+    commit_open(session)
 
     with rollback_on_error(session):
         stored = state.ledger.read(session, event_id)
@@ -81,7 +82,7 @@ def replay(state: State, event_id: str) -> bool:
     :raises HandlerError: If one of them raised.
     """
     session = state.session
-    session.commit()
+    commit_open(session)
 
     with rollback_on_error(session):
         if not state.ledger.reopen(session, event_id):
@@ -95,7 +96,7 @@ def replay(state: State, event_id: str) -> bool:
 def find_due(state: State) -> list[str]:
     """The ids of events whose handlers should be tried now, the oldest first."""
     session = state.session
-    session.commit()
+    commit_open(session)
 
     with rollback_on_error(session):
         now = datetime.now(UTC)

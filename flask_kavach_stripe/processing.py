@@ -32,6 +32,7 @@ from .state import State
 from .storing import store
 from .storing import tell_change
 from .transactions import begin_write
+from .transactions import commit_open
 from .transactions import rollback_on_error
 from .webhooks import Event
 from .webhooks import Handler
@@ -82,7 +83,7 @@ def process(state: State, event: Event, payload: str) -> None:
     if event.type not in HANDLERS and (event.is_thin or not handlers):
         return
 
-    session.commit()  # every transaction from here on is ours
+    commit_open(session)  # every transaction from here on is ours
 
     attach_object(state, event)
 

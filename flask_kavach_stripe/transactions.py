@@ -28,6 +28,15 @@ def rollback_on_error(session: Session) -> Iterator[None]:
         raise
 
 
+def commit_open(session: Session) -> None:
+    """Commit what was begun before us, if anything was.
+
+    To commit nothing would begin a transaction for it.
+    """
+    if session.in_transaction():
+        session.commit()
+
+
 def begin_write(session: Session, model: type[Any]) -> None:
     """Begin with the right to write, where the first read would not give it.
 

@@ -154,7 +154,9 @@ class Shop:
     ) -> list[Callable[[], object]]:
         """Deliveries of one event for each of these users."""
         return [
-            partial(self._deliver, make_delivery(path, number, event_type, secret), status)
+            partial(
+                self._deliver, make_delivery(path, number, event_type, secret), status
+            )
             for number in numbers
         ]
 
