@@ -359,7 +359,7 @@ def odd_headers(draw: Callable[..., Any], body: bytes, other: bytes) -> bytes:
     if draw(st.booleans()):
         items.reverse()
 
-    header = pick(draw, [",", ",", ",", ", ", ";", ",,", "\t"]).join(items)
+    header: str = pick(draw, [",", ",", ",", ", ", ";", ",,", "\t"]).join(items)
     return header.encode()[:MEBIBYTE]
 
 
@@ -379,7 +379,7 @@ class Door:
         shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
         shop.add_user(email="bob@example.com")
 
-        @shop.kavach_stripe.on("*")
+        @shop.kavach_stripe.on("*")  # type: ignore[untyped-decorator]  # Any
         def note(event: Any) -> None:
             shop.note(str(event.id))
 
