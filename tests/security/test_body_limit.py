@@ -57,7 +57,7 @@ def post(shop: Any, body: Body, **environ: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("length", [MEBIBYTE + 2, 100 * MEBIBYTE, 10**18])
+@pytest.mark.parametrize("length", [MEBIBYTE + 2, 100 * MEBIBYTE])
 def test_body_that_says_it_is_too_long_is_not_read(kept_shop: Any, length: int) -> None:
     body = Body(length)
     answer = post(kept_shop, body, CONTENT_LENGTH=str(length))
