@@ -16,7 +16,6 @@ from .config import origin_of
 from .config import Settings
 from .errors import KavachStripeError
 
-
 #: What browsers remember and then add to requests by themselves, as they do cookies.
 _REMEMBERED_SCHEMES: Final = ("basic", "digest", "negotiate", "ntlm")
 
