@@ -151,6 +151,10 @@ MODES: dict[str, Callable[[Handler, str], None]] = {
 }
 
 
+#: Those that the plain ``pytest`` tries.
+QUICK = ("invalid request", "authentication", "HTML", "hangs up")
+
+
 @pytest.fixture(scope="module")
 def stripe() -> Iterator[FailingStripe]:
     with FailingStripe(("127.0.0.1", 0), Handler) as server:
@@ -222,7 +226,13 @@ def listener(
 # -- what goes wrong -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(mode, marks=() if mode in QUICK else pytest.mark.slow)
+        for mode in MODES
+    ],
+)
 def test_errors_of_stripe_tell_no_secret(
     listener: Listener, stripe: FailingStripe, mode: str
 ) -> None:
@@ -329,6 +339,7 @@ def test_failing_handler_tells_no_secret(listener: Listener) -> None:
     listener.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["users", "stripe_event", "stripe_subscription"])
 def test_failing_database_tells_no_secret(
     listener: Listener, make_shop: Any, stripe: FailingStripe, table: str
