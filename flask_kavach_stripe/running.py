@@ -119,7 +119,11 @@ def record_failure(state: State, event_id: str | None, error: Exception) -> None
 
 def _hide_parameters(error: BaseException | None) -> None:
     """Keep the customers' data out of the text of database errors."""
-    while error is not None:
+    seen: set[int] = set()  # an error may be its own cause, by a detour
+
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+
         if isinstance(error, StatementError):
             error.hide_parameters = True
 

@@ -91,16 +91,6 @@ def fault_count(fault: Fault) -> str:
     return f"{often}, {fault.hits} so far"
 
 
-@bp.before_request
-def refuse_other_sites() -> None:
-    """No other page in the browser may press our buttons."""
-    if request.method == "POST" and request.headers.get("Sec-Fetch-Site") in (
-        "cross-site",
-        "same-site",
-    ):
-        abort(403, "This form was sent from another site.")
-
-
 @bp.after_request
 def do_not_store(response: Response) -> Response:
     """Going back must not show a page that is out of date."""

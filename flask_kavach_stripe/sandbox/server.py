@@ -19,6 +19,8 @@ from typing import Self
 
 import requests
 from flask import Flask
+from flask import request
+from flask import Response
 from werkzeug.serving import BaseWSGIServer
 from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
@@ -41,10 +43,13 @@ from .errors import PortInUseError
 from .errors import SandboxError
 from .errors import UndeliveredError
 from .faults import Faults
+from .faults import IN_PROCESS
 from .pages import bp as pages_bp
 from .resources.checkout import CardForm
 from .store import Object
 from .store import Store
+from .visitors import is_cross_site
+from .visitors import is_local
 
 _POLL_INTERVAL = 0.05
 _BACKLOG = 128
@@ -115,12 +120,15 @@ class Sandbox:
         #: Whether webhooks that fail, with no fault to blame, raise an error here.
         self._raises_failures = False
         self._failures: list[Attempt] = []
+        #: Whether it is served to this machine only.
+        self._is_local = False
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
         #: The Flask app that serves the API and the pages.
         self.app: Final = Flask(__name__)
         self.app.extensions[EXTENSION_KEY] = self._account
+        self.app.before_request(self._refuse_other_sites)
         self.app.register_blueprint(pages_bp)
         register_api(self.app, self._account)
         self.app.wsgi_app = self.faults.wrap(  # type: ignore[assignment, method-assign]  # as Flask's
@@ -157,6 +165,22 @@ class Sandbox:
         """
         with self._account.store.lock:
             return list(self._account.store.hidden[event_id]["attempts"])
+
+    def _refuse_other_sites(self) -> Response | None:
+        """No other site in the developer's browser may press a button, call the API,
+        or, under a name of its own that leads here, read a page.
+        """
+        if request.method == "POST" and is_cross_site(request):
+            return Response("This form was sent from another site.\n", 403)
+
+        if (
+            self._is_local
+            and IN_PROCESS not in request.environ
+            and not is_local(request.host)
+        ):
+            return Response(f"The sandbox is at {self.url}.\n", 403)
+
+        return None
 
     # In the same process
 
@@ -269,6 +293,7 @@ class Sandbox:
 
         shown_host = f"[{host}]" if ":" in host else host
         self._account.core.base_url = f"http://{shown_host}:{server.port}"
+        self._is_local = is_local(host)
         self._server = server
         self._thread = threading.Thread(
             target=server.serve_forever,

@@ -597,15 +597,30 @@ def test_event_page_shows_the_payload(
 
 
 @pytest.mark.parametrize(
-    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 303)]
+    ("headers", "status"),
+    [
+        ({}, 303),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:5000"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 303),
+        ({"Origin": "http://localhost"}, 303),
+        ({"Origin": "http://localhost:5000"}, 403),
+        ({"Origin": "https://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
 )
 def test_other_sites_cannot_press_buttons(
-    browser: Client, site: str, status: int
+    browser: Client, headers: dict[str, str], status: int
 ) -> None:
-    answer = browser.post(
-        "/clock", data={"jump": "day"}, headers={"Sec-Fetch-Site": site}
-    )
+    answer = browser.post("/clock", data={"jump": "day"}, headers=headers)
     assert answer.status_code == status
+
+
+def test_other_sites_cannot_call_the_api(api: Api) -> None:
+    """The key is known to all, and a form's URL can name it as the user."""
+    answer = api.call("POST", "/v1/customers", {}, {"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert api.get("/v1/customers")["data"] == []
 
 
 def test_pages_need_nothing_from_elsewhere(api: Api, browser: Client) -> None:
