@@ -42,7 +42,7 @@ from .errors import SandboxError
 from .errors import UndeliveredError
 from .faults import Faults
 from .pages import bp as pages_bp
-from .resources.checkout import CardForm
+from .resources.card_form import CardForm
 from .store import Object
 from .store import Store
 

@@ -1,12 +1,13 @@
-"""The customer portal: what it offers, and its sessions."""
+"""What the customer portal offers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from typing import Final
 
 from ..core import Core
 from ..errors import ApiError
-from ..errors import parameter_missing
 from ..errors import resource_missing
 from ..params import array
 from ..params import boolean
@@ -25,7 +26,6 @@ from ..store import clone
 from ..store import Object
 from .base import Params
 from .base import Resource
-from .customers import Customers
 from .subscription_params import PRORATION_BEHAVIOR
 
 _REASONS = (
@@ -85,7 +85,14 @@ _CONFIGURATION: Spec = {
                     "products": array(
                         mapping(
                             {
-                                "adjustable_quantity": ignored,
+                                "adjustable_quantity": mapping(
+                                    {
+                                        "enabled": boolean,
+                                        "maximum": integer(1),
+                                        "minimum": integer(0),
+                                    },
+                                    required=("enabled",),
+                                ),
                                 "prices": array(text()),
                                 "product": text(),
                             },
@@ -93,7 +100,7 @@ _CONFIGURATION: Spec = {
                         )
                     ),
                     "proration_behavior": PRORATION_BEHAVIOR,
-                    "schedule_at_period_end": ignored,
+                    "schedule_at_period_end": refused,
                     "trial_update_behavior": choice("continue_trial", "end_trial"),
                 }
             ),
@@ -103,51 +110,35 @@ _CONFIGURATION: Spec = {
     "metadata": metadata,
     "name": text(),
 }
-_FLOW = mapping(
-    {
-        "type": choice(
-            "payment_method_update",
-            "subscription_cancel",
-            "subscription_update",
-            "subscription_update_confirm",
-        ),
-        "subscription_cancel": mapping(
-            {"subscription": text(), "retention": ignored}, required=("subscription",)
-        ),
-        "subscription_update": mapping(
-            {"subscription": text()}, required=("subscription",)
-        ),
-        "subscription_update_confirm": mapping(
-            {
-                "discounts": refused,
-                "items": array(
-                    mapping(
-                        {"id": text(), "price": text(), "quantity": integer(1)},
-                        required=("id",),
-                    ),
-                    limit=1,
-                ),
-                "subscription": text(),
-            },
-            required=("items", "subscription"),
-        ),
-        "after_completion": mapping(
-            {
-                "type": choice("hosted_confirmation", "portal_homepage", "redirect"),
-                "redirect": mapping({"return_url": url}, required=("return_url",)),
-                "hosted_confirmation": ignored,
-            },
-            required=("type",),
-        ),
-        "subscription_pause": refused,
+
+
+#: The default configuration, as of an account that has switched everything on.
+_EVERYTHING: Final[dict[str, Any]] = {
+    "customer_update": {
+        "allowed_updates": ["address", "email", "name", "phone"],
+        "enabled": True,
     },
-    required=("type",),
-)
+    "invoice_history": {"enabled": True},
+    "payment_method_update": {"enabled": True},
+    "subscription_cancel": {"enabled": True},
+    "subscription_pause": {"enabled": True},
+    "subscription_update": {
+        "default_allowed_updates": ["price", "promotion_code", "quantity"],
+        "enabled": True,
+        "proration_behavior": "always_invoice",
+    },
+}
 
 
 class PortalConfigurations(Resource):
-    """What the portal lets customers do. The default one allows everything except
-    changing a price, as the account has not said which prices there are to choose."""
+    """What the portal lets customers do.
+
+    The default one allows everything, and offers all prices that are active and
+    recurring: also those that are made later, until a call names ``products``. Any
+    other one allows what it says.
+
+    Not simulated, and refused: changes that wait for the end of the period.
+    """
 
     kind = "billing_portal.configuration"
     noun = "configuration"
@@ -155,28 +146,37 @@ class PortalConfigurations(Resource):
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
-        self._default_id = core.store.new_id(self.kind)
-        core.store.add(self._new(self._default_id, is_default=True))
+        default = self._new(core.store.new_id(self.kind), is_default=True)
+        core.store.add(default, offers_all=True)
+        self._default_id: str = default["id"]
+        self._write(default, {"features": clone(_EVERYTHING)})
 
     @property
     def default(self) -> Object:
         return self.get(self._default_id)
 
+    def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
+        configuration = super().get(object_id, param, status=status)
+
+        if self.core.store.hidden[object_id]["offers_all"]:
+            update = configuration["features"]["subscription_update"]
+            update["products"] = self._all_products()
+
+        return configuration
+
     def create(self, params: Params) -> Object:
         values = read(params, _CONFIGURATION, required=("features",))
+        self._check(values)
         configuration = self._new(self.core.store.new_id(self.kind), is_default=False)
-
-        for feature in configuration["features"].values():
-            feature["enabled"] = False
-
+        self.core.store.add(configuration, offers_all=False)
         self._write(configuration, values)
-        self.core.store.add(configuration)
         self.core.emit("billing_portal.configuration.created", configuration)
         return configuration
 
     def update(self, params: Params, object_id: str) -> Object:
         configuration = self.get(object_id)
         values = read(params, {**_CONFIGURATION, "active": boolean})
+        self._check(values)
 
         if configuration["is_default"] and values.get("active") is False:
             raise ApiError(
@@ -193,6 +193,7 @@ class PortalConfigurations(Resource):
         return configuration
 
     def list(self, params: Params) -> Object:
+        self.get(self._default_id)
         return self.select(
             params,
             {"active": boolean, "is_default": boolean},
@@ -201,6 +202,30 @@ class PortalConfigurations(Resource):
                 for name in ("active", "is_default")
             ),
         )
+
+    def _check(self, values: dict[str, Any]) -> None:
+        """Check that the prices exist, and are of the products that they stand with."""
+        update = (values.get("features") or {}).get("subscription_update") or {}
+        path = "features[subscription_update][products]"
+
+        for index, product in enumerate(update.get("products") or ()):
+            if self.core.store.find("product", product["product"]) is None:
+                param = f"{path}[{index}][product]"
+                raise resource_missing("product", product["product"], param)
+
+            for position, price_id in enumerate(product["prices"]):
+                price = self.core.store.find("price", price_id)
+                param = f"{path}[{index}][prices][{position}]"
+
+                if price is None:
+                    raise resource_missing("price", price_id, param)
+
+                if price["product"] != product["product"] or not price["recurring"]:
+                    raise ApiError(
+                        f"The price {price_id} is not a recurring price of the product"
+                        f" {product['product']}.",
+                        param=param,
+                    )
 
     def _write(self, configuration: Object, values: dict[str, Any]) -> None:
         for name in ("default_return_url", "name"):
@@ -215,19 +240,39 @@ class PortalConfigurations(Resource):
         configuration["business_profile"].update(values.get("business_profile") or {})
 
         for name, feature in (values.get("features") or {}).items():
-            given = dict(feature or {})
-            target = configuration["features"][name]
-            reason = given.pop("cancellation_reason", None) or {}
-            reason.pop("feedback_options", None)
-            target.get("cancellation_reason", {}).update(reason)
-            given.pop("schedule_at_period_end", None)
+            self._write_feature(configuration, name, dict(feature or {}))
 
-            for product in given.get("products") or ():
-                product.pop("adjustable_quantity", None)
+    def _write_feature(
+        self, configuration: Object, name: str, given: dict[str, Any]
+    ) -> None:
+        target = configuration["features"][name]
+        reason = given.pop("cancellation_reason", None) or {}
+        reason.pop("feedback_options", None)
+        target.get("cancellation_reason", {}).update(reason)
 
-            target.update(given)
+        if "products" in given:
+            self.core.store.hidden[configuration["id"]]["offers_all"] = False
+            given["products"] = [
+                _product(entry["product"], entry["prices"], entry)
+                for entry in given["products"] or ()
+            ]
+
+        target.update(given)
+
+    def _all_products(self) -> Sequence[Object]:
+        """Return what there is to sell, in the order in which it was made."""
+        prices: dict[str, list[str]] = {}
+
+        for price in reversed(self.core.store.all("price")):
+            product = self.core.store.find("product", price["product"]) or {}
+
+            if price["active"] and price["recurring"] and product.get("active"):
+                prices.setdefault(price["product"], []).append(price["id"])
+
+        return [_product(product_id, ids, {}) for product_id, ids in prices.items()]
 
     def _new(self, configuration_id: str, *, is_default: bool) -> Object:
+        """Return a configuration that allows nothing."""
         now = self.core.clock.now()
         return {
             "id": configuration_id,
@@ -242,15 +287,15 @@ class PortalConfigurations(Resource):
             "created": now,
             "default_return_url": None,
             "features": {
-                "customer_update": {"allowed_updates": ["email"], "enabled": True},
-                "invoice_history": {"enabled": True},
+                "customer_update": {"allowed_updates": [], "enabled": False},
+                "invoice_history": {"enabled": False},
                 "payment_method_update": {
-                    "enabled": True,
+                    "enabled": False,
                     "payment_method_configuration": None,
                 },
                 "subscription_cancel": {
                     "cancellation_reason": {"enabled": False, "options": []},
-                    "enabled": True,
+                    "enabled": False,
                     "mode": "at_period_end",
                     "proration_behavior": "none",
                 },
@@ -274,116 +319,15 @@ class PortalConfigurations(Resource):
         }
 
 
-class PortalSessions(Resource):
-    kind = "billing_portal.session"
-    noun = "billing_portal.session"
-    path = "/v1/billing_portal/sessions"
-
-    def __init__(
-        self, core: Core, customers: Customers, configurations: PortalConfigurations
-    ) -> None:
-        super().__init__(core)
-        self._customers = customers
-        self._configurations = configurations
-
-    def create(self, params: Params) -> Object:
-        values = read(
-            params,
-            {
-                "after_expiration": ignored,
-                "configuration": text(),
-                "customer": text(),
-                "customer_account": refused,
-                "flow_data": _FLOW,
-                "locale": text(),
-                "on_behalf_of": refused,
-                "return_url": url,
-            },
-            required=("customer",),
-        )
-        store = self.core.store
-        customer = self._customers.get_live(values["customer"], "customer", status=400)
-        configuration = self._configurations.default
-
-        if configuration_id := values.get("configuration"):
-            configuration = self._configurations.get(
-                configuration_id, "configuration", status=400
-            )
-
-        session_id = store.new_id("billing_portal.session")
-        session: Object = {
-            "id": session_id,
-            "object": "billing_portal.session",
-            "configuration": configuration["id"],
-            "created": self.core.clock.now(),
-            "customer": customer["id"],
-            "customer_account": None,
-            "flow": self._flow(values.get("flow_data"), customer["id"]),
-            "livemode": False,
-            "locale": values.get("locale"),
-            "on_behalf_of": None,
-            "return_url": values.get("return_url")
-            or configuration["default_return_url"],
-            "url": f"{self.core.base_url}/p/session/{session_id}",
-        }
-        return store.add(session)
-
-    def _flow(self, flow: Object | None, customer_id: str) -> Object | None:
-        if flow is None:
-            return None
-
-        kind = flow["type"]
-        after = clone(flow.get("after_completion")) or {"type": "portal_homepage"}
-        result: Object = {
-            "after_completion": {
-                "hosted_confirmation": after.get("hosted_confirmation"),
-                "redirect": after.get("redirect"),
-                "type": after["type"],
-            },
-            "subscription_cancel": None,
-            "subscription_update": None,
-            "subscription_update_confirm": None,
-            "type": kind,
-        }
-
-        if kind == "payment_method_update":
-            return result
-
-        details = flow.get(kind)
-
-        if details is None:
-            raise parameter_missing(f"flow_data[{kind}]")
-
-        param = f"flow_data[{kind}][subscription]"
-        subscription_id = details["subscription"]
-        subscription = self.core.store.find("subscription", subscription_id)
-
-        if subscription is None or subscription["customer"] != customer_id:
-            raise resource_missing("subscription", subscription_id, param)
-
-        result[kind] = {"subscription": subscription_id}
-
-        if kind == "subscription_cancel":
-            result[kind]["retention"] = None
-        elif kind == "subscription_update_confirm":
-            result[kind]["discounts"] = None
-            result[kind]["items"] = [
-                self._confirm_item(item, subscription) for item in details["items"]
-            ]
-
-        return result
-
-    def _confirm_item(self, item: Object, subscription: Object) -> Object:
-        path = "flow_data[subscription_update_confirm][items][0]"
-        known = {entry["id"]: entry for entry in subscription["items"]["data"]}
-
-        if item["id"] not in known:
-            raise resource_missing("subscription_item", item["id"], f"{path}[id]")
-
-        price_id = item.get("price") or known[item["id"]]["price"]["id"]
-
-        if self.core.store.find("price", price_id) is None:
-            raise resource_missing("price", price_id, f"{path}[price]")
-
-        quantity = item.get("quantity") or known[item["id"]]["quantity"]
-        return {"id": item["id"], "price": price_id, "quantity": quantity}
+def _product(product_id: str, price_ids: Sequence[str], entry: Object) -> Object:
+    quantity = entry.get("adjustable_quantity") or {"enabled": True}
+    minimum = quantity.get("minimum")
+    return {
+        "adjustable_quantity": {
+            "enabled": quantity["enabled"],
+            "maximum": quantity.get("maximum"),
+            "minimum": 1 if minimum is None else minimum,
+        },
+        "prices": list(price_ids),
+        "product": product_id,
+    }
