@@ -17,6 +17,7 @@ from .conftest import bracketed
 from .conftest import DAY
 from .conftest import Hook
 from .conftest import NOON
+from .conftest import path_of
 
 Subscribe = Callable[..., Any]
 
@@ -744,6 +745,20 @@ def test_what_cannot_be_changed_is_not_offered(
         answer = browser.post(f"{path}/confirm", data={"price": team["id"]})
         assert answer.status_code == 400
         assert api.again(subscription) == before
+
+
+def test_customer_on_a_test_clock(api: Api, browser: Client, team: Any) -> None:
+    clock = api.post("/v1/test_helpers/test_clocks", {"frozen_time": str(NOON)})
+    customer = api.customer(test_clock=clock["id"])
+    subscription = api.subscribe(customer)
+    api.post(f"{path_of(clock)}/advance", {"frozen_time": str(NOON + HALF)})
+    path = path_to(api.portal(customer), subscription, "price/confirm")
+    preview = browser.get(path, query_string={"price": team["id"]})
+    assert due_today(preview) == "$10.00"
+    browser.post(path, data={"price": team["id"]})
+    changed = api.again(subscription, "latest_invoice")
+    assert changed["latest_invoice"]["amount_paid"] == 1000
+    assert changed["latest_invoice"]["created"] == NOON + HALF
 
 
 # The card, and the details

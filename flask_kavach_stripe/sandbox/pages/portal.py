@@ -158,27 +158,17 @@ def cancel(session_id: str, subscription_id: str) -> BaseResponse:
     return after_completion(session, "subscription_cancel")
 
 
-@bp.post(f"{_SUBSCRIPTION}/keep")
-def keep(session_id: str, subscription_id: str) -> BaseResponse:
+@bp.post(f"{_SUBSCRIPTION}/<any(keep, pause, resume):action>")
+def act(session_id: str, subscription_id: str, action: str) -> BaseResponse:
+    """Do what needs no question before."""
     with acting() as account:
         session, subscription = _find_both(account, session_id, subscription_id)
-        account.portal.keep(session, subscription)
-        return _home(session)
-
-
-@bp.post(f"{_SUBSCRIPTION}/pause")
-def pause(session_id: str, subscription_id: str) -> BaseResponse:
-    with acting() as account:
-        session, subscription = _find_both(account, session_id, subscription_id)
-        account.portal.pause(session, subscription)
-        return _home(session)
-
-
-@bp.post(f"{_SUBSCRIPTION}/resume")
-def resume(session_id: str, subscription_id: str) -> BaseResponse:
-    with acting() as account:
-        session, subscription = _find_both(account, session_id, subscription_id)
-        account.portal.resume(session, subscription)
+        actions = {
+            "keep": account.portal.keep,
+            "pause": account.portal.pause,
+            "resume": account.portal.resume,
+        }
+        actions[action](session, subscription)
         return _home(session)
 
 

@@ -26,18 +26,9 @@ from ..store import clone
 from ..store import Object
 from .base import Params
 from .base import Resource
+from .subscription_params import FEEDBACK
 from .subscription_params import PRORATION_BEHAVIOR
 
-_REASONS = (
-    "customer_service",
-    "low_quality",
-    "missing_features",
-    "other",
-    "switched_service",
-    "too_complex",
-    "too_expensive",
-    "unused",
-)
 _CONFIGURATION: Spec = {
     "business_profile": mapping(
         {"headline": text(60), "privacy_policy_url": url, "terms_of_service_url": url}
@@ -66,7 +57,7 @@ _CONFIGURATION: Spec = {
                         {
                             "enabled": boolean,
                             "feedback_options": ignored,
-                            "options": array(choice(*_REASONS)),
+                            "options": array(choice(*FEEDBACK)),
                         }
                     ),
                     "enabled": boolean,
