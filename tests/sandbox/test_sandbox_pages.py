@@ -105,6 +105,34 @@ def test_page_without_card_when_none_is_needed(api: Api, browser: Client) -> Non
     assert answer.status_code == 303
 
 
+def test_promotion_code_on_the_page(api: Api, browser: Client) -> None:
+    api.post("/v1/coupons", {"id": "C", "percent_off": "25"})
+    promotion = {"promotion[type]": "coupon", "promotion[coupon]": "C"}
+    api.post("/v1/promotion_codes", {"code": "SPRING", **promotion})
+    plain = page_path(api.checkout()["url"])
+    assert "Promotion code" not in browser.get(plain).text
+    refused = browser.post(f"{plain}/code", data={"promotion_code": "SPRING"})
+    assert refused.status_code == 402
+    session = api.checkout(allow_promotion_codes="true")
+    path = page_path(session["url"])
+    wrong = browser.post(f"{path}/code", data={"promotion_code": "AUTUMN"})
+    assert wrong.status_code == 402
+    assert "This code is invalid." in wrong.text
+    assert 'value="AUTUMN"' in wrong.text
+    taken = browser.post(f"{path}/code", data={"promotion_code": "spring"})
+    assert (taken.status_code, taken.location) == (303, path)
+    page = browser.get(path).text
+
+    for text in ("SPRING", "-$2.25", "Pay $6.75", "$9.00 <small>"):
+        assert text in re.sub(r"\s+", " ", page)
+
+    browser.post(f"{path}/code")
+    assert "Pay $9.00" in browser.get(path).text
+    browser.post(f"{path}/code", data={"promotion_code": "SPRING"})
+    assert browser.post(path, data=CARD).status_code == 303
+    assert api.again(session)["amount_total"] == 675
+
+
 def test_closed_sessions_say_so(sandbox: Sandbox, api: Api, browser: Client) -> None:
     path = page_path(api.checkout()["url"])
     sandbox.advance(days=2)

@@ -56,6 +56,23 @@ def pay(session_id: str) -> BaseResponse:
     return to_success(account, session)
 
 
+@bp.post("/c/pay/<session_id>/code")
+def apply_code(session_id: str) -> BaseResponse:
+    """Use the promotion code that was typed in; an empty one takes it back."""
+    code = request.form.get("promotion_code", "")
+
+    with reading() as account:
+        session = find(account, "checkout.session", session_id)
+
+        if session["status"] == "open":
+            try:
+                account.checkout.apply_promotion_code(session, code)
+            except ApiError as error:
+                return checkout_page(account, session, code_error=error)
+
+    return redirect(url_for(".checkout", session_id=session_id), 303)
+
+
 def to_success(account: Account, session: Object) -> BaseResponse:
     """Send the buyer of a complete session back to the app.
 
@@ -82,11 +99,13 @@ def checkout_page(
     session: Object,
     error: ApiError | None = None,
     form: Mapping[str, str | None] | None = None,
+    code_error: ApiError | None = None,
 ) -> BaseResponse:
     """Show a session.
 
     :param error: Why it was not paid.
     :param form: What was typed in, if not in this request.
+    :param code_error: Why a promotion code was not taken.
     """
     if session["status"] != "open":
         page = render_template(
@@ -111,12 +130,16 @@ def checkout_page(
             }
         )
 
+    codes = [entry["promotion_code"] for entry in session["discounts"]]
+    code = account.store.find("promotion_code", codes[0] if codes else None)
     recurring = lines[0]["price"]["recurring"]
     page = render_template(
         "sandbox/checkout.html",
         session=session,
         lines=lines,
         error=error,
+        code=code and code["code"],
+        code_error=code_error,
         form=request.form if form is None else form,
         needs_card=account.checkout.needs_card(session),
         trial_end=trial_end,
@@ -129,4 +152,5 @@ def checkout_page(
         ),
         email=(session["customer_details"] or {}).get("email"),
     )
-    return make_response(page, 402 if error else 200)
+    refused = error or code_error
+    return make_response(page, 402 if refused else 200)
