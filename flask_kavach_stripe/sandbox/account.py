@@ -29,8 +29,10 @@ from .resources.invoices import Invoices
 from .resources.paying import Paying
 from .resources.payment_methods import PaymentMethods
 from .resources.payments import PaymentIntents
-from .resources.portal import PortalConfigurations
-from .resources.portal import PortalSessions
+from .resources.portal_actions import PortalActions
+from .resources.portal_configurations import PortalConfigurations
+from .resources.portal_rules import PortalRules
+from .resources.portal_sessions import PortalSessions
 from .resources.previews import Previews
 from .resources.subscription_items import SubscriptionItems
 from .resources.subscriptions import Subscriptions
@@ -100,8 +102,18 @@ class Account:
             self.promotion_codes,
         )
         self.portal_configurations: Final = PortalConfigurations(core)
-        self.portal: Final = PortalSessions(
-            core, self.customers, self.portal_configurations
+        self.portal_rules: Final = PortalRules(core, self.promotion_codes)
+        self.portal_sessions: Final = PortalSessions(
+            core, self.customers, self.portal_configurations, self.portal_rules
+        )
+        self.portal: Final = PortalActions(
+            core,
+            self.portal_configurations,
+            self.portal_rules,
+            self.customers,
+            self.payment_methods,
+            self.subscriptions,
+            self.previews,
         )
         self.test_clocks: Final = TestClocks(core)
         self.events: Final = Events(core)

@@ -64,7 +64,7 @@ def routes(account: Account) -> list[tuple[str, str, Handler]]:
             a.checkout.list_line_items,
         ),
         ("POST", "/v1/checkout/sessions/<object_id>/expire", a.checkout.expire),
-        ("POST", "/v1/billing_portal/sessions", a.portal.create),
+        ("POST", "/v1/billing_portal/sessions", a.portal_sessions.create),
         (
             "GET",
             "/v1/customers/<object_id>/payment_methods",

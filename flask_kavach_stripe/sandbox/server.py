@@ -45,7 +45,7 @@ from .errors import UndeliveredError
 from .faults import Faults
 from .faults import IN_PROCESS
 from .pages import bp as pages_bp
-from .resources.checkout import CardForm
+from .resources.card_form import CardForm
 from .store import Object
 from .store import Store
 from .visitors import is_cross_site

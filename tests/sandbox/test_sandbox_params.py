@@ -22,7 +22,7 @@ from flask_kavach_stripe.sandbox.params import url
 from flask_kavach_stripe.sandbox.resources import catalogue
 from flask_kavach_stripe.sandbox.resources import checkout
 from flask_kavach_stripe.sandbox.resources import discounts
-from flask_kavach_stripe.sandbox.resources import portal
+from flask_kavach_stripe.sandbox.resources import portal_configurations
 from flask_kavach_stripe.sandbox.resources import previews
 from flask_kavach_stripe.sandbox.resources import subscription_params
 
@@ -145,7 +145,10 @@ def declared(params: Any) -> set[str]:
         (discounts._COUPON, stripe.params.CouponCreateParams),
         (discounts._PROMOTION_CODE, stripe.params.PromotionCodeCreateParams),
         (previews._PREVIEW, stripe.params.InvoiceCreatePreviewParams),
-        (portal._CONFIGURATION, stripe.params.billing_portal.ConfigurationCreateParams),
+        (
+            portal_configurations._CONFIGURATION,
+            stripe.params.billing_portal.ConfigurationCreateParams,
+        ),
     ],
 )
 def test_parameters_are_those_that_stripe_has(spec: Any, params: Any) -> None:

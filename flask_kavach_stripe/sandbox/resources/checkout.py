@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from datetime import UTC
 from typing import Any
 
 from ..arithmetic import deductions
 from ..cards import AUTHENTICATION_FAILED
-from ..cards import Decline
 from ..cards import find_card
-from ..cards import TestCard
 from ..clock import DAY
 from ..core import Core
 from ..errors import ApiError
@@ -43,6 +37,7 @@ from .base import list_object
 from .base import page
 from .base import Params
 from .base import Resource
+from .card_form import CardForm
 from .catalogue import PRICE_DATA_SPEC
 from .catalogue import Prices
 from .customers import Customers
@@ -54,9 +49,6 @@ from .payment_methods import PaymentMethods
 from .subscription_params import BILLING_MODE
 from .subscription_params import TRIAL_SETTINGS
 from .subscriptions import Subscriptions
-
-_CVC = re.compile(r"[0-9]{3,4}", re.ASCII)
-_EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*/\s*([0-9]{2}|20[0-9]{2})\s*", re.ASCII)
 
 _CREATE: Spec = {
     "adaptive_pricing": ignored,
@@ -141,19 +133,6 @@ _CREATE: Spec = {
     "ui_mode": choice("hosted_page"),
     "wallet_options": ignored,
 }
-
-
-@dataclass(frozen=True)
-class CardForm:
-    """What a buyer types into the hosted page.
-
-    :param expiry: ``MM / YY``.
-    """
-
-    number: str
-    expiry: str = "12 / 49"
-    cvc: str = "123"
-    name: str | None = None
 
 
 class CheckoutSessions(Resource):
@@ -413,7 +392,7 @@ class CheckoutSessions(Resource):
                 self._finish(session, email, None)
                 return
 
-            if self.check_card(card).asks(on_session=True, set_up=False):
+            if card.check(self.core.clock.now()).asks(on_session=True, set_up=False):
                 self._buyer_email(session, email)
                 self.core.store.hidden[session["id"]]["waiting"] = (email, card)
                 raise AuthenticationRequired(self.authentication_url(session))
@@ -476,15 +455,8 @@ class CheckoutSessions(Resource):
         payment_method_id = None
 
         if card is not None:
-            month, year = self.read_expiry(card)
             payment_method_id = self._payment_methods.add(
-                card.number,
-                customer_id=customer["id"],
-                exp_month=month,
-                exp_year=year,
-                email=customer["email"],
-                name=card.name,
-                set_up=set_up,
+                card, customer, set_up=set_up
             )["id"]
 
         subscription = self._subscriptions.start(
@@ -541,50 +513,6 @@ class CheckoutSessions(Resource):
             raise ApiError("An e-mail address is needed.", param="email")
 
         return found
-
-    def check_card(self, card: CardForm) -> TestCard:
-        """Check a card as the bank would.
-
-        :raises ApiError: If it is refused.
-        """
-        found = find_card(card.number)
-        self.read_expiry(card)
-
-        if not _CVC.fullmatch(card.cvc.strip()):
-            raise Decline(
-                "Your card's security code is incomplete: it has 3 or 4 digits.",
-                code="invalid_cvc",
-            ).to_error()
-
-        if found.decline is not None:
-            raise found.decline.to_error()
-
-        return found
-
-    def read_expiry(self, card: CardForm) -> tuple[int, int]:
-        """Return month and year of a card's expiry.
-
-        :raises ApiError: If it is malformed or past.
-        """
-        match = _EXPIRY.fullmatch(card.expiry)
-
-        if match is None or not 1 <= int(match[1]) <= 12:
-            raise Decline(
-                "Your card's expiration date is incomplete or invalid: write it as"
-                " MM / YY.",
-                code="invalid_expiry_month",
-            ).to_error()
-
-        month, year = int(match[1]), int(match[2]) % 100 + 2000
-        today = datetime.fromtimestamp(self.core.clock.now(), UTC)
-
-        if (year, month) < (today.year, today.month):
-            raise Decline(
-                "Your card's expiration date is in the past.",
-                code="invalid_expiry_year",
-            ).to_error()
-
-        return month, year
 
     # Checks
 

@@ -93,22 +93,27 @@ class Previews:
             subscription = self._subscriptions.get(
                 values["subscription"], "subscription", status=400
             )
-            return self._of_existing(subscription, details)
+            return self.of_change(subscription, details)
 
         if not values.get("customer"):
             raise parameter_missing("customer")
 
         return self._of_new(values["customer"], details)
 
-    def _of_existing(self, subscription: Object, details: dict[str, Any]) -> Object:
+    def of_change(self, subscription: Object, details: dict[str, Any]) -> Object:
+        """Show the next invoice of a subscription as it would be after a change.
+
+        :param details: What :data:`.subscription_params.UPDATE` reads.
+        """
         if subscription["status"] in FINAL:
             raise _nothing_upcoming()
 
         details.pop("billing_mode", None)
-        self._subscriptions.changes.check(subscription, details)
+        changes = self._subscriptions.changes
+        changes.check(subscription, details)
 
-        with self._core.rehearsal(subscription):
-            invoice = self._subscriptions.changes.apply(subscription, details)
+        with self._core.rehearsal(subscription, *changes.coupons_of(details)):
+            invoice = changes.apply(subscription, details)
 
             if invoice is None:
                 invoice = self._upcoming(subscription)

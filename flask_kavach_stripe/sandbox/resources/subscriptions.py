@@ -392,8 +392,12 @@ class Subscriptions(Resource):
         self.changes.check(subscription, update)
         self.change(subscription, update)
 
-    def cancel_at_period_end_in_portal(self, subscription: Object) -> None:
+    def cancel_at_period_end_in_portal(
+        self, subscription: Object, details: dict[str, Any]
+    ) -> None:
         """Schedule the end as the customer portal does.
+
+        :param details: Why: ``feedback`` and ``comment``, as far as they were given.
 
         Flexible billing gets a ``cancel_at`` and ``cancel_at_period_end`` stays
         false; classic billing gets both.
@@ -406,6 +410,7 @@ class Subscriptions(Resource):
             with self.core.changing(subscription, UPDATED):
                 self._cycle.schedule_end(subscription, period_end(subscription, max))
                 subscription["cancel_at_period_end"] = classic
+                subscription["cancellation_details"].update(details)
 
             self._cycle.schedule(subscription)
 
