@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    results = []
+    results: list[Result] = []
 
     for database in options.database or ["sqlite", "postgresql"]:
         with open_shop(database) as shop:

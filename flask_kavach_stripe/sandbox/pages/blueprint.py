@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 from typing import Final
 
+from flask import abort
 from flask import Blueprint
 from flask import make_response
 from flask import render_template
+from flask import request
 from flask import Response
 from werkzeug.wrappers import Response as BaseResponse
 
