@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -15,7 +17,6 @@ from typing import NamedTuple
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
 from sqlalchemy import exists
-from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import Integer
 from sqlalchemy import literal
@@ -38,6 +39,8 @@ from .models import StripeUserMixin
 from .objects import SubscriptionState
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
+from .writes import Table
+from .writes import Write
 
 #: The attributes of ``StripeUserMixin``.
 COLUMN_NAMES = (
@@ -117,9 +120,14 @@ class Accounts:
         self._find_by_key = find.where(key == bindparam("user_id"))
         self._find_by_customer = find.where(customer == bindparam("customer"))
         self._lock = self._find_by_customer.with_for_update()
-        self._update_user = update(customer.table).where(key == bindparam("user_id"))
-        self._link_first = self._update_user.where(customer.is_(None))
-        self._link_next = self._update_user.where(customer == bindparam("replacing"))
+        self._users = Table(mapper, self._user_columns, key)
+        link = (
+            update(customer.table)
+            .where(key == bindparam("user_id"))
+            .values({customer: bindparam("customer")})
+        )
+        self._link_first = link.where(customer.is_(None))
+        self._link_next = link.where(customer == bindparam("replacing"))
 
     def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
         columns = self._subscription_mapper.columns
@@ -138,9 +146,8 @@ class Accounts:
         self._revision = select(columns.revision).where(
             columns.id == bindparam("subscription")
         )
-        self._insert_subscription = insert(columns.id.table)
-        self._update_subscription = update(columns.id.table).where(
-            columns.id == bindparam("subscription")
+        self._subscriptions = Table(
+            self._subscription_mapper, dict(columns), columns.id
         )
 
     def _connection(self, session: Session, mapper: Mapper[Any]) -> Connection:
@@ -252,10 +259,7 @@ class Accounts:
     ) -> bool:
         """Set the customer of a user, if it still is the one to replace."""
         statement = self._link_first if replacing is None else self._link_next
-        values = {
-            "user_id": user_id,
-            self._user_columns["stripe_customer_id"].key: customer_id,
-        }
+        values = {"user_id": user_id, "customer": customer_id}
 
         if replacing is not None:
             values["replacing"] = replacing
@@ -263,22 +267,11 @@ class Accounts:
         connection = self._connection(session, self._user_mapper)
         return bool(connection.execute(statement, values).rowcount)
 
-    def write_columns(
-        self,
-        session: Session,
-        user_id: Any,
-        before: SubscriptionColumns,
-        after: SubscriptionColumns,
-    ) -> None:
+    def write_account(self, before: Account, after: Account) -> Iterator[Write]:
         """Write what has changed into the user's row."""
-        names = COLUMN_NAMES[1:]
-        values = {
-            self._user_columns[name].key: new
-            for name, old, new in zip(names, before, after, strict=True)
-            if new != old
-        }
-        connection = self._connection(session, self._user_mapper)
-        connection.execute(self._update_user, {**values, "user_id": user_id})
+        if before != after:
+            changed = _difference(_user_values(before), _user_values(after))
+            yield self._users.update(after.user_id, changed)
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
         """What an instance's columns say. No query, if it is loaded."""
@@ -335,41 +328,32 @@ class Accounts:
 
     def write_subscriptions(
         self,
-        session: Session,
-        before: dict[str, StoredSubscription],
+        before: Mapping[str, StoredSubscription],
         after: Iterable[StoredSubscription],
-    ) -> None:
+    ) -> Iterator[Write]:
         """Insert the rows that are new, and write what has changed in the others."""
-        connection = self._connection(session, self._subscription_mapper)
-
         for stored in after:
-            subscription_id = stored.state.id
-            old = before.get(subscription_id)
+            old = before.get(stored.state.id)
 
             if old is None:
-                values = self._values(stored)
-                connection.execute(self._insert_subscription, values)
+                yield self._subscriptions.insert(_row_values(stored))
             elif stored != old:
-                values = self._values(stored, old)
-                values["subscription"] = subscription_id
-                connection.execute(self._update_subscription, values)
+                changed = _difference(_row_values(old), _row_values(stored))
+                yield self._subscriptions.update(stored.state.id, changed)
 
-    def _values(
-        self, stored: StoredSubscription, old: StoredSubscription | None = None
-    ) -> dict[str, Any]:
-        """The values of a row by column; only those that are not as they were."""
-        values = {
-            name: getattr(stored.state, name)
-            for name in _STATE_NAMES
-            if old is None or getattr(stored.state, name) != getattr(old.state, name)
-        }
 
-        if old is None or stored.synced_at != old.synced_at:
-            values["synced_at"] = stored.synced_at
+def _user_values(account: Account) -> dict[str, Any]:
+    values = (account.customer_id, *account.columns)
+    return dict(zip(COLUMN_NAMES, values, strict=True))
 
-        columns = self._subscription_mapper.columns
-        values["revision"] = stored.revision
-        return {columns[name].key: value for name, value in values.items()}
+
+def _row_values(stored: StoredSubscription) -> dict[str, Any]:
+    values = {name: getattr(stored.state, name) for name in _STATE_NAMES}
+    return {**values, "synced_at": stored.synced_at, "revision": stored.revision}
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in after.items() if value != before[name]}
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:

@@ -15,7 +15,6 @@ from sqlalchemy import bindparam
 from sqlalchemy import Connection
 from sqlalchemy import delete
 from sqlalchemy import false
-from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import or_
 from sqlalchemy import Select
@@ -26,6 +25,8 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
+from .writes import Table
+from .writes import Write
 
 _MAX_ERROR_LENGTH = 2000
 
@@ -75,7 +76,7 @@ class Ledger:
         # By its id: to look for it and to lock it in one statement would lock all that
         # MariaDB looks at.
         self._lock = self._read.where(is_unprocessed).with_for_update(skip_locked=True)
-        self._insert = insert(columns.id.table)
+        self._events = Table(self._mapper, dict(columns), columns.id)
         change = update(columns.id.table).where(is_meant)
         self._reopen = change.values(
             {columns.processed_at: None, columns.attempts: 0, columns.error: None}
@@ -206,26 +207,25 @@ class Ledger:
         if entry is not None:
             raise AlreadyStored(entry)
 
-    def claim(self, session: Session, event: Mapping[str, Any], entry: Entry) -> None:
+    def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Store an event that is new.
 
         :param event: The columns that describe the event.
-        :raises sqlalchemy.exc.IntegrityError: If it is stored already. The transaction
-            must be rolled back then.
+        :return: To be sent. If the event is stored already, that raises an
+            :exc:`sqlalchemy.exc.IntegrityError`, and the transaction must be rolled
+            back.
         """
         now = datetime.now(UTC)
-        values = {
-            **event,
-            "customer_id": entry.customer_id,
-            "user_id": entry.user_id,
-            "changed": entry.changed,
-            "received_at": now,
-            "processed_at": now if entry.is_processed else None,
-            "attempts": 0,
-        }
-        columns = self._mapper.columns
-        self._connection(session).execute(
-            self._insert, {columns[name].key: value for name, value in values.items()}
+        return self._events.insert(
+            {
+                **event,
+                "customer_id": entry.customer_id,
+                "user_id": entry.user_id,
+                "changed": entry.changed,
+                "received_at": now,
+                "processed_at": now if entry.is_processed else None,
+                "attempts": 0,
+            }
         )
 
     def begin(self, session: Session, event_id: str) -> bool:

@@ -27,6 +27,7 @@ from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .subscriptions import UNKNOWN_STATUS
 from .webhooks import HandlerRegistry
+from .writes import Sender
 
 EXTENSION_KEY: Final = "kavach_stripe"
 
@@ -76,6 +77,7 @@ class State:
         self.subscription_model = subscription_model
         self._user_model = user_model
         self.ledger: Final = Ledger(event_model)
+        self.sender: Final = Sender()
         self.use(settings, client)
 
     def use(self, settings: Settings, client: StripeClient) -> None:

@@ -40,6 +40,7 @@ from .subscriptions import SubscriptionColumns
 from .subscriptions import Verdict
 from .transactions import begin_write
 from .transactions import rollback_on_error
+from .writes import Write
 
 #: How often Stripe is asked while others keep writing to the same rows.
 MAX_READS: Final = 3
@@ -75,16 +76,17 @@ class Update(NamedTuple):
 def store(
     state: State,
     update: Update,
-    record: Callable[[Account | None, bool], R],
+    record: Callable[[Account | None, bool], tuple[R, list[Write]]],
     *,
     event_id: str | None = None,
 ) -> R:
     """Store an update of a customer and commit it.
 
     :param record: Called in the transaction with the account, or ``None`` where nobody
-        has this customer, and with whether the user's columns changed.
+        has this customer, and with whether the user's columns changed. It returns a
+        result, and what to write besides.
     :param event_id: The event that it is about, which must not be in the ledger yet.
-    :return: What ``record`` returned.
+    :return: The result of ``record``.
     :raises AlreadyStored: If it is.
     :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
         stored then.
@@ -99,7 +101,8 @@ def store(
             account = accounts.lock(session, update.customer_id)
 
             if account is None:
-                result = record(None, False)
+                result, claims = record(None, False)
+                state.sender.send(session, claims)
                 session.commit()
                 return result
 
@@ -120,8 +123,14 @@ def store(
 
             if after is not None:
                 after = _own(state, before, after)
-                changed = _write(state, account, update, before, after)
-                result = record(account, changed)
+                projected = _project(state, account, update, after)
+                result, claims = record(account, projected != account)
+                writes = [
+                    *accounts.write_subscriptions(before, after.values()),
+                    *accounts.write_account(account, projected),
+                    *claims,
+                ]
+                state.sender.send(session, writes)
                 session.commit()
                 return result
 
@@ -184,25 +193,16 @@ def _own(state: State, before: Rows, after: Rows) -> Rows:
     }
 
 
-def _write(
-    state: State, account: Account, update: Update, before: Rows, after: Rows
-) -> bool:
-    session, accounts = state.session, state.accounts
+def _project(state: State, account: Account, update: Update, rows: Rows) -> Account:
+    """What the user's row says, given the rows of the customer."""
     columns = account.columns
 
-    if after:
-        states = [stored.state for stored in after.values()]
+    if rows:
+        states = [stored.state for stored in rows.values()]
         columns = project(states, state.settings.active_statuses)
 
-    accounts.write_subscriptions(session, before, after.values())
-
-    if columns != account.columns:
-        accounts.write_columns(session, account.user_id, account.columns, columns)
-
-    if update.customer_deleted:
-        accounts.link(session, account.user_id, None, replacing=update.customer_id)
-
-    return columns != account.columns or update.customer_deleted
+    customer_id = None if update.customer_deleted else account.customer_id
+    return Account(account.user_id, customer_id, columns)
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:

@@ -23,6 +23,7 @@ LAYERS = {
     "subscriptions": 1,
     "transactions": 1,
     "webhooks": 1,
+    "writes": 1,
     "accounts": 2,
     "config": 2,
     "ledger": 2,
