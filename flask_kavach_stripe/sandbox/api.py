@@ -23,11 +23,11 @@ from .account import Account
 from .core import API_VERSION
 from .core import RequestInfo
 from .errors import ApiError
+from .expansion import parse_path
 from .idempotency import Answer
 from .params import array
 from .params import decode
 from .params import text
-from .rendering import check_depth
 from .routes import Route
 from .routes import Routes
 from .store import Object
@@ -153,8 +153,7 @@ def _run(
 ) -> Answer:
     params = decode(pairs)
     paths = array(text())(params.pop("expand", {}), "expand") or []
-    expand = [path or "" for path in paths]
-    check_depth(expand)
+    expand = [parse_path(path or "", route.answers, version) for path in paths]
     upgrade_params(request.method, route.pattern, params, version)
 
     with account.store.lock:

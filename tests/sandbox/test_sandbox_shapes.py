@@ -16,7 +16,10 @@ from werkzeug.test import Client
 
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.sandbox.routes import routes
+from flask_kavach_stripe.sandbox.errors import ApiError
+from flask_kavach_stripe.sandbox.expansion import parse_path
+from flask_kavach_stripe.sandbox.routes import calls
+from flask_kavach_stripe.sandbox.versions import VERSIONS
 
 from .conftest import Api
 from .conftest import NOON
@@ -187,7 +190,7 @@ def answers() -> list[Any]:
         "/v1/subscriptions": {"status": "all"},
     }
 
-    for method, path, _ in routes(sandbox._account):
+    for method, path, *_ in calls(sandbox._account):
         if method == "GET" and "<" not in path:
             listed = api.get(path, needed.get(path))
             assert listed["data"], path
@@ -288,3 +291,22 @@ def test_every_key_is_declared_by_stripes_package(answers: list[Any]) -> None:
             extra.update(undeclared(obj, cls, kind))
 
     assert extra == set(UNDECLARED)
+
+
+def test_attributes_that_can_be_expanded_are_those_of_stripes_package(
+    answers: list[Any],
+) -> None:
+    """``str | ForwardRef`` is an attribute that holds an id or an object."""
+    lacking = set()
+
+    for obj in objects_in(answers):
+        cls = get_object_class("V1", obj["object"])
+
+        for name, hint in declared(cls).items() if cls else ():
+            if name in obj and "str, ForwardRef(" in str(hint):
+                try:
+                    parse_path(name, obj["object"], VERSIONS[-1])
+                except ApiError:
+                    lacking.add(f"{obj['object']}.{name}")
+
+    assert sorted(lacking) == []

@@ -105,3 +105,8 @@ def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Obje
 
 def list_object(data: Sequence[Object], url: str, *, has_more: bool = False) -> Object:
     return {"object": "list", "data": list(data), "has_more": has_more, "url": url}
+
+
+def deleted(kind: str, object_id: str) -> Object:
+    """Return what stands in place of an object that was deleted."""
+    return {"id": object_id, "object": kind, "deleted": True}
