@@ -16,6 +16,7 @@ from .life import Life
 from .rendering import Renderer
 from .resources.catalogue import Prices
 from .resources.catalogue import Products
+from .resources.charges import Charges
 from .resources.checkout import CheckoutSessions
 from .resources.customers import Customers
 from .resources.cycle import Cycle
@@ -25,6 +26,7 @@ from .resources.discounts import PromotionCodes
 from .resources.event_destinations import EventDestinations
 from .resources.events import Events
 from .resources.events import ThinEvents
+from .resources.invoice_payments import InvoicePayments
 from .resources.invoices import Invoices
 from .resources.paying import Paying
 from .resources.payment_methods import PaymentMethods
@@ -72,7 +74,9 @@ class Account:
         self.coupons: Final = Coupons(core)
         self.promotion_codes: Final = PromotionCodes(core)
         self.discounts: Final = Discounts(core, self.promotion_codes)
-        self.payments: Final = PaymentIntents(core, self.payment_methods)
+        self.charges: Final = Charges(core)
+        self.payments: Final = PaymentIntents(core, self.payment_methods, self.charges)
+        self.invoice_payments: Final = InvoicePayments(core, self.payments)
         self.invoices: Final = Invoices(core, self.payments, self.discounts)
         self.cycle: Final = Cycle(
             core, self.invoices, self.payment_methods, self.discounts

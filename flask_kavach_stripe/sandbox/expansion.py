@@ -28,9 +28,15 @@ _ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {
         "configuration": "billing_portal.configuration",
     },
     "charge": {
+        "application": "application",
+        "application_fee": "application_fee",
         "balance_transaction": "balance_transaction",
         "customer": "customer",
+        "failure_balance_transaction": "balance_transaction",
+        "on_behalf_of": "account",
         "payment_intent": "payment_intent",
+        "review": "review",
+        "source_transfer": "transfer",
     },
     "checkout.session": {
         "customer": "customer",

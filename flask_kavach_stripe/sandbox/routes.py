@@ -10,6 +10,7 @@ from typing import NamedTuple
 from .account import Account
 from .resources.base import Resource
 from .store import Object
+from .versions import BASIL
 
 Handler = Callable[..., Object]
 
@@ -29,28 +30,33 @@ _STANDARD: Final = {
 class Call(NamedTuple):
     """A call that the sandbox knows.
 
+    :param path: With ``<object_id>`` in place of ids.
+    :param handler: Is given the parameters, then the ids.
     :param answers: The kind of object that is answered with: ``list of ...`` for a
         list, ``deleted`` for what is left of a deleted one.
+    :param since: The first API version that has it.
+    :param until: The first one that does not have it any more.
     """
 
     method: str
     path: str
     handler: Handler
     answers: str
+    since: str = ""
+    until: str = "~"
+
+    def is_in(self, version: str) -> bool:
+        """Does an API version have the call?"""
+        return self.since <= version < self.until
 
 
 class Route(NamedTuple):
     """A call that was found.
 
-    :param pattern: The path with ``<object_id>`` in place of ids.
-    :param handler: Is given the parameters, then the ids.
-    :param answers: As a :class:`Call` has it.
-    :param values: The ids.
+    :param values: The ids in the path.
     """
 
-    pattern: str
-    handler: Handler
-    answers: str
+    call: Call
     values: tuple[str, ...]
 
 
@@ -75,7 +81,7 @@ class Routes:
             call = self._calls.get((method, pattern))
 
             if call is not None and all(ids):
-                return Route("/".join(pattern), call.handler, call.answers, ids)
+                return Route(call, ids)
 
         return None
 
@@ -158,6 +164,11 @@ def _invoices(a: Account) -> Sequence[Call]:
         Call("POST", f"{path}/create_preview", a.previews.create, "invoice"),
         _action(a.invoices, "pay", a.paying.pay_invoice),
         *_standard(a.payments, "list", "retrieve"),
+        *_standard(a.charges, "list", "retrieve"),
+        *(
+            call._replace(since=BASIL)
+            for call in _standard(a.invoice_payments, "list", "retrieve")
+        ),
         _action(a.payments, "confirm", a.paying.confirm),
     ]
 

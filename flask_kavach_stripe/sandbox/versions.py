@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from typing import Final
 from typing import NamedTuple
 
 from .core import API_VERSION
@@ -51,6 +52,9 @@ VERSIONS = (
     "2026-09-30.endive",
     API_VERSION,
 )
+
+#: The version that changed most.
+BASIL: Final = "2025-03-31.basil"
 
 Downgrade = Callable[[Object, Store], None]
 Upgrade = Callable[[dict[str, Any]], None]
@@ -251,12 +255,15 @@ def _invoice_without_parent(invoice: Object, store: Store) -> None:
     for name in ("amount_overpaid", "total_taxes"):
         invoice.pop(name, None)
 
+    intent_id = _hidden(store, invoice, "payment_intent")
+    intent = store.find("payment_intent", intent_id) or {}
+    is_final = invoice["status"] != "draft"
     invoice.update(
         application_fee_amount=None,
-        charge=None,
+        charge=intent.get("latest_charge") if invoice["attempted"] else None,
         paid=invoice["status"] == "paid",
-        paid_out_of_band=False,
-        payment_intent=_hidden(store, invoice, "payment_intent"),
+        paid_out_of_band=_hidden(store, invoice, "paid_out_of_band") or False,
+        payment_intent=intent_id if is_final else None,
         quote=(parent.get("quote_details") or {}).get("quote"),
         subscription=details.get("subscription"),
         subscription_details={"metadata": details.get("metadata")},
@@ -271,6 +278,11 @@ def _invoice_without_parent(invoice: Object, store: Store) -> None:
 
 def _invoice_of_payment(intent: Object, store: Store) -> None:
     intent["invoice"] = _hidden(store, intent, "invoice")
+
+
+def _invoice_of_charge(charge: Object, store: Store) -> None:
+    hidden = store.hidden.get(charge["payment_intent"], {})
+    charge["invoice"] = hidden.get("invoice")
 
 
 def _line_without_parent(line: Object, store: Store) -> None:
@@ -462,23 +474,24 @@ OBJECTS: tuple[ObjectChange, ...] = tuple(
         ),
         ("2025-05-28.basil", "invoice", _without("automatic_tax.provider")),
         ("2025-05-28.basil", "payment_method", _without("billing_details.tax_id")),
-        ("2025-03-31.basil", "checkout.session", _shipping_on_session),
+        (BASIL, "charge", _invoice_of_charge),
+        (BASIL, "checkout.session", _shipping_on_session),
         (
-            "2025-03-31.basil",
+            BASIL,
             "checkout.session",
             _without("optional_items", "permissions", "presentment_details"),
         ),
-        ("2025-03-31.basil", "invoice", _invoice_without_parent),
-        ("2025-03-31.basil", "invoice", _first_discount),
-        ("2025-03-31.basil", "line_item", _line_without_parent),
-        ("2025-03-31.basil", "payment_intent", _invoice_of_payment),
-        ("2025-03-31.basil", "payment_intent", _without("presentment_details")),
-        ("2025-03-31.basil", "plan", _usage_of_plan),
-        ("2025-03-31.basil", "price", _usage_of_price),
-        ("2025-03-31.basil", "subscription", _period_on_subscription),
-        ("2025-03-31.basil", "subscription", _first_discount),
+        (BASIL, "invoice", _invoice_without_parent),
+        (BASIL, "invoice", _first_discount),
+        (BASIL, "line_item", _line_without_parent),
+        (BASIL, "payment_intent", _invoice_of_payment),
+        (BASIL, "payment_intent", _without("presentment_details")),
+        (BASIL, "plan", _usage_of_plan),
+        (BASIL, "price", _usage_of_price),
+        (BASIL, "subscription", _period_on_subscription),
+        (BASIL, "subscription", _first_discount),
         (
-            "2025-03-31.basil",
+            BASIL,
             "subscription_item",
             _without("current_period_end", "current_period_start"),
         ),
@@ -604,10 +617,10 @@ _SUBSCRIPTION = "/v1/subscriptions/<object_id>"
 PARAMS: tuple[ParamChange, ...] = tuple(
     ParamChange(since, "POST", path, upgrade)
     for since, path, upgrade in (
-        ("2025-03-31.basil", "/v1/customers", _no_customer_coupon),
-        ("2025-03-31.basil", "/v1/customers/<object_id>", _no_customer_coupon),
-        ("2025-03-31.basil", _SUBSCRIPTIONS, _singular_coupon),
-        ("2025-03-31.basil", _SUBSCRIPTION, _singular_coupon),
+        (BASIL, "/v1/customers", _no_customer_coupon),
+        (BASIL, "/v1/customers/<object_id>", _no_customer_coupon),
+        (BASIL, _SUBSCRIPTIONS, _singular_coupon),
+        (BASIL, _SUBSCRIPTION, _singular_coupon),
         ("2025-06-30.basil", _CHECKOUT, _new_params("subscription_data.billing_mode")),
         ("2025-06-30.basil", _SUBSCRIPTIONS, _new_params("billing_mode")),
         ("2025-07-30.basil", _SUBSCRIPTIONS, _no_words_in_cancel_at),

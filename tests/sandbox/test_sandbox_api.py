@@ -215,7 +215,7 @@ def test_empty_value_of_a_required_parameter_is_named(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1/charges"),
+        ("GET", "/v1/refunds"),
         ("GET", "/v1/customers/"),
         ("DELETE", "/v1/customers"),
         ("POST", "/v1/subscriptions/sub_1/migrate"),

@@ -32,6 +32,8 @@ FIXTURES = Path(
 )
 #: Keys of the samples that objects of the newest version do not have, and why.
 GONE = {
+    "charge.refunds": "shown when expanded since 2022-11-15; there are no refunds",
+    "charge.source": "for payments without a payment method",
     "invoice.subscription": "in parent.subscription_details since 2025-03-31.basil",
 }
 #: Keys that the classes of the package do not declare, and why they are there.
@@ -43,6 +45,7 @@ UNDECLARED = {
 KINDS = {
     "billing_portal.configuration",
     "billing_portal.session",
+    "charge",
     "checkout.session",
     "coupon",
     "customer",

@@ -312,6 +312,81 @@ def test_promotion_code_is_created_as_its_version_does(api: Api, version: str) -
     assert error["code"] == "parameter_unknown"
 
 
+@pytest.mark.parametrize("paid", [True, False])
+def test_invoice_in_acacia_names_its_payment_and_its_charge(
+    api: Api, paid: bool
+) -> None:
+    customer = api.customer("pm_card_visa" if paid else "pm_card_chargeCustomerFail")
+    old = Caller(api, ACACIA)
+    answered = old.post(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        items__0__price="price_pro",
+        expand__0="latest_invoice",
+    )["latest_invoice"]
+    path = f"/v1/invoices/{answered['id']}"
+    (charge,) = old.get("/v1/charges")["data"]
+    (intent,) = old.get("/v1/payment_intents")["data"]
+    assert charge["invoice"] == intent["invoice"] == answered["id"]
+    assert intent["latest_charge"] == charge["id"]
+    expected = (paid, False, charge["id"], intent["id"])
+
+    for invoice in (answered, old.get(path), *old.get("/v1/invoices")["data"]):
+        assert (
+            invoice["paid"],
+            invoice["paid_out_of_band"],
+            invoice["charge"],
+            invoice["payment_intent"],
+        ) == expected
+
+    expand = {"expand__0": "charge", "expand__1": "payment_intent.latest_charge"}
+    expanded = old.get(path, **expand)
+    assert expanded["charge"] == expanded["payment_intent"]["latest_charge"] == charge
+
+
+def test_invoice_events_in_acacia_name_the_payment_as_soon_as_there_is_one(
+    sandbox: Sandbox, api: Api, hook: HookByUrl
+) -> None:
+    url = hook_url(sandbox, api, ACACIA)
+    subscription = api.subscribe(api.customer())
+    sandbox.deliver()
+    (charge,) = api.get("/v1/charges")["data"]
+    intent_id = charge["payment_intent"]
+    told = {
+        event["type"]: (
+            event["data"]["object"]["paid"],
+            event["data"]["object"]["payment_intent"],
+            event["data"]["object"]["charge"],
+        )
+        for event in hook.by_url[url]
+        if event["data"]["object"]["object"] == "invoice"
+    }
+    assert told == {
+        "invoice.created": (False, None, None),
+        "invoice.finalized": (False, intent_id, None),
+        "invoice.paid": (True, intent_id, charge["id"]),
+        "invoice.payment_succeeded": (True, intent_id, charge["id"]),
+    }
+    assert subscription["latest_invoice"]
+
+
+def test_invoice_paid_out_of_band_in_acacia(api: Api) -> None:
+    subscription = api.subscribe(api.customer("pm_card_chargeCustomerFail"))
+    path = f"/v1/invoices/{subscription['latest_invoice']}"
+    new = api.post(f"{path}/pay", {"paid_out_of_band": "true"})
+    assert (new["amount_paid"], new["amount_paid_off_stripe"]) == (900, 900)
+    old = Caller(api, ACACIA).get(path)
+    assert (old["paid"], old["paid_out_of_band"]) == (True, True)
+
+
+def test_invoice_payments_came_with_basil(api: Api) -> None:
+    headers = {"Stripe-Version": ACACIA}
+    response = api.call("GET", "/v1/invoice_payments", headers=headers)
+    assert response.status_code == 404
+    assert "Unrecognized request URL" in response.text
+    assert Caller(api, BASIL).get("/v1/invoice_payments")["data"] == []
+
+
 def test_shipping_of_a_session_in_acacia(api: Api) -> None:
     path = f"/v1/checkout/sessions/{api.checkout()['id']}"
     assert Caller(api, ACACIA).get(path)["shipping_details"] is None

@@ -222,11 +222,12 @@ class Invoices(Resource):
         invoice["hosted_invoice_url"] = f"{self.core.base_url}/i/{invoice['id']}"
         invoice["status_transitions"]["finalized_at"] = now
         invoice["webhooks_delivered_at"] = now
-        self.core.emit("invoice.finalized", invoice)
 
         if invoice["amount_due"] > 0:
             intent = self._payments.add(invoice)
             self.core.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
+
+        self.core.emit("invoice.finalized", invoice)
 
     def attempt(
         self,
@@ -301,6 +302,11 @@ class Invoices(Resource):
         invoice["amount_remaining"] = 0
         invoice["next_payment_attempt"] = None
         invoice["status_transitions"]["paid_at"] = self.core.clock.now()
+
+        if out_of_band:
+            invoice["amount_paid_off_stripe"] = invoice["amount_paid"]
+            self.core.store.hidden[invoice["id"]]["paid_out_of_band"] = True
+
         self.core.emit("invoice.paid", invoice)
 
         if out_of_band:
