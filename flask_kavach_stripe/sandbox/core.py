@@ -38,10 +38,12 @@ class BillingSettings:
     :param retry_days: After how many days each further try to be paid comes. (Stripe's
         default is "smart retries" within two weeks; their days are not public.)
     :param after_retries: The status of a subscription after the last try in vain.
+    :param upcoming_days: How many days before a renewal its invoice is announced.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     after_retries: AfterRetries = "canceled"
+    upcoming_days: int = 7
 
     def __post_init__(self) -> None:
         if self.after_retries not in ("canceled", "unpaid", "past_due"):

@@ -108,6 +108,7 @@ class Life:
             self._checkout.expire_now(obj)
             return
 
+        self._cycle.announce_upcoming(obj)
         step = self._cycle.next_step(obj)
 
         if step is not None and step.at <= at:

@@ -160,6 +160,10 @@ def _invoices(a: Account) -> Sequence[Call]:
     path = a.invoices.path
     return [
         *_standard(a.invoices, "list", "retrieve"),
+        Call("POST", f"{path}/{_ID}", a.invoice_actions.update, "invoice"),
+        _action(a.invoices, "finalize", a.invoice_actions.finalize),
+        _action(a.invoices, "mark_uncollectible", a.invoice_actions.mark_uncollectible),
+        _action(a.invoices, "void", a.invoice_actions.void),
         Call("GET", f"{path}/{_ID}/lines", a.invoices.list_lines, "list of line_item"),
         Call("POST", f"{path}/create_preview", a.previews.create, "invoice"),
         _action(a.invoices, "pay", a.paying.pay_invoice),

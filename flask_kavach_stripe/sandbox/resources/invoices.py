@@ -58,7 +58,7 @@ class Invoices(Resource):
             lambda invoice, wanted: (
                 invoice["customer"] == (wanted.get("customer") or invoice["customer"])
                 and invoice["status"] == (wanted.get("status") or invoice["status"])
-                and wanted.get("subscription") in (None, subscription_of(invoice))
+                and wanted.get("subscription") in (None, subscription_id_of(invoice))
                 and wanted.get("collection_method") != "send_invoice"
                 and in_range(invoice["created"], wanted.get("created"))
             ),
@@ -185,6 +185,7 @@ class Invoices(Resource):
             "starting_balance": 0,
             "statement_descriptor": None,
             "status": "draft",
+            "status_details": None,
             "status_transitions": {
                 "finalized_at": None,
                 "marked_uncollectible_at": None,
@@ -326,6 +327,9 @@ class Invoices(Resource):
         invoice["status"] = status
         invoice["status_transitions"][f"{name}_at"] = self.core.clock.now()
 
+        if status == "uncollectible":
+            invoice["status_details"] = {"uncollectible": {"reason": "user_forgiven"}}
+
         if status == "void":
             invoice["amount_remaining"] = 0
             self._cancel_payment(invoice)
@@ -379,19 +383,33 @@ class Invoices(Resource):
         ]
 
 
-def preview_of(invoice: Object, preview_id: str) -> Object:
-    """Return a draft as Stripe shows an invoice that does not exist yet."""
+def preview_of(
+    invoice: Object, customer: Object | None, preview_id: str | None = None
+) -> Object:
+    """Return a draft as Stripe shows an invoice that does not exist yet.
+
+    :param preview_id: Without one it has no ``id``, as in ``invoice.upcoming``.
+    """
     preview: Object = clone(invoice)
-    preview["id"] = preview_id
-    preview["lines"]["url"] = f"/v1/invoices/{preview_id}/lines"
+    balance: int = (customer or {}).get("balance", 0)
+    due = preview["total"] + balance
+    preview["starting_balance"] = balance
+    preview["ending_balance"] = min(0, due)
+    preview["amount_due"] = preview["amount_remaining"] = max(0, due)
+    preview["lines"]["url"] = f"/v1/invoices/{preview_id or 'upcoming'}/lines"
 
     for line in preview["lines"]["data"]:
         line["invoice"] = preview_id
 
+    if preview_id is None:
+        del preview["id"]
+    else:
+        preview["id"] = preview_id
+
     return preview
 
 
-def subscription_of(invoice: Object) -> str | None:
+def subscription_id_of(invoice: Object) -> str | None:
     parent = invoice["parent"] or {}
     details = parent.get("subscription_details") or {}
     subscription_id: str | None = details.get("subscription")

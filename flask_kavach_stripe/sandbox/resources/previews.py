@@ -19,10 +19,9 @@ from ..store import Object
 from .base import Params
 from .customers import Customers
 from .cycle import Cycle
-from .cycle import FINAL
 from .discounts import DISCOUNTS
 from .invoices import preview_of
-from .items import period_end
+from .subscription_object import FINAL
 from .subscription_params import CREATE
 from .subscription_params import UPDATE
 from .subscriptions import Subscriptions
@@ -111,23 +110,12 @@ class Previews:
             invoice = self._subscriptions.changes.apply(subscription, details)
 
             if invoice is None:
-                invoice = self._upcoming(subscription)
+                invoice = self._cycle.draft_upcoming(subscription)
+
+            if invoice is None:
+                raise _nothing_upcoming()
 
             return self._show(invoice)
-
-    def _upcoming(self, subscription: Object) -> Object:
-        trialing = subscription["status"] == "trialing"
-        at = subscription["trial_end"] if trialing else period_end(subscription, min)
-        ends_at = subscription["cancel_at"]
-
-        if subscription["status"] == "paused" or (
-            ends_at is not None and ends_at <= at
-        ):
-            raise _nothing_upcoming()
-
-        with self._core.clock.pinned(at):
-            step = self._cycle.end_trial if trialing else self._cycle.renew
-            return step(subscription, "upcoming")
 
     def _of_new(self, customer_id: str, details: dict[str, Any]) -> Object:
         customer = self._customers.get_live(customer_id, "customer", status=400)
@@ -139,14 +127,10 @@ class Previews:
             return self._show(self._subscriptions.rehearse(customer, details))
 
     def _show(self, invoice: Object) -> Object:
-        preview = preview_of(invoice, self._core.store.new_id("upcoming_invoice"))
-        customer = self._core.store.find("customer", invoice["customer"]) or {}
-        balance: int = customer.get("balance", 0)
-        due = invoice["total"] + balance
-        preview["starting_balance"] = balance
-        preview["ending_balance"] = min(0, due)
-        preview["amount_due"] = preview["amount_remaining"] = max(0, due)
-        return preview
+        customer = self._core.store.find("customer", invoice["customer"])
+        return preview_of(
+            invoice, customer, self._core.store.new_id("upcoming_invoice")
+        )
 
 
 def _nothing_upcoming() -> ApiError:

@@ -11,6 +11,9 @@ from ..store import Object
 from .base import list_object
 from .items import new_item
 
+UPDATED = "customer.subscription.updated"
+FINAL = ("canceled", "incomplete_expired")
+
 
 def new_subscription(
     core: Core,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Final
 
+from ..cards import Decline
 from ..clock import DAY
 from ..core import Core
 from ..errors import ApiError
@@ -19,19 +20,20 @@ from ..params import merge_metadata
 from ..params import read
 from ..params import text
 from ..params import time_range
+from ..store import clone
 from ..store import Object
 from .base import Params
 from .base import Resource
 from .catalogue import Prices
 from .changes import Changes
 from .cycle import Cycle
-from .cycle import FINAL
 from .cycle import TRIAL_NOTICE
-from .cycle import UPDATED
 from .discounts import Discounts
 from .items import period_end
 from .payment_methods import PaymentMethods
+from .subscription_object import FINAL
 from .subscription_object import new_subscription
+from .subscription_object import UPDATED
 from .subscription_params import CANCELLATION_DETAILS
 from .subscription_params import CREATE
 from .subscription_params import PAUSE
@@ -53,8 +55,8 @@ STATUSES = (
 class Subscriptions(Resource):
     """Simplified: an end in the middle of a period (``cancel_at``) gives nothing back.
 
-    Not simulated, and refused: ``payment_behavior=pending_if_incomplete``, invoices
-    that are sent, schedules, metered prices, taxes and one-time items.
+    Not simulated, and refused: invoices that are sent, schedules, metered prices, taxes
+    and one-time items.
     """
 
     kind = "subscription"
@@ -70,6 +72,9 @@ class Subscriptions(Resource):
         discounts: Discounts,
     ) -> None:
         super().__init__(core)
+        self._periods = cycle.periods
+        self._transitions = cycle.transitions
+        self._collection = cycle.collection
         self._cycle = cycle
         self.changes: Final = Changes(core, cycle, prices, payment_methods, discounts)
         self._payment_methods = payment_methods
@@ -110,6 +115,13 @@ class Subscriptions(Resource):
         Source: https://docs.stripe.com/billing/subscriptions/overview
         """
         values = read(params, CREATE, required=("customer", "items"))
+
+        if values.get("payment_behavior") == "pending_if_incomplete":
+            raise ApiError(
+                "`payment_behavior=pending_if_incomplete` is for updates only.",
+                param="payment_behavior",
+            )
+
         customer = self.core.store.find("customer", values["customer"])
 
         if customer is None or customer.get("deleted"):
@@ -121,7 +133,9 @@ class Subscriptions(Resource):
 
         with self.core.rehearsal(customer, *self.changes.coupons_of(values)):
             subscription, invoice = self._build(customer, lines, values)
-            decline = self._cycle.refusal(subscription, invoice, on_session=on_session)
+            decline = self._collection.refusal(
+                subscription, invoice, on_session=on_session
+            )
             card = self._payment_methods.default_of(subscription)
 
         if decline is not None and behavior != "default_incomplete":
@@ -144,7 +158,7 @@ class Subscriptions(Resource):
             subscription["status"] = "incomplete"
 
         self._introduce(customer, subscription)
-        self._cycle.collect(
+        self._collection.collect(
             subscription,
             invoice,
             on_session=on_session,
@@ -185,16 +199,16 @@ class Subscriptions(Resource):
 
         if values.get("prorate"):
             items = subscription["items"]["data"]
-            self._cycle.prorate(subscription, items, restart=True)
+            self._periods.prorate(subscription, items, restart=True)
 
         if values.get("invoice_now"):
-            invoice = self._cycle.bill_pending(subscription, "subscription_update")
+            invoice = self._periods.bill_pending(subscription, "subscription_update")
 
             if invoice is not None:
-                self._cycle.collect(subscription, invoice)
+                self._collection.collect(subscription, invoice)
 
         if subscription["status"] not in FINAL:
-            self._cycle.end(subscription)
+            self._transitions.end(subscription)
 
         return subscription
 
@@ -216,16 +230,16 @@ class Subscriptions(Resource):
             )
 
         unused = (values.get("bill_for") or {}).get("unused_time_from") or {}
-        self._cycle.credit_pause(subscription, unused.get("type") or "now")
+        self._periods.credit_pause(subscription, unused.get("type") or "now")
         invoice = None
 
         if values.get("invoicing_behavior") == "invoice":
-            invoice = self._cycle.bill_pending(subscription, "subscription_update")
+            invoice = self._periods.bill_pending(subscription, "subscription_update")
 
-        self._cycle.pause(subscription, "pause_requested")
+        self._transitions.pause(subscription, "pause_requested")
 
         if invoice is not None:
-            self._cycle.collect(subscription, invoice)
+            self._collection.collect(subscription, invoice)
 
         self._cycle.schedule(subscription)
         return subscription
@@ -251,19 +265,19 @@ class Subscriptions(Resource):
 
             if anchor == "now":
                 subscription["billing_cycle_anchor"] = self.core.clock.now()
-                invoice = self._cycle.begin_periods(
+                invoice = self._periods.begin_periods(
                     subscription, items, "subscription_update"
                 )
             else:
-                self._cycle.resume_period(subscription, prorate=behavior != "none")
+                self._periods.resume_period(subscription, prorate=behavior != "none")
 
                 if behavior == "always_invoice":
-                    invoice = self._cycle.bill_pending(
+                    invoice = self._periods.bill_pending(
                         subscription, "subscription_update"
                     )
 
             if invoice is None or not waits:
-                self._cycle.lift_pause(subscription)
+                self._transitions.lift_pause(subscription)
             else:
                 hidden = self.core.store.hidden[object_id]
                 hidden["resumes_with"] = invoice["id"]
@@ -272,7 +286,7 @@ class Subscriptions(Resource):
             self.core.emit("customer.subscription.resumed", subscription)
 
         if invoice is not None:
-            self._cycle.collect(subscription, invoice, on_session=True)
+            self._collection.collect(subscription, invoice, on_session=True)
 
         self._cycle.schedule(subscription)
         return subscription
@@ -290,7 +304,7 @@ class Subscriptions(Resource):
 
     def end(self, subscription: Object) -> None:
         """End a subscription now."""
-        self._cycle.end(subscription)
+        self._transitions.end(subscription)
 
     def start(
         self,
@@ -321,7 +335,7 @@ class Subscriptions(Resource):
             session_id,
         )
         self._introduce(customer, subscription)
-        self._cycle.collect(subscription, invoice, collected=True)
+        self._collection.collect(subscription, invoice, collected=True)
         self._cycle.schedule(subscription)
         return subscription
 
@@ -341,28 +355,29 @@ class Subscriptions(Resource):
         :param values: What :meth:`check_update` has checked.
         """
         on_session = not values.get("off_session")
+        behavior = values.get("payment_behavior") or "allow_incomplete"
+        waits = False
 
-        if values.get("payment_behavior") == "error_if_incomplete":
-            decline = None
+        if behavior in ("error_if_incomplete", "pending_if_incomplete"):
+            decline = self._rehearse_change(subscription, values, on_session)
+            waits = decline is not None
 
-            with self.core.rehearsal(subscription, *self.changes.coupons_of(values)):
-                if (invoice := self.changes.apply(subscription, values)) is not None:
-                    decline = self._cycle.refusal(
-                        subscription, invoice, on_session=on_session
-                    )
-
-            if decline is not None:
+            if decline is not None and behavior == "error_if_incomplete":
                 raise decline.to_error()
 
+        self._cycle.pending_updates.expire_before(subscription, values)
         was_trialing = subscription["status"] == "trialing"
         notice_due = False
 
         with self.core.changing(subscription, UPDATED):
+            hidden = self.core.store.hidden[subscription["id"]]
+            before = clone(subscription), clone(hidden)
             invoice = self.changes.apply(subscription, values)
             trial_end = subscription["trial_end"]
-            hidden = self.core.store.hidden[subscription["id"]]
 
-            if "trial_end" in values and trial_end is not None:
+            if waits:
+                self._cycle.pending_updates.hold(subscription, *before, values)
+            elif "trial_end" in values and trial_end is not None:
                 soon = trial_end - TRIAL_NOTICE <= self.core.clock.now()
                 notice_due = soon and not (was_trialing and hidden["trial_notice_sent"])
                 hidden["trial_notice_sent"] = soon
@@ -371,14 +386,28 @@ class Subscriptions(Resource):
             self._cycle.announce_trial_end(subscription)
 
         if invoice is not None:
-            self._cycle.collect(
+            self._collection.collect(
                 subscription,
                 invoice,
                 on_session=on_session,
-                attempt=values.get("payment_behavior") != "default_incomplete",
+                attempt=behavior != "default_incomplete",
             )
 
         self._cycle.schedule(subscription)
+
+    def _rehearse_change(
+        self, subscription: Object, values: dict[str, Any], on_session: bool
+    ) -> Decline | None:
+        """Return why the invoice of a change, if it has one, could not be paid."""
+        with self.core.rehearsal(subscription, *self.changes.coupons_of(values)):
+            invoice = self.changes.apply(subscription, values)
+
+            if invoice is None:
+                return None
+
+            return self._collection.refusal(
+                subscription, invoice, on_session=on_session
+            )
 
     def change_items(
         self, subscription: Object, values: dict[str, Any], item: dict[str, Any]
@@ -404,7 +433,9 @@ class Subscriptions(Resource):
 
         with self.core.on_clock_of(subscription):
             with self.core.changing(subscription, UPDATED):
-                self._cycle.schedule_end(subscription, period_end(subscription, max))
+                self._transitions.schedule_end(
+                    subscription, period_end(subscription, max)
+                )
                 subscription["cancel_at_period_end"] = classic
 
             self._cycle.schedule(subscription)
@@ -413,7 +444,7 @@ class Subscriptions(Resource):
         """Take a scheduled end back."""
         with self.core.on_clock_of(subscription):
             with self.core.changing(subscription, UPDATED):
-                self._cycle.unschedule_end(subscription)
+                self._transitions.unschedule_end(subscription)
 
             self._cycle.schedule(subscription)
 
@@ -475,8 +506,10 @@ class Subscriptions(Resource):
             subscription,
             billed={},
             pending=[],
+            pending_update=None,
             resumes_with=None,
             trial_notice_sent=False,
+            upcoming_announced=None,
         )
 
         for coupon, code in self.changes.find_discounts(customer, lines, values):
@@ -489,7 +522,9 @@ class Subscriptions(Resource):
         for item, entry in zip(items, values.get("items") or (), strict=False):
             item["metadata"] = merge_metadata({}, entry.get("metadata"))
 
-        invoice = self._cycle.begin_periods(subscription, items, "subscription_create")
+        invoice = self._periods.begin_periods(
+            subscription, items, "subscription_create"
+        )
         self.changes.apply_end(subscription, values)
         return subscription, invoice
 
