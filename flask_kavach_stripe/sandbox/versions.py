@@ -568,6 +568,38 @@ def _classic_checkout(params: dict[str, Any]) -> None:
         _classic_subscription(data)
 
 
+def _upcoming_details(params: dict[str, Any]) -> None:
+    """``subscription_items`` became ``subscription_details[items]``, and so on."""
+    details = params.setdefault("subscription_details", {})
+
+    for name in [name for name in params if name.startswith("subscription_")]:
+        if name != "subscription_details" and isinstance(details, dict):
+            details[name.removeprefix("subscription_")] = params.pop(name)
+
+
+def _in_details(upgrade: Upgrade) -> Upgrade:
+    """Do it with what is in ``subscription_details``."""
+
+    def upgrade_details(params: dict[str, Any]) -> None:
+        details = params.get("subscription_details")
+
+        if isinstance(details, dict):
+            upgrade(details)
+
+    return upgrade_details
+
+
+def _no_end_in_pending_updates(params: dict[str, Any]) -> None:
+    waits = params.get("payment_behavior") == "pending_if_incomplete"
+
+    if waits and "cancel_at_period_end" in params:
+        raise ApiError(
+            "With `payment_behavior=pending_if_incomplete` you cannot pass"
+            " cancel_at_period_end.",
+            param="cancel_at_period_end",
+        )
+
+
 def _coupon_of_promotion(params: dict[str, Any]) -> None:
     if "coupon" in params:
         params["promotion"] = {"type": "coupon", "coupon": params.pop("coupon")}
@@ -610,17 +642,22 @@ def _plain_anchor(params: dict[str, Any]) -> None:
 
 
 _CHECKOUT = "/v1/checkout/sessions"
+_PREVIEW = "/v1/invoices/create_preview"
 _SUBSCRIPTIONS = "/v1/subscriptions"
 _SUBSCRIPTION = "/v1/subscriptions/<object_id>"
+_UPCOMING = ("/v1/invoices/upcoming", "/v1/invoices/upcoming/lines")
 
 #: Oldest first.
 PARAMS: tuple[ParamChange, ...] = tuple(
-    ParamChange(since, "POST", path, upgrade)
+    ParamChange(since, "GET" if path in _UPCOMING else "POST", path, upgrade)
     for since, path, upgrade in (
         (BASIL, "/v1/customers", _no_customer_coupon),
         (BASIL, "/v1/customers/<object_id>", _no_customer_coupon),
         (BASIL, _SUBSCRIPTIONS, _singular_coupon),
         (BASIL, _SUBSCRIPTION, _singular_coupon),
+        (BASIL, _PREVIEW, _singular_coupon),
+        *((BASIL, path, _upcoming_details) for path in _UPCOMING),
+        *((BASIL, path, _singular_coupon) for path in _UPCOMING),
         ("2025-06-30.basil", _CHECKOUT, _new_params("subscription_data.billing_mode")),
         ("2025-06-30.basil", _SUBSCRIPTIONS, _new_params("billing_mode")),
         ("2025-07-30.basil", _SUBSCRIPTIONS, _no_words_in_cancel_at),
@@ -639,6 +676,11 @@ PARAMS: tuple[ParamChange, ...] = tuple(
         ),
         ("2026-09-30.endive", _CHECKOUT, _listed_payment_methods),
         ("2026-09-30.endive", _SUBSCRIPTION, _plain_anchor),
+        ("2026-09-30.endive", _SUBSCRIPTION, _no_end_in_pending_updates),
         ("2026-09-30.endive", f"{_SUBSCRIPTION}/resume", _plain_anchor),
+        *(
+            ("2026-09-30.endive", path, _in_details(_plain_anchor))
+            for path in (_PREVIEW, *_UPCOMING)
+        ),
     )
 )

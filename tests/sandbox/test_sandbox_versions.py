@@ -387,6 +387,85 @@ def test_invoice_payments_came_with_basil(api: Api) -> None:
     assert Caller(api, BASIL).get("/v1/invoice_payments")["data"] == []
 
 
+@pytest.mark.parametrize("version", [ACACIA, "2025-02-24.acacia"])
+def test_upcoming_invoice_in_acacia(sandbox: Sandbox, api: Api, version: str) -> None:
+    sandbox.create_price("price_team", unit_amount=3000)
+    subscription = api.subscribe(api.customer())
+    old = Caller(api, version)
+    plain = old.get("/v1/invoices/upcoming", customer=subscription["customer"])
+    assert "id" not in plain
+    assert (plain["subscription"], plain["total"]) == (subscription["id"], 900)
+    changed = old.get(
+        "/v1/invoices/upcoming",
+        subscription=subscription["id"],
+        subscription_items__0__id=subscription["items"]["data"][0]["id"],
+        subscription_items__0__price="price_team",
+        subscription_proration_behavior="always_invoice",
+        subscription_billing_cycle_anchor="now",
+    )
+    assert [line["amount"] for line in changed["lines"]["data"]] == [-900, 3000]
+    lines = old.get(
+        "/v1/invoices/upcoming/lines", customer=subscription["customer"], limit="1"
+    )
+    assert [line["amount"] for line in lines["data"]] == [900]
+    assert api.again(subscription) == subscription
+
+
+def test_upcoming_invoice_with_a_coupon_in_acacia(api: Api) -> None:
+    api.post("/v1/coupons", {"id": "TEN", "percent_off": "10", "duration": "once"})
+    customer = api.customer()
+    upcoming = Caller(api, ACACIA).get(
+        "/v1/invoices/upcoming",
+        customer=customer["id"],
+        subscription_items__0__price="price_pro",
+        coupon="TEN",
+    )
+    assert upcoming["total"] == 810
+
+
+@pytest.mark.parametrize("path", ["upcoming", "upcoming/lines"])
+@pytest.mark.parametrize("version", [BASIL, ENDIVE])
+def test_upcoming_invoice_is_unknown_since_basil(
+    api: Api, version: str, path: str
+) -> None:
+    headers = {"Stripe-Version": version}
+    params = {"customer": api.customer()["id"]}
+    response = api.call("GET", f"/v1/invoices/{path}", params, headers)
+    assert response.status_code == 404
+    assert "Unrecognized request URL" in response.text
+
+
+def test_customer_without_a_subscription_has_no_upcoming_invoice(api: Api) -> None:
+    params = {"customer": api.customer()["id"]}
+    status, error = api.error("POST", "/v1/invoices/create_preview", params)
+    assert (status, error["code"]) == (404, "invoice_upcoming_none")
+
+
+def test_anchor_of_a_preview_is_plain_before_endive(api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    params = {
+        "subscription": subscription["id"],
+        "subscription_details__billing_cycle_anchor": "now",
+    }
+    assert (
+        Caller(api, DAHLIA).post("/v1/invoices/create_preview", **params)["total"] == 0
+    )
+    error = Caller(api, ENDIVE).error("POST", "/v1/invoices/create_preview", **params)
+    assert error["param"] == "subscription_details[billing_cycle_anchor]"
+
+
+def test_end_can_wait_for_a_payment_since_endive(api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    path = f"/v1/subscriptions/{subscription['id']}"
+    params = {
+        "cancel_at_period_end": "true",
+        "payment_behavior": "pending_if_incomplete",
+    }
+    error = Caller(api, DAHLIA).error("POST", path, **params)
+    assert error["param"] == "cancel_at_period_end"
+    assert Caller(api, ENDIVE).post(path, **params)["cancel_at_period_end"] is True
+
+
 def test_shipping_of_a_session_in_acacia(api: Api) -> None:
     path = f"/v1/checkout/sessions/{api.checkout()['id']}"
     assert Caller(api, ACACIA).get(path)["shipping_details"] is None

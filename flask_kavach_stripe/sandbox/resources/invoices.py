@@ -391,11 +391,13 @@ def preview_of(
     :param preview_id: Without one it has no ``id``, as in ``invoice.upcoming``.
     """
     preview: Object = clone(invoice)
-    balance: int = (customer or {}).get("balance", 0)
-    due = preview["total"] + balance
-    preview["starting_balance"] = balance
-    preview["ending_balance"] = min(0, due)
-    preview["amount_due"] = preview["amount_remaining"] = max(0, due)
+
+    if customer is not None:
+        due = preview["total"] + customer["balance"]
+        preview["starting_balance"] = customer["balance"]
+        preview["ending_balance"] = min(0, due)
+        preview["amount_due"] = preview["amount_remaining"] = max(0, due)
+
     preview["lines"]["url"] = f"/v1/invoices/{preview_id or 'upcoming'}/lines"
 
     for line in preview["lines"]["data"]:

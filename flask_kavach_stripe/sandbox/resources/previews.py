@@ -10,17 +10,20 @@ from ..errors import parameter_missing
 from ..params import boolean
 from ..params import choice
 from ..params import ignored
+from ..params import LIST_SPEC
 from ..params import mapping
 from ..params import read
 from ..params import refused
 from ..params import Spec
 from ..params import text
 from ..store import Object
+from .base import page
 from .base import Params
 from .customers import Customers
 from .cycle import Cycle
 from .discounts import DISCOUNTS
 from .invoices import preview_of
+from .items import period_end
 from .subscription_object import FINAL
 from .subscription_params import CREATE
 from .subscription_params import UPDATE
@@ -77,6 +80,7 @@ class Previews:
     def create(self, params: Params) -> Object:
         """Show the next invoice of a subscription, changed or new.
 
+        Without a subscription and without items it is the customer's next renewal.
         With ``always_invoice``, a new interval or ``trial_end=now`` it is the one of
         the change itself, otherwise the one of the next renewal.
 
@@ -97,7 +101,39 @@ class Previews:
         if not values.get("customer"):
             raise parameter_missing("customer")
 
+        if not details.get("items"):
+            return self._of_existing(self._next_of(values["customer"]), details)
+
         return self._of_new(values["customer"], details)
+
+    def upcoming(self, params: Params) -> Object:
+        """The same before basil, where such an invoice had no id.
+
+        Source: https://docs.stripe.com/api/invoices/upcoming?api-version=2025-02-24.acacia
+        """
+        return preview_of(self.create(params), None)
+
+    def list_upcoming_lines(self, params: Params) -> Object:
+        """The lines of :meth:`upcoming`."""
+        paging = {name: params[name] for name in LIST_SPEC if name in params}
+        rest = {name: params[name] for name in params if name not in LIST_SPEC}
+        lines = self.upcoming(rest)["lines"]
+        return page(lines["data"], read(paging, LIST_SPEC), lines["url"], "line item")
+
+    def _next_of(self, customer_id: str) -> Object:
+        """Return the subscription of a customer that renews first."""
+        customer = self._customers.get_live(customer_id, "customer", status=400)
+        waiting = [
+            subscription
+            for subscription in self._subscriptions.of_customer(customer["id"])
+            if subscription["status"] in ("active", "past_due", "trialing")
+            and subscription["cancel_at"] is None
+        ]
+
+        if not waiting:
+            raise _nothing_upcoming()
+
+        return min(waiting, key=lambda one: period_end(one, min))
 
     def _of_existing(self, subscription: Object, details: dict[str, Any]) -> Object:
         if subscription["status"] in FINAL:
@@ -119,9 +155,6 @@ class Previews:
 
     def _of_new(self, customer_id: str, details: dict[str, Any]) -> Object:
         customer = self._customers.get_live(customer_id, "customer", status=400)
-
-        if not details.get("items"):
-            raise parameter_missing("subscription_details[items]")
 
         with self._core.on_clock_of(customer):
             return self._show(self._subscriptions.rehearse(customer, details))
