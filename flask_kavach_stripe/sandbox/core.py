@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -113,12 +114,15 @@ class Core:
             "type": event_type,
         }
 
-        if self._rehearsing:
-            return event
+        if not self._rehearsing:
+            self.send(event, endpoints)
 
-        self.store.add(event, endpoints=endpoints, attempts=[])
-        self._on_event(event)
         return event
+
+    def send(self, event: Object, endpoint_ids: Sequence[str]) -> None:
+        """Keep a new event, and have it sent."""
+        self.store.add(event, endpoints=endpoint_ids, attempts=[])
+        self._on_event(event)
 
     @contextmanager
     def changing(self, obj: Object, event_type: str) -> Iterator[None]:

@@ -190,10 +190,11 @@ def _webhooks(a: Account) -> Sequence[Call]:
     return [
         *_standard(a.events, "list", "retrieve"),
         *_standard(endpoints, "create", "delete", "list", "retrieve", "update"),
-        *_standard(a.thin_events, "retrieve"),
+        *_standard(a.thin_events, "list", "retrieve"),
         *_standard(destinations, "create", "delete", "list", "retrieve", "update"),
         _action(destinations, "disable", destinations.disable),
         _action(destinations, "enable", destinations.enable),
+        Call("POST", f"{destinations.path}/{_ID}/ping", destinations.ping, "event"),
     ]
 
 

@@ -138,6 +138,15 @@ def upgrade_params(
     :param path: The path as the API's routes have it.
     :raises ApiError: For a parameter that the version does not have.
     """
+    counts = method == "GET" and path.startswith("/v1/") and "include" in params
+
+    if counts and version >= BASIL:
+        raise ApiError(
+            "Lists no longer have a total_count since 2025-03-31.basil.",
+            code="property_forbidden",
+            param="include",
+        )
+
     for change in PARAMS:
         if (change.method, change.path) == (method, path) and change.since > version:
             change.upgrade(params)

@@ -877,3 +877,15 @@ def test_app_follows_a_subscription(make_shop: Any, version: str) -> None:
     assert scheduled == {**renewed, "cancel_at_period_end": True}
     assert ended["subscription_status"] == "canceled"
     assert ended["cancel_at_period_end"] is False
+
+
+def test_lists_are_counted_before_basil_only(api: Api) -> None:
+    for _ in range(3):
+        api.post("/v1/customers")
+
+    count = {"limit": "1", "include__0": "total_count"}
+    listed = Caller(api, ACACIA).get("/v1/customers", **count)
+    assert (len(listed["data"]), listed["total_count"]) == (1, 3)
+    assert "total_count" not in Caller(api, ACACIA).get("/v1/customers")
+    error = Caller(api, BASIL).error("GET", "/v1/customers", **count)
+    assert error["code"] == "property_forbidden"
