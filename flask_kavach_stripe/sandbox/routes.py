@@ -71,6 +71,10 @@ class Routes:
     def find(self, method: str, path: str) -> Route | None:
         """Return the call; a name in the path goes before an id."""
         *before, name, last = path.split("/")
+
+        if last == "search":
+            return None  # Stripe's, but not ours; and no id
+
         candidates: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             ((*before, name, last), ()),
             ((*before, name, _ID), (last,)),
@@ -126,7 +130,7 @@ def _customers(a: Account) -> Sequence[Call]:
 
 def _hosted_pages(a: Account) -> Sequence[Call]:
     return [
-        *_standard(a.checkout, "create", "list", "retrieve"),
+        *_standard(a.checkout, "create", "list", "retrieve", "update"),
         _action(a.checkout, "expire", a.checkout.expire),
         Call(
             "GET",
@@ -148,7 +152,12 @@ def _subscriptions(a: Account) -> Sequence[Call]:
             a.subscriptions.cancel,
             a.subscriptions.kind,
         ),
-        _action(a.subscriptions, "pause", a.subscriptions.pause),
+        _action(a.subscriptions, "migrate", a.subscriptions.migrate)._replace(
+            since="2025-06-30.basil"
+        ),
+        _action(a.subscriptions, "pause", a.subscriptions.pause)._replace(
+            since="2026-09-30.endive"
+        ),
         _action(a.subscriptions, "resume", a.subscriptions.resume),
         *_standard(
             a.subscription_items, "create", "delete", "list", "retrieve", "update"

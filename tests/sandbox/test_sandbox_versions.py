@@ -889,3 +889,28 @@ def test_lists_are_counted_before_basil_only(api: Api) -> None:
     assert "total_count" not in Caller(api, ACACIA).get("/v1/customers")
     error = Caller(api, BASIL).error("GET", "/v1/customers", **count)
     assert error["code"] == "property_forbidden"
+
+
+def test_pause_came_with_endive(api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    path = f"/v1/subscriptions/{subscription['id']}/pause"
+    headers = {"Stripe-Version": DAHLIA}
+    assert api.call("POST", path, headers=headers).status_code == 404
+    assert Caller(api, ENDIVE).post(path)["status"] == "paused"
+
+
+def test_migration_to_flexible_billing(sandbox: Sandbox, api: Api) -> None:
+    subscription = api.subscribe(api.customer(), billing_mode__type="classic")
+    path = f"/v1/subscriptions/{subscription['id']}/migrate"
+    params = {"billing_mode[type]": "flexible"}
+    headers = {"Stripe-Version": BASIL}
+    assert api.call("POST", path, params, headers).status_code == 404
+    assert api.post(path, params)["billing_mode"]["type"] == "flexible"
+    assert sandbox.events[-1]["type"] == "customer.subscription.updated"
+
+
+@pytest.mark.parametrize("kind", ["customers", "invoices", "subscriptions"])
+def test_search_is_an_unknown_url(api: Api, kind: str) -> None:
+    status, error = api.error("GET", f"/v1/{kind}/search", {"query": "email:'a'"})
+    assert status == 404
+    assert "Unrecognized request URL" in error["message"]

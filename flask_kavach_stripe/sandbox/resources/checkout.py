@@ -317,6 +317,18 @@ class CheckoutSessions(Resource):
             "line item",
         )
 
+    def update(self, params: Params, object_id: str) -> Object:
+        """Change the metadata, the only thing that the sandbox lets change."""
+        session = self.get(object_id)
+        values = read(params, {"metadata": metadata})
+
+        if "metadata" in values:
+            session["metadata"] = merge_metadata(
+                session["metadata"], values["metadata"]
+            )
+
+        return session
+
     def expire(self, params: Params, object_id: str) -> Object:
         session = self.get(object_id)
         read(params, {})

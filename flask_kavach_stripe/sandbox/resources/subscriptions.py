@@ -31,9 +31,11 @@ from .cycle import TRIAL_NOTICE
 from .discounts import Discounts
 from .items import period_end
 from .payment_methods import PaymentMethods
+from .subscription_object import billing_mode
 from .subscription_object import FINAL
 from .subscription_object import new_subscription
 from .subscription_object import UPDATED
+from .subscription_params import BILLING_MODE
 from .subscription_params import CANCELLATION_DETAILS
 from .subscription_params import CREATE
 from .subscription_params import PAUSE
@@ -209,6 +211,22 @@ class Subscriptions(Resource):
 
         if subscription["status"] not in FINAL:
             self._transitions.end(subscription)
+
+        return subscription
+
+    def migrate(self, params: Params, object_id: str) -> Object:
+        """Change classic billing into flexible one; there is no way back.
+
+        Source: https://docs.stripe.com/api/subscriptions/migrate
+        """
+        subscription = self.get(object_id)
+        read(params, {"billing_mode": BILLING_MODE}, required=("billing_mode",))
+
+        if subscription["status"] in FINAL:
+            raise ApiError("A canceled subscription cannot be migrated.")
+
+        with self.core.changing(subscription, UPDATED):
+            subscription["billing_mode"] = billing_mode("flexible")
 
         return subscription
 
