@@ -31,8 +31,8 @@ from .params import text
 from .routes import Route
 from .routes import Routes
 from .store import Object
+from .upgrades import upgrade_params
 from .versions import check_version
-from .versions import upgrade_params
 
 EXTENSION_KEY = "stripe_sandbox"
 KEY_PREFIXES = ("sk_test_", "rk_test_")

@@ -17,11 +17,11 @@ import requests
 
 from ..signatures import sign_payload
 from .core import Core
+from .downgrades import downgrade_event
 from .faults import Fault
 from .faults import Faults
 from .recipients import find_recipient
 from .store import Object
-from .versions import downgrade_event
 
 #: Brings a body with headers to a URL and returns the HTTP status of the answer.
 Sender = Callable[[str, bytes, Mapping[str, str]], int]

@@ -11,6 +11,8 @@ from typing import Final
 
 from .core import API_VERSION
 from .core import Core
+from .downgrades import downgrade
+from .downgrades import downgrade_event
 from .expansion import Hop
 from .recipients import all_endpoints
 from .recipients import is_thin
@@ -18,8 +20,6 @@ from .resources.base import deleted
 from .resources.events import ThinEvents
 from .store import clone
 from .store import Object
-from .versions import downgrade
-from .versions import downgrade_event
 
 #: Where the API has a kind of object; the others are at ``/v1/<kind>s``.
 _PATHS: Final[Mapping[str, str]] = {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -19,9 +16,6 @@ from typing import Self
 
 import requests
 from flask import Flask
-from werkzeug.serving import BaseWSGIServer
-from werkzeug.serving import make_server
-from werkzeug.serving import WSGIRequestHandler
 
 from .account import Account
 from .adapter import WsgiAdapter
@@ -37,17 +31,14 @@ from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
 from .errors import AuthenticationRequired
-from .errors import PortInUseError
 from .errors import SandboxError
 from .errors import UndeliveredError
 from .faults import Faults
 from .pages import bp as pages_bp
 from .resources.checkout import CardForm
+from .serving import HttpServer
 from .store import Object
 from .store import Store
-
-_POLL_INTERVAL = 0.05
-_BACKLOG = 128
 
 
 class Sandbox:
@@ -115,8 +106,7 @@ class Sandbox:
         #: Whether webhooks that fail, with no fault to blame, raise an error here.
         self._raises_failures = False
         self._failures: list[Attempt] = []
-        self._server: BaseWSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: HttpServer | None = None
 
         #: The Flask app that serves the API and the pages.
         self.app: Final = Flask(__name__)
@@ -252,45 +242,22 @@ class Sandbox:
         if self._server is not None:
             raise SandboxError(f"The sandbox is running already, at {self.url}.")
 
-        listener = _listen(host, port)
+        self._server = HttpServer(self.app, host, port)
         self.faults.stopped.clear()
-
-        try:
-            server = make_server(
-                host,
-                port,
-                self.app,
-                threaded=True,
-                request_handler=_QuietHandler,
-                fd=listener.fileno(),
-            )
-        finally:
-            listener.close()
-
-        shown_host = f"[{host}]" if ":" in host else host
-        self._account.core.base_url = f"http://{shown_host}:{server.port}"
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever,
-            args=(_POLL_INTERVAL,),
-            name="sandbox-server",
-            daemon=True,
-        )
-        self._thread.start()
+        self._account.core.base_url = self._server.url
+        self._server.start()
         self._account.delivery.start()
         return self
 
     def stop(self) -> None:
         """End the server and the webhooks; once more does nothing."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
 
         self._account.delivery.stop()
         self.faults.stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server = self._thread = None
+        self._server.stop()
+        self._server = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -511,48 +478,3 @@ class Sandbox:
 def _indexed(values: Sequence[str]) -> dict[str, str]:
     """A list as decoded parameters have it."""
     return {str(index): value for index, value in enumerate(values)}
-
-
-class _QuietHandler(WSGIRequestHandler):
-    # One request for each connection: none stays open after stop().
-    protocol_version = "HTTP/1.0"
-
-    def send_response(self, code: int, message: str | None = None) -> None:
-        """As the base does, but without a ``Date``: the app sends the sandbox's."""
-        self.send_response_only(code, message)
-        self.send_header("Server", self.version_string())
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Leave the terminal to the app under test."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """As above: a browser that hangs up is nothing to report."""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    :raises PortInUseError: If that is not possible.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-
-    try:
-        # Allows a restart at once; does not allow two sandboxes on one port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            reason = "another program uses it already"
-        else:
-            reason = str(error)
-
-        raise PortInUseError(
-            f"The sandbox cannot listen on port {port} of {host}: {reason}. Choose"
-            " another port, or 0 for any free one."
-        ) from error
-
-    return listener

@@ -218,7 +218,7 @@ def test_empty_value_of_a_required_parameter_is_named(api: Api) -> None:
         ("GET", "/v1/refunds"),
         ("GET", "/v1/customers/"),
         ("DELETE", "/v1/customers"),
-        ("POST", "/v1/subscriptions/sub_1/migrate"),
+        ("DELETE", "/v1/subscriptions/sub_1/discount"),
         ("PUT", "/v1/customers/cus_1"),
         ("GET", "/v1/"),
         ("GET", "/v3/customers"),

@@ -19,12 +19,12 @@ from flask_kavach_stripe.objects import read_invoice
 from flask_kavach_stripe.objects import read_subscription
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.sandbox.downgrades import downgrade
+from flask_kavach_stripe.sandbox.downgrades import OBJECTS
 from flask_kavach_stripe.sandbox.errors import ApiError
 from flask_kavach_stripe.sandbox.store import Store
-from flask_kavach_stripe.sandbox.versions import downgrade
-from flask_kavach_stripe.sandbox.versions import OBJECTS
-from flask_kavach_stripe.sandbox.versions import PARAMS
-from flask_kavach_stripe.sandbox.versions import upgrade_params
+from flask_kavach_stripe.sandbox.upgrades import PARAMS
+from flask_kavach_stripe.sandbox.upgrades import upgrade_params
 from flask_kavach_stripe.sandbox.versions import VERSIONS
 
 from .conftest import Api

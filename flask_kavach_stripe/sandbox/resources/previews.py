@@ -157,7 +157,9 @@ class Previews:
         customer = self._customers.get_live(customer_id, "customer", status=400)
 
         with self._core.on_clock_of(customer):
-            return self._show(self._subscriptions.rehearse(customer, details))
+            return self._show(
+                self._subscriptions.beginnings.rehearse(customer, details)
+            )
 
     def _show(self, invoice: Object) -> Object:
         customer = self._core.store.find("customer", invoice["customer"])

@@ -7,16 +7,13 @@ from typing import Any
 from typing import Final
 
 from ..cards import Decline
-from ..clock import DAY
 from ..core import Core
 from ..errors import ApiError
-from ..errors import parameter_missing
 from ..errors import resource_missing
 from ..params import boolean
 from ..params import choice
 from ..params import ignored
 from ..params import in_range
-from ..params import merge_metadata
 from ..params import read
 from ..params import text
 from ..params import time_range
@@ -24,6 +21,7 @@ from ..store import clone
 from ..store import Object
 from .base import Params
 from .base import Resource
+from .beginnings import Beginnings
 from .catalogue import Prices
 from .changes import Changes
 from .cycle import Cycle
@@ -33,7 +31,6 @@ from .items import period_end
 from .payment_methods import PaymentMethods
 from .subscription_object import billing_mode
 from .subscription_object import FINAL
-from .subscription_object import new_subscription
 from .subscription_object import UPDATED
 from .subscription_params import BILLING_MODE
 from .subscription_params import CANCELLATION_DETAILS
@@ -79,8 +76,9 @@ class Subscriptions(Resource):
         self._collection = cycle.collection
         self._cycle = cycle
         self.changes: Final = Changes(core, cycle, prices, payment_methods, discounts)
-        self._payment_methods = payment_methods
-        self._discounts = discounts
+        self.beginnings: Final = Beginnings(
+            core, cycle, self.changes, payment_methods, discounts
+        )
 
     # The API
 
@@ -129,45 +127,7 @@ class Subscriptions(Resource):
         if customer is None or customer.get("deleted"):
             raise resource_missing("customer", values["customer"], "customer")
 
-        lines = self._check_create(customer, values)
-        behavior = values.get("payment_behavior") or "allow_incomplete"
-        on_session = not values.get("off_session")
-
-        with self.core.rehearsal(customer, *self.changes.coupons_of(values)):
-            subscription, invoice = self._build(customer, lines, values)
-            decline = self._collection.refusal(
-                subscription, invoice, on_session=on_session
-            )
-            card = self._payment_methods.default_of(subscription)
-
-        if decline is not None and behavior != "default_incomplete":
-            if card is None:
-                raise ApiError(
-                    "This customer has no attached payment source or default payment"
-                    " method. Please consider adding a default payment method.",
-                    code="resource_missing",
-                )
-
-            if behavior == "error_if_incomplete":
-                raise decline.to_error()
-
-        incomplete = decline is not None or (
-            behavior == "default_incomplete" and invoice["total"] > 0
-        )
-        subscription, invoice = self._build(customer, lines, values)
-
-        if incomplete:
-            subscription["status"] = "incomplete"
-
-        self._introduce(customer, subscription)
-        self._collection.collect(
-            subscription,
-            invoice,
-            on_session=on_session,
-            attempt=behavior != "default_incomplete",
-        )
-        self._cycle.schedule(subscription)
-        return subscription
+        return self.beginnings.begin(customer, values)
 
     def update(self, params: Params, object_id: str) -> Object:
         subscription = self.get(object_id)
@@ -324,49 +284,6 @@ class Subscriptions(Resource):
         """End a subscription now."""
         self._transitions.end(subscription)
 
-    def start(
-        self,
-        customer: Object,
-        lines: Sequence[tuple[Object, int]],
-        *,
-        payment_method_id: str | None,
-        trial_end: int | None,
-        values: dict[str, Any],
-        session_id: str | None = None,
-    ) -> Object:
-        """Begin a subscription whose first payment has succeeded.
-
-        :param lines: Prices and quantities.
-        :param values: ``description``, ``metadata``, ``discounts``, ``trial_settings``
-            and ``billing_mode`` as they were given.
-        :param session_id: The Checkout session that it comes from.
-        """
-        subscription, invoice = self._build(
-            customer,
-            lines,
-            {
-                **values,
-                "default_payment_method": payment_method_id,
-                "trial_end": trial_end,
-                "trial_period_days": None,
-            },
-            session_id,
-        )
-        self._introduce(customer, subscription)
-        self._collection.collect(subscription, invoice, collected=True)
-        self._cycle.schedule(subscription)
-        return subscription
-
-    def rehearse(self, customer: Object, values: dict[str, Any]) -> Object:
-        """Return the first invoice of a subscription that is not begun.
-
-        :param values: What :data:`CREATE` reads.
-        """
-        lines = self._check_create(customer, values)
-
-        with self.core.rehearsal(customer, *self.changes.coupons_of(values)):
-            return self._build(customer, lines, values)[1]
-
     def change(self, subscription: Object, values: dict[str, Any]) -> None:
         """Do what an update asks for, and bill what is to be billed now.
 
@@ -465,98 +382,6 @@ class Subscriptions(Resource):
                 self._transitions.unschedule_end(subscription)
 
             self._cycle.schedule(subscription)
-
-    # The beginning
-
-    def _check_create(
-        self, customer: Object, values: dict[str, Any]
-    ) -> Sequence[tuple[Object, int]]:
-        self.changes.check_times(values)
-
-        if values.get("trial_end") and values.get("trial_period_days"):
-            raise ApiError(
-                "You may only specify one of these parameters: trial_end,"
-                " trial_period_days.",
-                param="trial_end",
-            )
-
-        if payment_method_id := values.get("default_payment_method"):
-            self._payment_methods.get_of(
-                customer["id"], payment_method_id, "default_payment_method"
-            )
-
-        lines = []
-
-        for index, entry in enumerate(values["items"]):
-            price = self.changes.read_price(entry, f"items[{index}]")
-
-            if price is None:
-                raise parameter_missing(f"items[{index}][price]")
-
-            quantity = entry.get("quantity")
-            lines.append((price, 1 if quantity is None else quantity))
-
-        if len({price["currency"] for price, _ in lines}) > 1:
-            raise ApiError("All prices must have the same currency.", param="items")
-
-        self.changes.find_discounts(customer, lines, values)
-        return lines
-
-    def _build(
-        self,
-        customer: Object,
-        lines: Sequence[tuple[Object, int]],
-        values: dict[str, Any],
-        session_id: str | None = None,
-    ) -> tuple[Object, Object]:
-        """Make a subscription and the draft of its first invoice; tell nobody."""
-        store, now = self.core.store, self.core.clock.now()
-        trial_end = values.get("trial_end")
-
-        if trial_end == "now":
-            trial_end = None
-
-        if days := values.get("trial_period_days"):
-            trial_end = now + days * DAY
-
-        subscription = new_subscription(self.core, customer, lines, values, trial_end)
-        store.add(
-            subscription,
-            billed={},
-            pending=[],
-            pending_update=None,
-            resumes_with=None,
-            trial_notice_sent=False,
-            upcoming_announced=None,
-        )
-
-        for coupon, code in self.changes.find_discounts(customer, lines, values):
-            self._discounts.redeem(
-                coupon, code, subscription=subscription, session_id=session_id
-            )
-
-        items = subscription["items"]["data"]
-
-        for item, entry in zip(items, values.get("items") or (), strict=False):
-            item["metadata"] = merge_metadata({}, entry.get("metadata"))
-
-        invoice = self._periods.begin_periods(
-            subscription, items, "subscription_create"
-        )
-        self.changes.apply_end(subscription, values)
-        return subscription, invoice
-
-    def _introduce(self, customer: Object, subscription: Object) -> None:
-        """Tell about a new subscription."""
-        if customer["currency"] is None:
-            with self.core.changing(customer, "customer.updated"):
-                customer["currency"] = subscription["currency"]
-
-        self.core.emit("customer.subscription.created", subscription)
-        trial_end = subscription["trial_end"]
-
-        if trial_end is not None and trial_end - TRIAL_NOTICE <= self.core.clock.now():
-            self._cycle.announce_trial_end(subscription)
 
 
 def _matches(subscription: Object, wanted: Params) -> bool:
