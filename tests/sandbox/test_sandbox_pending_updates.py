@@ -271,3 +271,14 @@ def test_update_that_is_not_paid_makes_past_due(
     assert invoice["attempt_count"] == attempts[behavior]
     pay(api, changed)
     assert api.again(subscription)["status"] == "active"
+
+
+def test_discount_of_one_invoice_is_used_by_the_one_that_waits(
+    sandbox: Sandbox, api: Api, subscription: Any
+) -> None:
+    api.post("/v1/coupons", {"id": "ONE", "percent_off": "10", "duration": "once"})
+    api.change(subscription, discounts__0__coupon="ONE")
+    held = upgrade(api, subscription)
+    assert len(held["discounts"]) == 1
+    pay(api, held)
+    assert api.again(subscription)["discounts"] == []

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 from typing import NamedTuple
 
@@ -145,7 +147,7 @@ class Cycle:
 
         invoice = None
 
-        with self._core.rehearsal(subscription):
+        with self.rehearsal(subscription):
             draft = self.draft_upcoming(subscription)
 
             if draft is not None:
@@ -156,6 +158,18 @@ class Cycle:
             hidden = self._hidden(subscription)
             hidden["upcoming_announced"] = period_end(subscription, min)
             self._core.emit("invoice.upcoming", invoice)
+
+    @contextmanager
+    def rehearsal(self, subscription: Object, *objects: Object) -> Iterator[None]:
+        """See what an invoice of a subscription would be: all of it is undone.
+
+        :param objects: What the block changes beside the subscription and its latest
+            invoice, which a new one closes.
+        """
+        latest = self._core.store.find("invoice", subscription["latest_invoice"])
+
+        with self._core.rehearsal(subscription, *filter(None, [latest]), *objects):
+            yield
 
     def draft_upcoming(self, subscription: Object) -> Object | None:
         """Do what happens at the next renewal, in a rehearsal.

@@ -34,6 +34,7 @@ _ATTRIBUTES = (
     "cancel_at_period_end",
     "canceled_at",
     "cancellation_details",
+    "discounts",
     "items",
     "status",
     "trial_end",
@@ -41,7 +42,14 @@ _ATTRIBUTES = (
 )
 #: A later change of these takes the place of one that waits.
 _CONFLICTS = frozenset(
-    ("billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items", "trial_end")
+    (
+        "billing_cycle_anchor",
+        "cancel_at",
+        "cancel_at_period_end",
+        "discounts",
+        "items",
+        "trial_end",
+    )
 )
 _EXPIRES_AFTER = 23 * HOUR
 

@@ -142,7 +142,9 @@ class Previews:
         details.pop("billing_mode", None)
         self._subscriptions.changes.check(subscription, details)
 
-        with self._core.rehearsal(subscription):
+        changes = self._subscriptions.changes
+
+        with self._cycle.rehearsal(subscription, *changes.coupons_of(details)):
             invoice = self._subscriptions.changes.apply(subscription, details)
 
             if invoice is None:

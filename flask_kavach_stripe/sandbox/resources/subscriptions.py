@@ -334,7 +334,9 @@ class Subscriptions(Resource):
         self, subscription: Object, values: dict[str, Any], on_session: bool
     ) -> Decline | None:
         """Return why the invoice of a change, if it has one, could not be paid."""
-        with self.core.rehearsal(subscription, *self.changes.coupons_of(values)):
+        coupons = self.changes.coupons_of(values)
+
+        with self._cycle.rehearsal(subscription, *coupons):
             invoice = self.changes.apply(subscription, values)
 
             if invoice is None:
