@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..clock import HOUR
@@ -75,8 +76,9 @@ class PendingUpdates:
         :raises ApiError: If it asks for more.
         """
         unknown = [name for name in values if name not in _PARAMS]
+        items: Sequence[dict[str, Any]] = values.get("items") or ()
 
-        for index, item in enumerate(values.get("items") or ()):
+        for index, item in enumerate(items):
             unknown += [
                 f"items[{index}][{name}]" for name in item if name not in _ITEM_PARAMS
             ]
