@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -21,9 +18,6 @@ import requests
 from flask import Flask
 from flask import request
 from flask import Response
-from werkzeug.serving import BaseWSGIServer
-from werkzeug.serving import make_server
-from werkzeug.serving import WSGIRequestHandler
 
 from .account import Account
 from .adapter import WsgiAdapter
@@ -39,20 +33,17 @@ from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
 from .errors import AuthenticationRequired
-from .errors import PortInUseError
 from .errors import SandboxError
 from .errors import UndeliveredError
 from .faults import Faults
 from .faults import IN_PROCESS
 from .pages import bp as pages_bp
 from .resources.card_form import CardForm
+from .serving import HttpServer
 from .store import Object
 from .store import Store
 from .visitors import is_cross_site
 from .visitors import is_local
-
-_POLL_INTERVAL = 0.05
-_BACKLOG = 128
 
 
 class Sandbox:
@@ -122,8 +113,7 @@ class Sandbox:
         self._failures: list[Attempt] = []
         #: Whether it is served to this machine only.
         self._is_local = False
-        self._server: BaseWSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: HttpServer | None = None
 
         #: The Flask app that serves the API and the pages.
         self.app: Final = Flask(__name__)
@@ -276,46 +266,23 @@ class Sandbox:
         if self._server is not None:
             raise SandboxError(f"The sandbox is running already, at {self.url}.")
 
-        listener = _listen(host, port)
+        self._server = HttpServer(self.app, host, port)
         self.faults.stopped.clear()
-
-        try:
-            server = make_server(
-                host,
-                port,
-                self.app,
-                threaded=True,
-                request_handler=_QuietHandler,
-                fd=listener.fileno(),
-            )
-        finally:
-            listener.close()
-
-        shown_host = f"[{host}]" if ":" in host else host
-        self._account.core.base_url = f"http://{shown_host}:{server.port}"
+        self._account.core.base_url = self._server.url
         self._is_local = is_local(host)
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever,
-            args=(_POLL_INTERVAL,),
-            name="sandbox-server",
-            daemon=True,
-        )
-        self._thread.start()
+        self._server.start()
         self._account.delivery.start()
         return self
 
     def stop(self) -> None:
         """End the server and the webhooks; once more does nothing."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
 
         self._account.delivery.stop()
         self.faults.stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server = self._thread = None
+        self._server.stop()
+        self._server = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -536,48 +503,3 @@ class Sandbox:
 def _indexed(values: Sequence[str]) -> dict[str, str]:
     """A list as decoded parameters have it."""
     return {str(index): value for index, value in enumerate(values)}
-
-
-class _QuietHandler(WSGIRequestHandler):
-    # One request for each connection: none stays open after stop().
-    protocol_version = "HTTP/1.0"
-
-    def send_response(self, code: int, message: str | None = None) -> None:
-        """As the base does, but without a ``Date``: the app sends the sandbox's."""
-        self.send_response_only(code, message)
-        self.send_header("Server", self.version_string())
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Leave the terminal to the app under test."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """As above: a browser that hangs up is nothing to report."""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    :raises PortInUseError: If that is not possible.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-
-    try:
-        # Allows a restart at once; does not allow two sandboxes on one port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            reason = "another program uses it already"
-        else:
-            reason = str(error)
-
-        raise PortInUseError(
-            f"The sandbox cannot listen on port {port} of {host}: {reason}. Choose"
-            " another port, or 0 for any free one."
-        ) from error
-
-    return listener
