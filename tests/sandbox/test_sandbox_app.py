@@ -217,6 +217,23 @@ def test_prices_of_the_app_can_be_bought(app: Flask) -> None:
         pass
 
 
+def test_prices_of_the_app_cost_what_the_test_says(app: Flask) -> None:
+    with connect(app, Sandbox(), amounts={"pro": 2900}):
+        price = app.extensions["kavach_stripe"].client.get("/v1/prices/price_pro")
+
+    assert price["unit_amount"] == 2900
+
+
+def test_amount_for_an_unknown_name(app: Flask) -> None:
+    message = r"amount for 'team', but the prices of the app are 'pro'\."
+
+    with (
+        pytest.raises(ValueError, match=message),
+        connect(app, Sandbox(), amounts={"team": 2900}),
+    ):
+        raise AssertionError("It was connected.")
+
+
 def test_nothing_leaves_the_process(
     app: Flask, stripe_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
