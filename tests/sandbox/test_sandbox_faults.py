@@ -237,6 +237,11 @@ def test_resend_needs_an_event(sandbox: Sandbox) -> None:
         ({"kind": "drop", "probability": 0}, "'probability' must be"),
         ({"kind": "drop", "probability": 1.1}, "'probability' must be"),
         ({"kind": "timeout", "lost": "both"}, "'lost' must be"),
+        ({"kind": "drop", "times": 0}, "'times' must be"),
+        ({"kind": "drop", "times": math.nan}, "'times' must be"),
+        ({"kind": "delay", "seconds": -1}, "'seconds' must not be"),
+        ({"kind": "timeout", "on": "invoice.*"}, "such as 'GET /v1"),
+        ({"kind": "drop", "on": "GET /v1/prices"}, r"such as 'invoice\.paid'"),
     ],
 )
 def test_faults_that_are_none(
