@@ -17,7 +17,7 @@ from flask import has_app_context
 from flask import url_for
 
 from ..sandbox import Sandbox
-from ..state import EXTENSION_KEY
+from ..state import get_state_of
 from ..state import make_client
 from ..state import State
 
@@ -63,10 +63,11 @@ def connect(
     :param amounts: What prices cost if not 9 dollars, in cents, by their names in
         ``STRIPE_PRICES``.
     :raises ValueError: If there is no such name.
+    :raises RuntimeError: If the app has no ``KavachStripe``.
 
     .. versionadded:: 0.1
     """
-    state: State = app.extensions[EXTENSION_KEY]
+    state = get_state_of(app)
     settings, client = state.settings, state.client
     server_name = app.config["SERVER_NAME"]
 

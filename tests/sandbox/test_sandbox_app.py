@@ -16,10 +16,14 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
+from flask_kavach_stripe import ConfigurationError
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.sandbox import SandboxError
 from flask_kavach_stripe.sandbox import UndeliveredError
+from flask_kavach_stripe.testing import make_event
+from flask_kavach_stripe.testing import post_event
 from flask_kavach_stripe.testing.sandbox import connect
 
 pytest_plugins = ["flask_kavach_stripe.testing.fixtures"]
@@ -173,6 +177,27 @@ def test_webhooks_of_an_older_version(
     assert subscription is not None
     assert subscription.price == "pro"
     assert set(seen) == {api_version}
+
+
+def test_app_without_the_extension() -> None:
+    with (
+        pytest.raises(RuntimeError, match="forget to call 'init_app'"),
+        connect(Flask("bare"), Sandbox()),
+    ):
+        raise AssertionError("It was connected.")
+
+
+def test_event_that_cannot_be_signed(app: Flask) -> None:
+    with pytest.raises(ConfigurationError, match="'STRIPE_WEBHOOK_SECRET' is not set"):
+        post_event(app.test_client(), make_event("price.created", {}))
+
+
+def test_sandbox_of_another_app(app: Flask, stripe_sandbox: Sandbox) -> None:
+    with (
+        pytest.raises(SandboxError, match="connected to an app already"),
+        connect(app, stripe_sandbox),
+    ):
+        raise AssertionError("It was connected.")
 
 
 def test_connection_ends_as_it_began(app: Flask) -> None:
