@@ -23,6 +23,7 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
 from .errors import ApiError
+from .versions import check_version
 
 WebhookFault = Literal[
     "concurrent",
@@ -178,6 +179,11 @@ class Faults:
 
         if not seconds >= 0:
             raise ValueError(f"'seconds' must not be negative, as {seconds} is.")
+
+        try:
+            check_version(api_version)
+        except ApiError as error:
+            raise ValueError(str(error)) from error
 
         fault = Fault(kind, on, times, probability, seconds, api_version, lost)
 

@@ -240,6 +240,7 @@ def test_resend_needs_an_event(sandbox: Sandbox) -> None:
         ({"kind": "drop", "times": 0}, "'times' must be"),
         ({"kind": "drop", "times": math.nan}, "'times' must be"),
         ({"kind": "delay", "seconds": -1}, "'seconds' must not be"),
+        ({"kind": "old_version", "api_version": "2019"}, "Invalid Stripe API version"),
         ({"kind": "timeout", "on": "invoice.*"}, "such as 'GET /v1"),
         ({"kind": "drop", "on": "GET /v1/prices"}, r"such as 'invoice\.paid'"),
     ],

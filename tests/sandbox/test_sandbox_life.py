@@ -383,7 +383,8 @@ def test_trial_ended_early(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> 
     sandbox.advance(days=1)
     after = api.post(path_of(subscription), {"trial_end": "now"})
     assert after["status"] == "active"
-    assert after["trial_end"] == NOON + DAY
+    assert after["trial_end"] == after["billing_cycle_anchor"] == NOON + DAY
+    assert after["items"]["data"][0]["current_period_end"] == NOON + DAY + MONTH
     assert api.get(f"/v1/invoices/{after['latest_invoice']}")["amount_paid"] == 900
 
 
