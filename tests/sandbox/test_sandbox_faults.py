@@ -274,6 +274,12 @@ def test_api_answers_with_an_error(
     assert (caught.value.http_status, caught.value.code) == (status, code)
 
 
+def test_rate_limit_says_which_one(sandbox: Sandbox, api: Api) -> None:
+    sandbox.faults.add("rate_limit")
+    answer = api.call("GET", "/v1/prices")
+    assert answer.headers["Stripe-Rate-Limited-Reason"] == "global-rate"
+
+
 @pytest.mark.parametrize("lost", ["answer", "request"])
 @pytest.mark.parametrize("kind", ["timeout", "disconnect"])
 def test_api_gives_no_answer(

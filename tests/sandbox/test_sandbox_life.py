@@ -210,6 +210,17 @@ def test_cancel_now(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> None:
     assert metadata == {"a": "1"}
 
 
+def test_cancel_ends_the_tries_to_be_paid(
+    sandbox: Sandbox, api: Api, subscribe: Subscribe
+) -> None:
+    subscription = subscribe("4000000000000341")
+    sandbox.advance(days=31)
+    ended = api.delete(path_of(subscription))
+    invoice = api.get(f"/v1/invoices/{ended['latest_invoice']}")
+    assert (invoice["status"], invoice["auto_advance"]) == ("open", False)
+    assert invoice["next_payment_attempt"] is None
+
+
 def test_list_leaves_canceled_ones_out_unless_asked(
     api: Api, subscribe: Subscribe
 ) -> None:
