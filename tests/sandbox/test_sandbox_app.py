@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask import g
 from flask_login import LoginManager
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
@@ -159,6 +160,29 @@ def test_uncommitted_changes_are_there_for_the_webhook(
     stripe_sandbox.pay(checkout.id)
     assert seen == ["new@example.com"]
     assert user.email == "newer@example.com"
+
+
+def test_what_a_webhook_wrote_is_there_for_the_test(
+    app: Flask, stripe_sandbox: Sandbox, db: SQLAlchemy, user: Any
+) -> None:
+    """Also where a commit does not make the session read anew."""
+    db.session().expire_on_commit = False
+    checkout = kavach_stripe.create_checkout_session(user, "price_pro")
+    assert user.stripe_subscription_status is None
+    stripe_sandbox.pay(checkout.id)
+    assert user.stripe_subscription_status == "active"
+
+
+def test_webhook_has_an_app_context_of_its_own(
+    app: Flask, stripe_sandbox: Sandbox, user: Any
+) -> None:
+    g.of_the_test = True
+    seen: list[bool] = []
+    registry = app.extensions["kavach_stripe"].registry
+    registry.on("customer.created")(lambda event: seen.append("of_the_test" in g))
+    kavach_stripe.create_customer(user)
+    stripe_sandbox.deliver()
+    assert seen == [False]
 
 
 @pytest.mark.parametrize("api_version", ["2024-12-18.acacia", "2025-03-31.basil"])

@@ -209,6 +209,17 @@ def test_seed_repeats_a_run(api: Api) -> None:
     assert run(1) != run(2)
 
 
+def test_reading_changes_no_ids() -> None:
+    ids = set()
+
+    for reads in range(3):
+        api = Api(Sandbox(clock=Clock(NOON)))
+        [api.get("/v1/customers") for _ in range(reads)]
+        ids.add(api.post("/v1/customers")["id"])
+
+    assert len(ids) == 1
+
+
 def test_faults_change_no_ids() -> None:
     plain, faulty = Sandbox(seed=3), Sandbox(seed=3)
     faulty.create_webhook_endpoint("https://shop.test/")
