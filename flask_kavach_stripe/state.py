@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import requests
 from flask import current_app
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session
@@ -184,11 +185,19 @@ def get_state() -> State:
     :raises RuntimeError: Outside of an app context, or if the app has no
         ``KavachStripe``.
     """
+    return get_state_of(current_app)
+
+
+def get_state_of(app: Flask) -> State:
+    """The state of an app.
+
+    :raises RuntimeError: If it has no ``KavachStripe``.
+    """
     try:
-        state: State = current_app.extensions[EXTENSION_KEY]
+        state: State = app.extensions[EXTENSION_KEY]
     except KeyError:
         raise RuntimeError(
-            "The current Flask app is not registered with 'KavachStripe'. Did you"
+            "The Flask app is not registered with 'KavachStripe'. Did you"
             " forget to call 'init_app'?"
         ) from None
 

@@ -312,7 +312,8 @@ class Delivery:
 
     def _now(self) -> float:
         if self._thread is None:
-            return self._core.clock.now()
+            # Not that of a test clock, on which an event may have come to be.
+            return self._core.clock.unpinned()
 
         return time.monotonic()
 

@@ -195,7 +195,15 @@ class Sandbox:
         :exc:`UndeliveredError` from whatever made the webhooks go out, :meth:`pay`,
         :meth:`advance`, :meth:`deliver` or :meth:`resend`, unless one of the
         :attr:`faults` is to blame.
+
+        :raises SandboxError: If there is such an endpoint: one would get the webhooks
+            of the other.
         """
+        if self._raises_failures:
+            raise SandboxError(
+                "The sandbox is connected to an app already; make another one."
+            )
+
         store, delivery = self._account.store, self._account.delivery
         before = delivery.send, delivery.on_attempt, self._raises_failures
 

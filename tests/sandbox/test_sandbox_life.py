@@ -214,6 +214,17 @@ def test_cancel_now(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> None:
     assert metadata == {"a": "1"}
 
 
+def test_cancel_ends_the_tries_to_be_paid(
+    sandbox: Sandbox, api: Api, subscribe: Subscribe
+) -> None:
+    subscription = subscribe("4000000000000341")
+    sandbox.advance(days=31)
+    ended = api.delete(path_of(subscription))
+    invoice = api.get(f"/v1/invoices/{ended['latest_invoice']}")
+    assert (invoice["status"], invoice["auto_advance"]) == ("open", False)
+    assert invoice["next_payment_attempt"] is None
+
+
 def test_list_leaves_canceled_ones_out_unless_asked(
     api: Api, subscribe: Subscribe
 ) -> None:
@@ -388,7 +399,8 @@ def test_trial_ended_early(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> 
     sandbox.advance(days=1)
     after = api.post(path_of(subscription), {"trial_end": "now"})
     assert after["status"] == "active"
-    assert after["trial_end"] == NOON + DAY
+    assert after["trial_end"] == after["billing_cycle_anchor"] == NOON + DAY
+    assert after["items"]["data"][0]["current_period_end"] == NOON + DAY + MONTH
     assert api.get(f"/v1/invoices/{after['latest_invoice']}")["amount_paid"] == 900
 
 
