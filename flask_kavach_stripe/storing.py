@@ -249,7 +249,12 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
 
     user_id = accounts.parse_key(session, checkout.client_reference_id)
     account = None if user_id is None else accounts.get(session, user_id)
-    return account if account is not None and account.customer_id is None else None
+
+    # Another one may have linked them since the customer was looked for.
+    if account is None or account.customer_id not in (None, checkout.customer_id):
+        return None
+
+    return account
 
 
 def link_customer(state: State, account: Account, customer_id: str) -> None:

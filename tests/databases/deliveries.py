@@ -17,6 +17,8 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 from typing import NamedTuple
 
+from flask_kavach_stripe.testing import make_event
+from flask_kavach_stripe.testing import make_subscription
 from tests.conftest import Shop
 
 #: The isolation level of the app's transactions; None is the database's own choice.
@@ -30,8 +32,12 @@ ISOLATION_LEVELS = {
     "mariadb-read-committed": "READ COMMITTED",
 }
 
-#: Those that fail transactions of which one wrote what the other had read.
+#: Where one of two transactions fails if it wrote what the other had read.
 STRICT = {"postgresql-repeatable-read", "postgresql-serializable"}
+
+#: Where a new link between user and customer may meet the lock of a gap, which one of
+#: two transactions then loses.
+GAP_LOCKS = {"mariadb"}
 
 PROCESSES = 4
 
@@ -40,6 +46,9 @@ PATIENCE = 60
 
 #: How often an event is sent. Of transactions that meet, one always gets through.
 MAX_TRIES = 50
+
+T = 1_790_000_000  # when everything begins, in Unix seconds
+END = T + 2_592_000  # when the first period ends
 
 Event = dict[str, Any]
 
@@ -50,15 +59,28 @@ class Database(NamedTuple):
     name: str
     uri: str
 
-    @property
-    def is_strict(self) -> bool:
-        return self.name in STRICT
-
     def make_shop(self, **config: Any) -> Shop:
         level = ISOLATION_LEVELS[self.name]
         options = {} if level is None else {"isolation_level": level}
         defaults = {"STRIPE_PRICES": "*", "SQLALCHEMY_ENGINE_OPTIONS": options}
         return Shop(self.uri, **{**defaults, **config})
+
+
+def subscription(**values: Any) -> dict[str, Any]:
+    """Ada's subscription."""
+    defaults = {"id": "sub_1", "customer": "cus_ada", "price": "price_pro"}
+    times = {"created": T, "current_period_end": END}
+    return make_subscription(**{**defaults, **times, **values})
+
+
+def subscription_event(kind: str, after: int = 0, /, **values: Any) -> Event:
+    """An event of Ada's subscription, some seconds after the beginning."""
+    return make_event(
+        f"customer.subscription.{kind}",
+        subscription(**values),
+        created=T + after,
+        previous_attributes={"metadata": {}} if kind == "updated" else None,
+    )
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -84,8 +106,17 @@ def deliver(shop: Shop, event: Event) -> list[int]:
 
 
 def deliver_all(shop: Shop, events: Sequence[Event]) -> list[list[int]]:
-    """Deliver events at the same moment, and give the answers that each one got."""
+    """Deliver events at the same moment, and give the answers that each got."""
     return at_once([partial(deliver, shop, event) for event in events])
+
+
+def assert_taken(answers: list[list[int]], *, at_once: bool) -> None:
+    """Every event was answered with 200: by the first delivery, or after some 503."""
+    assert {each[-1] for each in answers} == {200}
+    assert {status for each in answers for status in each[:-1]} <= {503}
+
+    if at_once:
+        assert {len(each) for each in answers} == {1}
 
 
 class Processes:

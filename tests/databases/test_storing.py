@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from datetime import UTC
-from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
@@ -19,29 +18,15 @@ from sqlalchemy import text as sql
 from flask_kavach_stripe import Event
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_invoice
-from flask_kavach_stripe.testing import make_subscription
 from tests.conftest import Shop
 from tests.databases.deliveries import Database
+from tests.databases.deliveries import END
+from tests.databases.deliveries import subscription_event as event
+from tests.databases.deliveries import T
 
 MakeShop = Callable[..., Shop]
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
-
-T = 1_790_000_000  # when everything begins, in Unix seconds
-END = T + 2_592_000  # when the first period ends
-
-
-def event(kind: str, after: int = 0, /, **values: Any) -> dict[str, Any]:
-    """An event of Ada's subscription, some seconds after the beginning."""
-    subscription = {"id": "sub_1", "customer": "cus_ada", "price": "price_pro"}
-    return make_event(
-        f"customer.subscription.{kind}",
-        make_subscription(
-            **{**subscription, "created": T, "current_period_end": END, **values}
-        ),
-        created=T + after,
-        previous_attributes={"metadata": {}} if kind == "updated" else None,
-    )
 
 
 def test_six_columns_of_a_subscription(shop: Shop) -> None:
