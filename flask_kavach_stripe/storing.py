@@ -195,7 +195,9 @@ def _write(
 
     accounts.write_subscriptions(session, before, after.values())
 
-    if columns != account.columns:
+    # Also where the columns stay: whoever waits for the user in PostgreSQL's REPEATABLE
+    # READ fails only if the user's row was written, and would read old rows otherwise.
+    if after != before or columns != account.columns:
         accounts.write_columns(session, account.user_id, columns)
 
     if update.customer_deleted:
