@@ -58,11 +58,18 @@ class Database(NamedTuple):
 
     name: str
     uri: str
+    #: URL and key of the sandbox that its apps talk to.
+    stripe: tuple[str, str] = ("https://api.stripe.com", "sk_test_of_the_tests")
 
     def make_shop(self, **config: Any) -> Shop:
         level = ISOLATION_LEVELS[self.name]
         options = {} if level is None else {"isolation_level": level}
-        defaults = {"STRIPE_PRICES": "*", "SQLALCHEMY_ENGINE_OPTIONS": options}
+        defaults = {
+            "SQLALCHEMY_ENGINE_OPTIONS": options,
+            "STRIPE_API_BASE": self.stripe[0],
+            "STRIPE_PRICES": "*",
+            "STRIPE_SECRET_KEY": self.stripe[1],
+        }
         return Shop(self.uri, **{**defaults, **config})
 
 
