@@ -18,6 +18,7 @@ from flask_kavach_stripe.testing import sign_payload
 from .shop import ATTEMPT_HEADER
 from .shop import WEBHOOK_PATH
 from .shop import WEBHOOK_SECRET
+from .truth import Object
 from .truth import Truth
 
 HOST = "127.0.0.1"
@@ -32,8 +33,12 @@ COPIES = (1, 1, 2, 3)
 #: How many of the deliveries are forged, and must be refused.
 FORGED_SHARE = 0.01
 
-#: Time is counted in deliveries here. By how much one is late at most:
-WINDOW = 300
+#: Time is counted in deliveries here. By how much one is late at most: the events of
+#: some customers come side by side, and no later one repairs what went wrong then;
+#: those of the others come in any order.
+LATEST = (CONNECTIONS, 600)
+#: How many deliveries are planned ahead.
+PLANNED = 600
 #: After how much it is tried again, the first time; then twice as long, and so on.
 RETRY_AFTER = 20
 LONGEST_RETRY = 1280
@@ -75,6 +80,7 @@ class Engine:
         self.done = 0
         self._truth = truth
         self._port = port
+        self._seed = seed
         self._random = Random(f"{seed} deliveries")  # noqa: S311
         self._changed = threading.Condition()
         self._schedule: list[tuple[float, int, Delivery]] = []
@@ -127,20 +133,23 @@ class Engine:
 
     def _plan(self) -> None:
         """Let things happen while there is little to deliver."""
-        while self._planned < self._goal and len(self._schedule) < WINDOW:
+        while self._planned < self._goal and len(self._schedule) < PLANNED:
             for event in self._truth.go_on():
-                body = json.dumps(event).encode()
+                self._plan_event(event)
 
-                for _ in range(self._random.choice(COPIES)):
-                    self._add(body, is_forged=False)
+    def _plan_event(self, event: Object) -> None:
+        body = json.dumps(event).encode()
+        customer_id = event["data"]["object"]["customer"]
+        latest = Random(f"{self._seed} {customer_id}").choice(LATEST)  # noqa: S311
+        bodies = [(body, False)] * self._random.choice(COPIES)
 
-                if self._random.random() < FORGED_SHARE:
-                    self._add(body.replace(b"evt_", b"evt_forged_"), is_forged=True)
+        if self._random.random() < FORGED_SHARE:
+            bodies.append((body.replace(b"evt_", b"evt_forged_"), True))
 
-    def _add(self, body: bytes, *, is_forged: bool) -> None:
-        self._planned += 1
-        delivery = Delivery(self._planned, body, is_forged)
-        self._put(delivery, self._random.uniform(0, WINDOW))
+        for sent, is_forged in bodies:
+            self._planned += 1
+            delivery = Delivery(self._planned, sent, is_forged)
+            self._put(delivery, self._random.uniform(0, latest))
 
     def _put(self, delivery: Delivery, delay: float) -> None:
         heapq.heappush(self._schedule, (self._now + delay, delivery.number, delivery))

@@ -43,7 +43,7 @@ from .shop import Effect
 from .shop import User
 from .truth import Truth
 
-CUSTOMERS = 200
+CUSTOMERS = 1_000
 KILLS = 30
 MEMORY_GROWTH = 1.2
 WARM_UP = 500

@@ -20,7 +20,14 @@ PRICES = ("price_basic", "price_pro", "price_team")
 MAX_RUNNING = 3
 
 #: How many things happen to a subscriber at the same moment.
-BURSTS = (1, 1, 1, 4)
+BURSTS = (1, 1, 4)
+
+#: About how many events tell of a life. After the last one, no other repairs what went
+#: wrong: short lives have many ends.
+EVENTS_PER_LIFE = 12
+
+#: How many customers live at the same time.
+LIVING = 60
 
 #: What gives access ranks first, and equally.
 RANKS = {"active": 0, "trialing": 0, "past_due": 1, "paused": 2}
@@ -47,7 +54,7 @@ class Truth:
     def go_on(self) -> list[Object]:
         """Let something happen to someone, and give its events."""
         with self._lock:
-            customer_id = self._random.choice(self._customer_ids)
+            customer_id = self._choose()
             return [
                 event
                 for _ in range(self._random.choice(BURSTS))
@@ -90,11 +97,16 @@ class Truth:
     def _of(self, customer_id: str) -> list[Object]:
         return [f for f in self._facts.values() if f["customer"] == customer_id]
 
+    def _choose(self) -> str:
+        oldest = len(self.event_types) // EVENTS_PER_LIFE
+        chosen = oldest + self._random.randrange(LIVING)
+        return self._customer_ids[chosen % len(self._customer_ids)]
+
     # -- what happens --------------------------------------------------------------
 
     def _step(self, customer_id: str) -> list[Object]:
         running = [f for f in self._of(customer_id) if f["status"] != "canceled"]
-        wants_another = self._random.random() < 0.1
+        wants_another = self._random.random() < 0.3
 
         if not running or (wants_another and len(running) < MAX_RUNNING):
             return self._subscribe(customer_id)
