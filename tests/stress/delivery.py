@@ -46,8 +46,9 @@ LONGEST_RETRY = 1280
 #: Stripe tries for three days. Who has failed as often as this will fail forever.
 MAX_ATTEMPTS = 40
 
-#: The status of a connection that was refused or cut.
+#: The status of a connection that was refused or cut, and of one without an answer.
 CUT = 0
+TIMED_OUT = -1
 
 #: Seconds in which a connection rests when the app is down.
 REST = 0.05
@@ -185,6 +186,8 @@ class Engine:
             response = connection.getresponse()
             response.read()
             return response.status
+        except TimeoutError:
+            return TIMED_OUT
         except (OSError, HTTPException):
             return CUT
         finally:
