@@ -12,6 +12,7 @@ from sqlalchemy import Dialect
 from sqlalchemy import Integer
 from sqlalchemy import String
 from sqlalchemy import Text
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -55,10 +56,11 @@ def _as_utc(time: datetime) -> datetime:
 _COLLATION = "utf8mb4_bin"
 _Id = String(255).with_variant(String(255, collation=_COLLATION), "mysql", "mariadb")
 
-# A TEXT of MySQL ends at 64 KiB; one of this length is a MEDIUMTEXT.
-_LongText = Text().with_variant(
-    Text(2**24 - 1, collation=_COLLATION), "mysql", "mariadb"
-)
+_Text = Text().with_variant(Text(collation=_COLLATION), "mysql", "mariadb")
+
+# A TEXT of MySQL ends at 64 KiB. Not a TEXT with a length: MySQL makes another type of
+# it, and every `flask db migrate` would find a change.
+_LongText = Text().with_variant(MEDIUMTEXT(collation=_COLLATION), "mysql", "mariadb")
 
 # Text, which every database reads as its own false. Alembic would write `false()` into
 # a migration as the database says it where it is generated, and PostgreSQL takes no 0.
@@ -157,4 +159,4 @@ class StripeEventMixin:
     #: How often its handlers were run.
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     #: What the last attempt failed with.
-    error: Mapped[str | None] = mapped_column(_LongText)
+    error: Mapped[str | None] = mapped_column(_Text)

@@ -284,15 +284,22 @@ def _create_database(server: URL) -> URL:
 
 
 @contextmanager
-def _given(uri: str, default_port: int) -> Iterator[Server]:
-    """A server that somebody else runs, with a database of the test's own."""
+def new_database(uri: str) -> Iterator[str]:
+    """A database beside another one, dropped in the end."""
     server = make_url(uri)
     made = _create_database(server)
 
     try:
-        yield Server(_text(made), made.port or default_port)
+        yield _text(made)
     finally:
         _execute(server, f"DROP DATABASE {made.database}")
+
+
+@contextmanager
+def _given(uri: str, default_port: int) -> Iterator[Server]:
+    """A server that somebody else runs, with a database of the test's own."""
+    with new_database(uri) as made:
+        yield Server(made, make_url(made).port or default_port)
 
 
 def _execute(url: URL, statement: str) -> None:
