@@ -267,11 +267,11 @@ class Accounts:
         connection = self._connection(session, self._user_mapper)
         return bool(connection.execute(statement, values).rowcount)
 
-    def write_account(self, before: Account, after: Account) -> Iterator[Write]:
-        """Write what has changed into the user's row."""
-        if before != after:
-            changed = _difference(_user_values(before), _user_values(after))
-            yield self._users.update(after.user_id, changed)
+    def write_account(self, before: Account, after: Account) -> Write:
+        """Write what has changed into the user's row; one column, if nothing has."""
+        changed = _difference(_user_values(before), _user_values(after))
+        same = {"stripe_cancel_at_period_end": after.columns.cancel_at_period_end}
+        return self._users.update(after.user_id, changed or same)
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
         """What an instance's columns say. No query, if it is loaded."""

@@ -125,11 +125,15 @@ def store(
                 after = _own(state, before, after)
                 projected = _project(state, account, update, after)
                 result, claims = record(account, projected != account)
-                writes = [
-                    *accounts.write_subscriptions(before, after.values()),
-                    *accounts.write_account(account, projected),
-                    *claims,
-                ]
+                writes = [*accounts.write_subscriptions(before, after.values())]
+
+                # Also where the columns stay: whoever waits for the user in
+                # PostgreSQL's REPEATABLE READ fails only if the user's row was
+                # written, and would decide by old rows otherwise.
+                if writes or projected != account:
+                    writes.append(accounts.write_account(account, projected))
+
+                writes += claims
                 state.sender.send(session, writes)
                 session.commit()
                 return result
@@ -250,7 +254,12 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
 
     user_id = accounts.parse_key(session, checkout.client_reference_id)
     account = None if user_id is None else accounts.get(session, user_id)
-    return account if account is not None and account.customer_id is None else None
+
+    # Another one may have linked them since the customer was looked for.
+    if account is None or account.customer_id not in (None, checkout.customer_id):
+        return None
+
+    return account
 
 
 def link_customer(state: State, account: Account, customer_id: str) -> None:

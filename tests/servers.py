@@ -60,11 +60,23 @@ class Server:
 
     def restart(self) -> None:
         """Let it crash and start it again: what was committed is still there."""
+        self.crash()
+        self.start_again()
+
+    def crash(self) -> None:
+        """End it without giving it time to write anything."""
+        self._own_process.crash()
+
+    def start_again(self) -> None:
+        """Start it after a crash."""
+        self._own_process.start_again()
+
+    @property
+    def _own_process(self) -> _Process:
         if self._process is None:
             raise NotImplementedError("only a server of the test's own is restarted")
 
-        self._process.crash()
-        self._process.start_again()
+        return self._process
 
 
 @contextmanager
@@ -272,15 +284,22 @@ def _create_database(server: URL) -> URL:
 
 
 @contextmanager
-def _given(uri: str, default_port: int) -> Iterator[Server]:
-    """A server that somebody else runs, with a database of the test's own."""
+def new_database(uri: str) -> Iterator[str]:
+    """A database beside another one, dropped in the end."""
     server = make_url(uri)
     made = _create_database(server)
 
     try:
-        yield Server(_text(made), made.port or default_port)
+        yield _text(made)
     finally:
         _execute(server, f"DROP DATABASE {made.database}")
+
+
+@contextmanager
+def _given(uri: str, default_port: int) -> Iterator[Server]:
+    """A server that somebody else runs, with a database of the test's own."""
+    with new_database(uri) as made:
+        yield Server(made, make_url(made).port or default_port)
 
 
 def _execute(url: URL, statement: str) -> None:
