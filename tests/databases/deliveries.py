@@ -1,5 +1,5 @@
 """Apps on real databases, and events delivered to them as Stripe does: several at once,
-and again if the answer is 503."""
+and again if the answer is not 200."""
 
 from __future__ import annotations
 
@@ -103,10 +103,10 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def deliver(shop: Shop, event: Event) -> list[int]:
-    """Send an event until the answer is not 503, and give the answers."""
+    """Send an event until it is taken, and give the answers."""
     answers: list[int] = []
 
-    while len(answers) < MAX_TRIES and answers[-1:] in ([], [503]):
+    while len(answers) < MAX_TRIES and answers[-1:] != [200]:
         answers.append(shop.post_event(event).status_code)
 
     return answers
@@ -118,9 +118,12 @@ def deliver_all(shop: Shop, events: Sequence[Event]) -> list[list[int]]:
 
 
 def assert_taken(answers: list[list[int]], *, at_once: bool) -> None:
-    """Every event was answered with 200: by the first delivery, or after some 503."""
+    """Every event was answered with 200: by the first delivery, or after some 503.
+
+    Where transactions fail because they met, that of the handlers may, too: 500.
+    """
     assert {each[-1] for each in answers} == {200}
-    assert {status for each in answers for status in each[:-1]} <= {503}
+    assert {status for each in answers for status in each[:-1]} <= {500, 503}
 
     if at_once:
         assert {len(each) for each in answers} == {1}

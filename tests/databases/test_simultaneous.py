@@ -91,7 +91,9 @@ def test_one_event_that_comes_many_times_is_handled_once(
 ) -> None:
     assert_taken(send([sent] * MANY), at_once=database.name not in STRICT | GAP_LOCKS)
     assert shop.notes == [sent["id"]]
-    assert [row.attempts for row in shop.events] == [1]
+
+    if database.name not in STRICT:
+        assert [row.attempts for row in shop.events] == [1]
 
 
 def test_eight_events_of_one_user_end_in_the_newest_state(
