@@ -52,12 +52,16 @@ def _as_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-# Stripe's ids are case-sensitive, and the usual collations of MySQL are not.
+# Stripe's ids are case-sensitive, and the usual collations of MySQL are not. With a
+# collation comes its character set: that of the database may lack most letters.
 # Source: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible
-_Id = String(255).with_variant(String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+_COLLATION = "utf8mb4_bin"
+_Id = String(255).with_variant(String(255, collation=_COLLATION), "mysql", "mariadb")
 
 # A TEXT of MySQL ends at 64 KiB; one of this length is a MEDIUMTEXT.
-_LongText = Text().with_variant(Text(2**24 - 1), "mysql", "mariadb")
+_LongText = Text().with_variant(
+    Text(2**24 - 1, collation=_COLLATION), "mysql", "mariadb"
+)
 
 # Text, which every database reads as its own false. Alembic would write `false()` into
 # a migration as the database says it where it is generated, and PostgreSQL takes no 0.
@@ -132,7 +136,7 @@ class StripeEventMixin:
     #: ``evt_...``
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     #: Stripe's event type.
-    type: Mapped[str] = mapped_column(String(255))
+    type: Mapped[str] = mapped_column(_Id)
     #: Stripe's time of the event.
     created: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: The id of the object that the event is about.
@@ -140,11 +144,11 @@ class StripeEventMixin:
     #: The customer whom the event concerns.
     customer_id: Mapped[str | None] = mapped_column(_Id, index=True)
     #: The primary key of that customer's user, as text.
-    user_id: Mapped[str | None] = mapped_column(String(255))
+    user_id: Mapped[str | None] = mapped_column(_Id)
     #: Whether it happened in live mode.
     livemode: Mapped[bool | None] = mapped_column(Boolean)
     #: The API version that the payload is written in.
-    api_version: Mapped[str | None] = mapped_column(String(255))
+    api_version: Mapped[str | None] = mapped_column(_Id)
     #: The event, as sent.
     payload: Mapped[str] = mapped_column(_LongText)
     #: Whether it changed the user's columns.
@@ -156,7 +160,7 @@ class StripeEventMixin:
     #: How often its handlers were run.
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     #: What the last attempt failed with.
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(_LongText)
 
     @declared_attr.directive
     @classmethod

@@ -299,7 +299,7 @@ def test_ids_that_differ_in_case_are_two_ids(engine: Engine) -> None:
 @pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
 def test_a_payload_of_a_mebibyte_fits(dialect: str) -> None:
     """MySQL's plain TEXT ends at 64 KiB."""
-    assert ddl("stripe_event.payload", dialect) == "payload TEXT(16777215) NOT NULL"
+    assert ddl("stripe_event.payload", dialect).startswith("payload TEXT(16777215) ")
 
 
 # -- times -----------------------------------------------------------------------------
