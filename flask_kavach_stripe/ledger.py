@@ -11,6 +11,7 @@ from typing import Any
 from typing import NamedTuple
 
 from sqlalchemy import and_
+from sqlalchemy import ColumnElement
 from sqlalchemy import delete
 from sqlalchemy import false
 from sqlalchemy import insert
@@ -76,8 +77,15 @@ class Ledger:
         """The entry of an event with the event, ``None`` if it was never stored."""
         return self._read_one(session, self._read.where(self._model.id == event_id))
 
-    def lock_due(self, session: Session, event_id: str) -> StoredEvent | None:
-        """Lock an unprocessed event; ``None`` if another one has it, or had it.
+    def lock_due(
+        self,
+        session: Session,
+        event_id: str,
+        now: datetime,
+        delays: Sequence[timedelta],
+    ) -> StoredEvent | None:
+        """Lock an event that :meth:`list_due` gave; ``None`` if another one has it, or
+        has tried it since.
 
         It is locked by its id: to look for it and to lock it in one statement would
         lock all that MariaDB looks at. SQLite locks nothing here.
@@ -85,7 +93,7 @@ class Ledger:
         return self._read_one(
             session,
             self._read.where(
-                self._model.id == event_id, self._model.processed_at.is_(None)
+                self._model.id == event_id, self._is_due(now, delays)
             ).with_for_update(skip_locked=True),
         )
 
@@ -128,17 +136,23 @@ class Ledger:
             is due. An event with more attempts is not.
         """
         model = self._model
-        due = [
-            and_(model.attempts == attempts, model.received_at <= now - delay)
-            for attempts, delay in enumerate(delays)
-        ]
         statement = (
             select(model.id)
-            .where(model.processed_at.is_(None), or_(*due))
+            .where(self._is_due(now, delays))
             .order_by(model.received_at, model.id)
             .limit(limit)
         )
         return list(session.scalars(statement))
+
+    def _is_due(
+        self, now: datetime, delays: Sequence[timedelta]
+    ) -> ColumnElement[bool]:
+        model = self._model
+        times = [
+            and_(model.attempts == attempts, model.received_at <= now - delay)
+            for attempts, delay in enumerate(delays)
+        ]
+        return and_(model.processed_at.is_(None), or_(false(), *times))
 
     def search(
         self,
