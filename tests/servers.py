@@ -60,11 +60,20 @@ class Server:
 
     def restart(self) -> None:
         """Let it crash and start it again: what was committed is still there."""
+        self.crash()
+        self.start_again()
+
+    def crash(self) -> None:
+        self._own_process().crash()
+
+    def start_again(self) -> None:
+        self._own_process().start_again()
+
+    def _own_process(self) -> _Process:
         if self._process is None:
             raise NotImplementedError("only a server of the test's own is restarted")
 
-        self._process.crash()
-        self._process.start_again()
+        return self._process
 
 
 @contextmanager
