@@ -64,6 +64,17 @@ def suffer(event):
 """
 
 
+#: Lets Redis look often for tasks of dead workers, and take a worker for dead soon.
+IMPATIENT = {
+    f"FLASK_CELERY__broker_transport_options__{option}": value
+    for option, value in {
+        "visibility_timeout": "2",
+        "unacked_restore_interval": "1",
+        "unacked_restore_throttle": "1",
+    }.items()
+}
+
+
 class Deployment:
     """The example's processes and what they share."""
 
@@ -76,10 +87,6 @@ class Deployment:
         self.environment = {
             "FLASK_APP": str(self.app),
             "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}",
-            # Soon, so that the tests need not wait for half an hour.
-            "FLASK_CELERY__broker_transport_options__visibility_timeout": "2",
-            "FLASK_CELERY__broker_transport_options__unacked_restore_interval": "1",
-            "FLASK_CELERY__broker_transport_options__unacked_restore_throttle": "1",
             "PYTHONPATH": str(folder),
             "REDIS_URL": redis.uri,
             "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
@@ -237,6 +244,7 @@ def test_task_whose_process_is_killed_is_done_by_the_next_process(
 def test_task_of_a_worker_that_is_killed_is_done_by_the_next_worker(
     deployment: Deployment,
 ) -> None:
+    deployment.environment.update(IMPATIENT)
     deployment.begin("waits")
 
     with deployment.web() as web, deployment.worker() as killed:
@@ -271,6 +279,23 @@ def test_webhook_answers_503_while_redis_is_down(deployment: Deployment) -> None
         assert deployment.ledger == [(0, 0, None)]
 
         assert web.deliver(paid()).status_code == 200
+        worker.wait_for("(ended evt_1)")
+        wait_until(lambda: deployment.mails == THANKS)
+
+    assert deployment.ledger == [(1, 1, None)]
+
+
+def test_webhook_does_not_wait_for_a_redis_that_gives_no_answer(
+    deployment: Deployment,
+) -> None:
+    with deployment.web() as web:
+        with deployment.redis.silenced():
+            answer = web.deliver(paid())
+
+        assert answer.status_code == 503
+        assert web.deliver(paid()).status_code == 200
+
+    with deployment.worker() as worker:
         worker.wait_for("(ended evt_1)")
         wait_until(lambda: deployment.mails == THANKS)
 

@@ -60,12 +60,11 @@ CELERY = {
         # its next try is one that nobody has finished. Too short costs time only, as
         # an event that two workers have is processed once.
         "visibility_timeout": 1800,
-        # Stripe waits for the webhook: without Redis say so soon, not never.
-        "max_retries": 1,
+        # Stripe waits for the webhook: if Redis does not answer, say so soon, not
+        # never. Seconds, for each of the few tries.
         "socket_connect_timeout": 2,
-        "socket_timeout": 5,
+        "socket_timeout": 2,
     },
-    # As above, for a connection that breaks while a task is sent.
     "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1},
 }
 # end settings
