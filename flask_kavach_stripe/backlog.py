@@ -13,7 +13,6 @@ from typing import Final
 from .customers import CHANGE
 from .customers import tell_owed_change
 from .errors import KavachStripeError
-from .errors import StripeError
 from .ledger import StoredEvent
 from .processing import attach_object
 from .processing import run
@@ -106,27 +105,32 @@ def find_due(state: State) -> list[str]:
     return event_ids
 
 
-def try_due(state: State, event_id: str) -> None:
-    """Run the handlers of an event, unless another worker has it.
+def try_due(state: State, event_id: str) -> bool:
+    """Run the handlers of an event that is due, unless another worker has it.
 
     What goes wrong is recorded, and tried again when it is due.
+
+    :return: ``False`` if another worker has it, or has tried it since.
     """
     session = state.session
 
     with rollback_on_error(session):
         begin_write(session, state.event_model)
-        stored = state.ledger.lock_due(session, event_id)
+        now = datetime.now(UTC)
+        stored = state.ledger.lock_due(session, event_id, now, DELAYS)
 
         if stored is None:
             session.commit()
-            return
+            return False
 
         try:
             _run(state, stored)
         except HandlerError:
             logger.info("Event %s is tried again later.", event_id)
-        except StripeError as error:  # the object of a thin event could not be read
+        except KavachStripeError as error:  # the object of a thin event is not read
             record_failure(state, event_id, error)
+
+    return True
 
 
 def _run(state: State, stored: StoredEvent) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_
 from sqlalchemy import bindparam
+from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import delete
 from sqlalchemy import false
@@ -73,9 +74,6 @@ class Ledger:
             columns.customer_id, columns.user_id, columns.changed, columns.processed_at
         ).where(is_meant)
         self._read = self._find.add_columns(columns.id, columns.type, columns.payload)
-        # By its id: to look for it and to lock it in one statement would lock all that
-        # MariaDB looks at.
-        self._lock = self._read.where(is_unprocessed).with_for_update(skip_locked=True)
         self._events = Table(self._mapper, dict(columns), columns.id)
         change = update(columns.id.table).where(is_meant)
         self._reopen = change.values(
@@ -103,12 +101,23 @@ class Ledger:
         """The entry of an event with the event, ``None`` if it was never stored."""
         return self._read_one(session, self._read, event_id)
 
-    def lock_due(self, session: Session, event_id: str) -> StoredEvent | None:
-        """Lock an unprocessed event; ``None`` if another one has it, or had it.
+    def lock_due(
+        self,
+        session: Session,
+        event_id: str,
+        now: datetime,
+        delays: Sequence[timedelta],
+    ) -> StoredEvent | None:
+        """Lock an event that :meth:`list_due` gave; ``None`` if another one has it, or
+        has tried it since.
 
-        SQLite locks nothing here.
+        It is locked by its id: to look for it and to lock it in one statement would
+        lock all that MariaDB looks at. SQLite locks nothing here.
         """
-        return self._read_one(session, self._lock, event_id)
+        statement = self._read.where(self._is_due(now, delays))
+        return self._read_one(
+            session, statement.with_for_update(skip_locked=True), event_id
+        )
 
     def _read_one(
         self, session: Session, statement: Select[Any], event_id: str
@@ -153,17 +162,23 @@ class Ledger:
             is due. An event with more attempts is not.
         """
         model = self._model
-        due = [
-            and_(model.attempts == attempts, model.received_at <= now - delay)
-            for attempts, delay in enumerate(delays)
-        ]
         statement = (
             select(model.id)
-            .where(model.processed_at.is_(None), or_(*due))
+            .where(self._is_due(now, delays))
             .order_by(model.received_at, model.id)
             .limit(limit)
         )
         return list(session.scalars(statement))
+
+    def _is_due(
+        self, now: datetime, delays: Sequence[timedelta]
+    ) -> ColumnElement[bool]:
+        columns = self._mapper.columns
+        times = [
+            and_(columns.attempts == attempts, columns.received_at <= now - delay)
+            for attempts, delay in enumerate(delays)
+        ]
+        return and_(columns.processed_at.is_(None), or_(false(), *times))
 
     def search(
         self,

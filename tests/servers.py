@@ -71,6 +71,17 @@ class Server:
         """Start it after a crash."""
         self._own_process.start_again()
 
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Let it take connections and answer nothing."""
+        process = self._own_process
+        process.send(signal.SIGSTOP)
+
+        try:
+            yield
+        finally:
+            process.send(signal.SIGCONT)
+
     @property
     def _own_process(self) -> _Process:
         if self._process is None:
@@ -198,6 +209,10 @@ class _Process:
 
     def crash(self) -> None:
         self._end(self.crash_signal)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._popen is not None
+        self._popen.send_signal(number)
 
     def stop(self) -> None:
         self._end(self._stop_signal)

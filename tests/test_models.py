@@ -192,7 +192,7 @@ def test_the_indexes_are_those_of_the_contract() -> None:
         ("ix_users_stripe_subscription_id", ("stripe_subscription_id",), False),
         ("ix_stripe_subscription_customer_id", ("customer_id",), False),
         ("ix_stripe_event_customer_id", ("customer_id",), False),
-        ("ix_stripe_event_unprocessed", ("received_at",), False),
+        ("ix_stripe_event_unprocessed", ("processed_at", "received_at"), False),
     }
 
 
