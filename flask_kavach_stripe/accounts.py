@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
+from sqlalchemy import and_
+from sqlalchemy import func
 from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import Integer
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import update
@@ -25,6 +30,7 @@ from sqlalchemy.types import TypeEngine
 from .errors import ConfigurationError
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
+from .objects import FINAL_STATUSES
 from .objects import SubscriptionState
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
@@ -49,6 +55,14 @@ class Account(NamedTuple):
     user_id: Any
     customer_id: str | None
     columns: SubscriptionColumns
+
+
+class RunningSubscription(NamedTuple):
+    """A row that has not ended, as far as a list of many needs it."""
+
+    created: datetime
+    id: str
+    customer_id: str
 
 
 class Accounts:
@@ -168,6 +182,31 @@ class Accounts:
         """The account of a primary key, as the database has it now."""
         return self._one(session, self._key == user_id)
 
+    def find_all(
+        self, session: Session, customer_ids: Collection[str]
+    ) -> dict[str, Account]:
+        """The accounts of customers, by customer id. Not for thousands of them."""
+        rows = session.execute(
+            self._find.where(self.user_model.stripe_customer_id.in_(customer_ids))
+        )
+        accounts = (_to_account(row) for row in rows)
+        return {str(account.customer_id): account for account in accounts}
+
+    def list_paying(
+        self, session: Session, after: Any = None, *, limit: int
+    ) -> list[Account]:
+        """Those who have a customer, in the order of their primary keys.
+
+        :param after: The key that the list goes on after.
+        """
+        statement = self._find.where(self.user_model.stripe_customer_id.is_not(None))
+
+        if after is not None:
+            statement = statement.where(self._key > after)
+
+        rows = session.execute(statement.order_by(self._key).limit(limit))
+        return [_to_account(row) for row in rows]
+
     def _one(
         self, session: Session, criterion: Any, *, lock: bool = False
     ) -> Account | None:
@@ -182,11 +221,7 @@ class Accounts:
             _raise_database_error(error)
             return None
 
-        if row is None:
-            return None
-
-        user_id, customer_id, *columns = row
-        return Account(user_id, customer_id, SubscriptionColumns(*columns))
+        return None if row is None else _to_account(row)
 
     def link(
         self,
@@ -254,12 +289,58 @@ class Accounts:
         rows = session.execute(
             self._rows.where(self.subscription_model.customer_id == customer_id)
         )
-        return {
-            row.id: StoredSubscription(
-                SubscriptionState(*row[:-2]), row.synced_at, row.revision
-            )
-            for row in rows
+        return {row.id: _to_stored(row) for row in rows}
+
+    def subscriptions_of(
+        self, session: Session, customer_ids: Collection[str]
+    ) -> dict[str, dict[str, StoredSubscription]]:
+        """The rows of customers, by customer id and subscription id."""
+        found: dict[str, dict[str, StoredSubscription]] = {
+            customer_id: {} for customer_id in customer_ids
         }
+        rows = session.execute(
+            self._rows.where(self.subscription_model.customer_id.in_(customer_ids))
+        )
+
+        for row in rows:
+            found[row.customer_id][row.id] = _to_stored(row)
+
+        return found
+
+    def list_running(
+        self,
+        session: Session,
+        after: RunningSubscription | None = None,
+        *,
+        limit: int,
+    ) -> list[RunningSubscription]:
+        """Subscriptions that have not ended and whose time of creation is known.
+
+        :param after: The one that the list goes on after.
+        :return: Newest first, as Stripe lists them.
+        """
+        model = self.subscription_model
+        statement = select(model.created, model.id, model.customer_id).where(
+            model.created.is_not(None), model.status.not_in(sorted(FINAL_STATUSES))
+        )
+
+        if after is not None:
+            older = model.created < after.created
+            as_old = and_(model.created == after.created, model.id < after.id)
+            statement = statement.where(or_(older, as_old))
+
+        statement = statement.order_by(model.created.desc(), model.id.desc())
+        rows = session.execute(statement.limit(limit))
+        return [
+            RunningSubscription(created, subscription_id, customer_id)
+            for created, subscription_id, customer_id in rows
+            if created is not None
+        ]
+
+    def count_subscriptions(self, session: Session) -> int:
+        """How many rows there are."""
+        model = self.subscription_model
+        return session.scalar(select(func.count()).select_from(model)) or 0
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """The revision of a row by its id, empty if there is none."""
@@ -293,6 +374,15 @@ class Accounts:
                     .values(values)
                     .execution_options(synchronize_session=False)
                 )
+
+
+def _to_account(row: Any) -> Account:
+    user_id, customer_id, *columns = row
+    return Account(user_id, customer_id, SubscriptionColumns(*columns))
+
+
+def _to_stored(row: Any) -> StoredSubscription:
+    return StoredSubscription(SubscriptionState(*row[:-2]), row.synced_at, row.revision)
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:

@@ -107,15 +107,15 @@ def store(
                 check()
 
             before = accounts.subscriptions(session, update.customer_id)
-            rows = _adopted(state, account, before, update.customer_id)
+            rows = with_adopted(before, account, update.customer_id)
             revisions = _revisions(rows, update.subscription_id)
 
             if reading is not None and reading.revisions == revisions:
-                after = _advance(rows, reading.changes)
+                after = advance(rows, reading.changes)
             elif update.customer_deleted:
-                after = _advance(rows, [Ending(id_, update.time) for id_ in rows])
+                after = advance(rows, [Ending(id_, update.time) for id_ in rows])
             else:
-                after = _advance(rows, update.changes)
+                after = advance(rows, update.changes)
 
             if after is not None:
                 after = _own(state, before, after)
@@ -136,7 +136,7 @@ def store(
         reads += 1
 
 
-def _adopted(state: State, account: Account, rows: Rows, customer_id: str) -> Rows:
+def with_adopted(rows: Rows, account: Account, customer_id: str) -> Rows:
     """The rows, and the one that the columns name without there being one."""
     named = account.columns.subscription_id
 
@@ -155,7 +155,7 @@ def _revisions(rows: Rows, subscription_id: str | None) -> Mapping[str, int]:
     }
 
 
-def _advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
+def advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
     """The rows after some changes, ``None`` if Stripe has to be asked."""
     if changes is None:
         return None
@@ -187,12 +187,7 @@ def _write(
     state: State, account: Account, update: Update, before: Rows, after: Rows
 ) -> bool:
     session, accounts = state.session, state.accounts
-    columns = account.columns
-
-    if after:
-        states = [stored.state for stored in after.values()]
-        columns = project(states, state.settings.active_statuses)
-
+    columns = project_rows(state, account, after)
     accounts.write_subscriptions(session, before, after.values())
 
     if columns != account.columns:
@@ -202,6 +197,15 @@ def _write(
         accounts.link(session, account.user_id, None, replacing=update.customer_id)
 
     return columns != account.columns or update.customer_deleted
+
+
+def project_rows(state: State, account: Account, rows: Rows) -> SubscriptionColumns:
+    """What a user's columns are to say; without rows, what they say."""
+    if not rows:
+        return account.columns
+
+    states = [stored.state for stored in rows.values()]
+    return project(states, state.settings.active_statuses)
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:

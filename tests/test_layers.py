@@ -37,6 +37,7 @@ LAYERS = {
     "sessions": 7,
     "doctor": 8,
     "guards": 8,
+    "repairs": 8,
     "purchases": 8,
     "testing": 8,
     "trigger": 9,

@@ -3,9 +3,15 @@
 from .doctor import doctor_command
 from .group import stripe_cli
 from .sandbox import sandbox_command
+from .sync import sync_command
 from .trigger import trigger_command
 
-for command in (doctor_command, sandbox_command, trigger_command):
+for command in (
+    doctor_command,
+    sandbox_command,
+    sync_command,
+    trigger_command,
+):
     stripe_cli.add_command(command)
 
 __all__ = ["stripe_cli"]
