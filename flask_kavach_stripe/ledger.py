@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from datetime import datetime
 from datetime import UTC
@@ -59,6 +60,11 @@ class Ledger:
         return Entry(
             row.customer_id, row.user_id, row.changed, row.processed_at is not None
         )
+
+    def find_known(self, session: Session, event_ids: Collection[str]) -> set[str]:
+        """Which of some events were stored. Not for thousands of them."""
+        statement = select(self._model.id).where(self._model.id.in_(event_ids))
+        return set(session.scalars(statement))
 
     def require_new(self, session: Session, event_id: str) -> None:
         """Check that an event is not stored yet.

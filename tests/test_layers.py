@@ -35,6 +35,7 @@ LAYERS = {
     "billing": 7,
     "processing": 7,
     "sessions": 7,
+    "catching_up": 8,
     "doctor": 8,
     "guards": 8,
     "repairs": 8,

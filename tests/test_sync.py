@@ -474,6 +474,7 @@ class Lists:
         ]
         #: A customer who is not to be asked for.
         self.refused: str | None = None
+        self.refusal = 500
         #: Called before each answer.
         self.before: Callable[[], object] = lambda: None
         self.time = NOON
@@ -486,7 +487,7 @@ class Lists:
         found = self.subscriptions
 
         if query.get("customer") == [self.refused]:
-            return 418, {}, json.dumps({"error": {"message": "Oh no"}})
+            return self.refusal, {}, json.dumps({"error": {"message": "Oh no"}})
 
         if customer := query.get("customer"):
             found = [each for each in found if each["customer"] == customer[0]]
@@ -620,6 +621,23 @@ def test_sync_goes_on_after_a_customer_whom_stripe_refuses(
         result.stderr
     )
     assert "user 2 (cus_1): stripe_subscription_status" in result.stdout
+
+
+def test_sync_stops_at_the_rate_limit(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    fill(shop, 2)
+    lists = Lists(stripe_api, 1)
+    lists.refused, lists.refusal = "cus_0", 429
+
+    for number in (0, 1):
+        add_row(shop, id=f"sub_gone{number}", customer_id=f"cus_{number}")
+
+    result = run(shop)
+
+    assert result.exit_code == 1
+    assert "Stripe answered with an error: Oh no" in result.stderr
+    assert len(lists.asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``flask stripe``: look after the billing of an app from a terminal."""
 
+from .catch_up import catch_up_command
 from .doctor import doctor_command
 from .group import stripe_cli
 from .sandbox import sandbox_command
@@ -7,6 +8,7 @@ from .sync import sync_command
 from .trigger import trigger_command
 
 for command in (
+    catch_up_command,
     doctor_command,
     sandbox_command,
     sync_command,
