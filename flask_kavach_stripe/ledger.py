@@ -119,6 +119,38 @@ class Ledger:
         """Delete an entry that is done with."""
         session.execute(delete(self._model).where(self._model.id == event_id))
 
+    def list_processed(
+        self, session: Session, before: datetime, after: str = "", *, limit: int
+    ) -> list[str]:
+        """The ids of processed events that were received before a time.
+
+        :param after: The id that the list goes on after.
+        """
+        model = self._model
+        statement = (
+            select(model.id)
+            .where(
+                model.id > after,
+                model.processed_at.is_not(None),
+                model.received_at < before,
+            )
+            .order_by(model.id)
+            .limit(limit)
+        )
+        return list(session.scalars(statement))
+
+    def delete_processed(self, session: Session, event_ids: Collection[str]) -> int:
+        """Delete events, but for those that are to be processed again meanwhile.
+
+        :return: How many were deleted.
+        """
+        result = session.execute(
+            delete(self._model)
+            .where(self._model.id.in_(event_ids), self._model.processed_at.is_not(None))
+            .execution_options(synchronize_session=False)
+        )
+        return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Remember what an attempt failed with."""
         text = f"{type(error).__name__}: {error}".replace("\x00", "")

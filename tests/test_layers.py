@@ -28,6 +28,7 @@ LAYERS = {
     "ledger": 2,
     "origins": 3,
     "state": 4,
+    "pruning": 5,
     "running": 5,
     "storing": 5,
     "customers": 6,

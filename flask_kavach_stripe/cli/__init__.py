@@ -3,6 +3,7 @@
 from .catch_up import catch_up_command
 from .doctor import doctor_command
 from .group import stripe_cli
+from .prune import prune_command
 from .sandbox import sandbox_command
 from .sync import sync_command
 from .trigger import trigger_command
@@ -10,6 +11,7 @@ from .trigger import trigger_command
 for command in (
     catch_up_command,
     doctor_command,
+    prune_command,
     sandbox_command,
     sync_command,
     trigger_command,
