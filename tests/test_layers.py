@@ -34,6 +34,7 @@ LAYERS = {
     "customers": 6,
     "handlers": 6,
     "billing": 7,
+    "endpoints": 7,
     "processing": 7,
     "sessions": 7,
     "catching_up": 8,

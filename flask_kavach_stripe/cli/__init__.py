@@ -7,6 +7,7 @@ from .prune import prune_command
 from .sandbox import sandbox_command
 from .sync import sync_command
 from .trigger import trigger_command
+from .webhook import webhook_cli
 
 for command in (
     catch_up_command,
@@ -15,6 +16,7 @@ for command in (
     sandbox_command,
     sync_command,
     trigger_command,
+    webhook_cli,
 ):
     stripe_cli.add_command(command)
 
