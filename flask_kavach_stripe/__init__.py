@@ -1,5 +1,6 @@
 """Stripe subscriptions for Flask apps."""
 
+from .backlog import leave_to_worker as leave_to_worker
 from .client import StripeClient as StripeClient
 from .errors import APIConnectionError as APIConnectionError
 from .errors import APIError as APIError
@@ -51,5 +52,6 @@ __all__ = [
     "StripeUserMixin",
     "Subscription",
     "current_subscription",
+    "leave_to_worker",
     "subscription_required",
 ]

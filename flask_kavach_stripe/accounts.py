@@ -1,39 +1,52 @@
-"""The users table, as far as its six columns go, and the table of subscriptions."""
+"""The users table, as far as its six columns go, and the table of subscriptions.
+
+Its statements are built once and run on the session's connection: to build them for
+each webhook would take longer than to run them.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
 from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
 from sqlalchemy import and_
+from sqlalchemy import bindparam
+from sqlalchemy import Connection
+from sqlalchemy import exists
 from sqlalchemy import func
-from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import Integer
+from sqlalchemy import literal
 from sqlalchemy import or_
+from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import update
 from sqlalchemy import Uuid
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeEngine
 
 from .errors import ConfigurationError
+from .models import StripeEventMixin
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
 from .objects import FINAL_STATUSES
 from .objects import SubscriptionState
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
+from .writes import Table
+from .writes import Write
 
 #: The attributes of ``StripeUserMixin``.
 COLUMN_NAMES = (
@@ -65,6 +78,15 @@ class RunningSubscription(NamedTuple):
     customer_id: str
 
 
+class Rows(NamedTuple):
+    """What is stored of a customer."""
+
+    #: By subscription id.
+    subscriptions: dict[str, StoredSubscription]
+    #: Whether the event that was asked for is in the ledger.
+    has_event: bool
+
+
 class Accounts:
     """The tables behind ``StripeUserMixin`` and ``StripeSubscriptionMixin``.
 
@@ -75,6 +97,7 @@ class Accounts:
         self,
         user_model: type[StripeUserMixin],
         subscription_model: type[StripeSubscriptionMixin],
+        event_model: type[StripeEventMixin],
     ) -> None:
         mapper = inspect(user_model)
 
@@ -84,21 +107,67 @@ class Accounts:
             )
 
         key_column = mapper.primary_key[0]
-        key_property = mapper.get_property_by_column(key_column)
         self.user_model = user_model
         self.subscription_model = subscription_model
         self.table_name: Final = str(mapper.local_table.name)
         self._column_type = key_column.type
         self.key_type: Final = _python_type(key_column.type)
-        self._key = getattr(user_model, key_property.key)
-        self._find = select(
-            self._key, *(getattr(user_model, name) for name in COLUMN_NAMES)
+        self._user_mapper: Mapper[Any] = mapper
+        self._subscription_mapper: Mapper[Any] = inspect(subscription_model)
+        self._user_columns: dict[str, Any] = {
+            name: mapper.columns[name] for name in COLUMN_NAMES
+        }
+        self._prepare_users(mapper, key_column)
+        self._prepare_subscriptions(inspect(event_model))
+
+    def _prepare_users(self, mapper: Mapper[Any], key_column: Any) -> None:
+        customer = self._user_columns["stripe_customer_id"]
+        # A subclass may have a table of its own, with the same key.
+        key_columns = mapper.get_property_by_column(key_column).columns
+        key = next(column for column in key_columns if column.table is customer.table)
+        find = select(key, *self._user_columns.values())
+
+        if mapper.single and mapper.polymorphic_on is not None:
+            kinds = [each.polymorphic_identity for each in mapper.self_and_descendants]
+            find = find.where(mapper.polymorphic_on.in_(kinds))
+
+        self._key = key
+        self._find = find
+        self._find_by_key = find.where(key == bindparam("user_id"))
+        self._find_by_customer = find.where(customer == bindparam("customer"))
+        self._lock = self._find_by_customer.with_for_update()
+        self._users = Table(mapper, self._user_columns, key)
+        link = (
+            update(customer.table)
+            .where(key == bindparam("user_id"))
+            .values({customer: bindparam("customer")})
         )
+        self._link_first = link.where(customer.is_(None))
+        self._link_next = link.where(customer == bindparam("replacing"))
+
+    def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
+        columns = self._subscription_mapper.columns
+        events = event_mapper.columns
+        is_stored: Any = exists(events.id).where(events.id == bindparam("event_id"))
+
+        if events.id.table.metadata is not columns.id.table.metadata:
+            is_stored = literal(False)  # it is in another database
+
+        one = select(literal(1).label("one")).subquery("one_row")
+        same_customer = columns.customer_id == bindparam("customer")
         self._rows = select(
-            *(getattr(subscription_model, name) for name in _STATE_NAMES),
-            subscription_model.synced_at,
-            subscription_model.revision,
+            is_stored,
+            *(columns[name] for name in (*_STATE_NAMES, "synced_at", "revision")),
+        ).select_from(one.outerjoin(columns.id.table, same_customer))
+        self._revision = select(columns.revision).where(
+            columns.id == bindparam("subscription")
         )
+        self._subscriptions = Table(
+            self._subscription_mapper, dict(columns), columns.id
+        )
+
+    def _connection(self, session: Session, mapper: Mapper[Any]) -> Connection:
+        return session.connection(bind_arguments={"mapper": mapper})
 
     # -- users ---------------------------------------------------------------------
 
@@ -170,26 +239,23 @@ class Accounts:
 
     def find(self, session: Session, customer_id: str) -> Account | None:
         """The account of a customer."""
-        return self._one(session, self.user_model.stripe_customer_id == customer_id)
+        return self._one(session, self._find_by_customer, customer=customer_id)
 
     def lock(self, session: Session, customer_id: str) -> Account | None:
         """The account of a customer, which nobody else can write until we commit."""
-        return self._one(
-            session, self.user_model.stripe_customer_id == customer_id, lock=True
-        )
+        return self._one(session, self._lock, customer=customer_id)
 
     def get(self, session: Session, user_id: Any) -> Account | None:
         """The account of a primary key, as the database has it now."""
-        return self._one(session, self._key == user_id)
+        return self._one(session, self._find_by_key, user_id=user_id)
 
     def find_all(
         self, session: Session, customer_ids: Collection[str]
     ) -> dict[str, Account]:
         """The accounts of customers, by customer id. Not for thousands of them."""
-        rows = session.execute(
-            self._find.where(self.user_model.stripe_customer_id.in_(customer_ids))
-        )
-        accounts = (_to_account(row) for row in rows)
+        is_one = self._user_columns["stripe_customer_id"].in_(customer_ids)
+        connection = self._connection(session, self._user_mapper)
+        accounts = map(_to_account, connection.execute(self._find.where(is_one)))
         return {str(account.customer_id): account for account in accounts}
 
     def list_paying(
@@ -199,24 +265,22 @@ class Accounts:
 
         :param after: The key that the list goes on after.
         """
-        statement = self._find.where(self.user_model.stripe_customer_id.is_not(None))
+        customer = self._user_columns["stripe_customer_id"]
+        statement = self._find.where(customer.is_not(None))
 
         if after is not None:
             statement = statement.where(self._key > after)
 
-        rows = session.execute(statement.order_by(self._key).limit(limit))
-        return [_to_account(row) for row in rows]
+        statement = statement.order_by(self._key).limit(limit)
+        connection = self._connection(session, self._user_mapper)
+        return [_to_account(row) for row in connection.execute(statement)]
 
     def _one(
-        self, session: Session, criterion: Any, *, lock: bool = False
+        self, session: Session, statement: Select[Any], **values: Any
     ) -> Account | None:
-        statement = self._find.where(criterion)
-
-        if lock:
-            statement = statement.with_for_update()
-
         try:
-            row = session.execute(statement).one_or_none()
+            connection = self._connection(session, self._user_mapper)
+            row = connection.execute(statement, values).one_or_none()
         except StatementError as error:
             _raise_database_error(error)
             return None
@@ -232,32 +296,20 @@ class Accounts:
         replacing: str | None = None,
     ) -> bool:
         """Set the customer of a user, if it still is the one to replace."""
-        result = session.execute(
-            update(self.user_model)
-            .where(
-                self._key == user_id, self.user_model.stripe_customer_id == replacing
-            )
-            .values(stripe_customer_id=customer_id)
-            .execution_options(synchronize_session=False)
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        statement = self._link_first if replacing is None else self._link_next
+        values = {"user_id": user_id, "customer": customer_id}
 
-    def write_columns(
-        self, session: Session, user_id: Any, columns: SubscriptionColumns
-    ) -> None:
-        """Write what the projection says into the user's row."""
-        session.execute(
-            update(self.user_model)
-            .where(self._key == user_id)
-            .values(
-                stripe_subscription_id=columns.subscription_id,
-                stripe_subscription_status=columns.status,
-                stripe_price_id=columns.price_id,
-                stripe_current_period_end=columns.current_period_end,
-                stripe_cancel_at_period_end=columns.cancel_at_period_end,
-            )
-            .execution_options(synchronize_session=False)
-        )
+        if replacing is not None:
+            values["replacing"] = replacing
+
+        connection = self._connection(session, self._user_mapper)
+        return bool(connection.execute(statement, values).rowcount)
+
+    def write_account(self, before: Account, after: Account) -> Write:
+        """Write what has changed into the user's row; one column, if nothing has."""
+        changed = _difference(_user_values(before), _user_values(after))
+        same = {"stripe_cancel_at_period_end": after.columns.cancel_at_period_end}
+        return self._users.update(after.user_id, changed or same)
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
         """What an instance's columns say. No query, if it is loaded."""
@@ -275,21 +327,32 @@ class Accounts:
             session.expire(user, COLUMN_NAMES)
             return
 
-        row = session.execute(self._find.where(self._key == self.key_of(user))).one()
+        connection = self._connection(session, self._user_mapper)
+        values = {"user_id": self.key_of(user)}
+        row = connection.execute(self._find_by_key, values).one()
 
         for name, value in zip(COLUMN_NAMES, row[1:], strict=True):
             set_committed_value(user, name, value)
 
     # -- subscriptions ---------------------------------------------------------------
 
+    def read(
+        self, session: Session, customer_id: str, event_id: str | None = None
+    ) -> Rows:
+        """The rows of a customer, and whether an event is in the ledger."""
+        connection = self._connection(session, self._subscription_mapper)
+        values = {"customer": customer_id, "event_id": event_id}
+        rows = connection.execute(self._rows, values).all()
+        return Rows(
+            {row[1]: _to_stored(row[1:]) for row in rows if row[1] is not None},
+            bool(rows[0][0]),
+        )
+
     def subscriptions(
         self, session: Session, customer_id: str
     ) -> dict[str, StoredSubscription]:
         """The rows of a customer, by subscription id."""
-        rows = session.execute(
-            self._rows.where(self.subscription_model.customer_id == customer_id)
-        )
-        return {row.id: _to_stored(row) for row in rows}
+        return self.read(session, customer_id).subscriptions
 
     def subscriptions_of(
         self, session: Session, customer_ids: Collection[str]
@@ -298,12 +361,16 @@ class Accounts:
         found: dict[str, dict[str, StoredSubscription]] = {
             customer_id: {} for customer_id in customer_ids
         }
-        rows = session.execute(
-            self._rows.where(self.subscription_model.customer_id.in_(customer_ids))
+        columns = self._subscription_mapper.columns
+        names = (*_STATE_NAMES, "synced_at", "revision")
+        statement = select(*(columns[name] for name in names)).where(
+            columns.customer_id.in_(customer_ids)
         )
+        connection = self._connection(session, self._subscription_mapper)
 
-        for row in rows:
-            found[row.customer_id][row.id] = _to_stored(row)
+        for row in connection.execute(statement):
+            stored = _to_stored(row)
+            found[stored.state.customer_id][stored.state.id] = stored
 
         return found
 
@@ -344,36 +411,38 @@ class Accounts:
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """The revision of a row by its id, empty if there is none."""
-        model = self.subscription_model
-        revision = session.scalar(
-            select(model.revision).where(model.id == subscription_id)
-        )
+        connection = self._connection(session, self._subscription_mapper)
+        revision = connection.scalar(self._revision, {"subscription": subscription_id})
         return {} if revision is None else {subscription_id: revision}
 
     def write_subscriptions(
         self,
-        session: Session,
-        before: dict[str, StoredSubscription],
+        before: Mapping[str, StoredSubscription],
         after: Iterable[StoredSubscription],
-    ) -> None:
-        """Insert and update the rows that are not as they were."""
+    ) -> Iterator[Write]:
+        """Insert the rows that are new, and write what has changed in the others."""
         for stored in after:
-            subscription_id = stored.state.id
-            values = {
-                **asdict(stored.state),
-                "synced_at": stored.synced_at,
-                "revision": stored.revision,
-            }
+            old = before.get(stored.state.id)
 
-            if subscription_id not in before:
-                session.execute(insert(self.subscription_model), [values])
-            elif stored != before[subscription_id]:
-                session.execute(
-                    update(self.subscription_model)
-                    .where(self.subscription_model.id == subscription_id)
-                    .values(values)
-                    .execution_options(synchronize_session=False)
-                )
+            if old is None:
+                yield self._subscriptions.insert(_row_values(stored))
+            elif stored != old:
+                changed = _difference(_row_values(old), _row_values(stored))
+                yield self._subscriptions.update(stored.state.id, changed)
+
+
+def _user_values(account: Account) -> dict[str, Any]:
+    values = (account.customer_id, *account.columns)
+    return dict(zip(COLUMN_NAMES, values, strict=True))
+
+
+def _row_values(stored: StoredSubscription) -> dict[str, Any]:
+    values = {name: getattr(stored.state, name) for name in _STATE_NAMES}
+    return {**values, "synced_at": stored.synced_at, "revision": stored.revision}
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in after.items() if value != before[name]}
 
 
 def _to_account(row: Any) -> Account:
@@ -382,7 +451,7 @@ def _to_account(row: Any) -> Account:
 
 
 def _to_stored(row: Any) -> StoredSubscription:
-    return StoredSubscription(SubscriptionState(*row[:-2]), row.synced_at, row.revision)
+    return StoredSubscription(SubscriptionState(*row[:-2]), *row[-2:])
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:

@@ -13,8 +13,10 @@ import hmac
 import json
 import logging
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from datetime import UTC
+from functools import partial
 from typing import Any
 from typing import Final
 
@@ -29,6 +31,8 @@ from .errors import StripeError
 from .ledger import Entry
 from .objects import read_id
 from .objects import USER_ID_KEY
+from .running import EnqueueError
+from .running import hand_over
 from .running import raising_handlers_error
 from .running import run_once
 from .state import get_state
@@ -37,6 +41,7 @@ from .storing import store
 from .storing import tell_change
 from .storing import Update
 from .transactions import rollback_on_error
+from .writes import Write
 
 logger: Final = logging.getLogger(__name__)
 
@@ -201,14 +206,15 @@ def store_for_user(state: State, instance: Any, update: Update) -> None:
     """
     session = state.session
 
-    def record(account: Account | None, changed: bool) -> str | None:
+    def record(
+        account: Account | None, changed: bool
+    ) -> tuple[str | None, list[Write]]:
         if account is None or not changed or not state.registry.subscription_handlers:
-            return None
+            return None, []
 
         entry = Entry(update.customer_id, str(account.user_id), True, False)
         event = {"id": f"{CHANGE}_{uuid.uuid4().hex}", "type": CHANGE, "payload": "{}"}
-        state.ledger.claim(session, event, entry)
-        return event["id"]
+        return event["id"], [state.ledger.claim(event, entry)]
 
     owed = store(state, update, record)
     state.accounts.refresh(session, instance)
@@ -216,9 +222,22 @@ def store_for_user(state: State, instance: Any, update: Update) -> None:
     if owed is None:
         return
 
-    def tell() -> None:
-        tell_change(state, instance, update.customer_id)
-        state.ledger.forget(session, owed)
+    tell = tell_owed_change(state, instance, owed, update.customer_id)
 
-    with raising_handlers_error():
-        run_once(state, owed, [tell])
+    try:
+        with raising_handlers_error():
+            hand_over(state, owed, partial(run_once, state, owed, [tell]))
+    except EnqueueError as error:  # it stays in the ledger, where a replay finds it
+        logger.error("%s", error, exc_info=error)
+
+
+def tell_owed_change(
+    state: State, user: Any, entry_id: str, customer_id: str | None
+) -> Callable[[], None]:
+    """What an entry of the type :data:`CHANGE` owes; it is gone when it was done."""
+
+    def tell() -> None:
+        tell_change(state, user, customer_id)
+        state.ledger.forget(state.session, entry_id)
+
+    return tell

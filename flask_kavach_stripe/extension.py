@@ -9,6 +9,7 @@ from typing import Final
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
+from . import backlog
 from . import billing
 from . import customers
 from . import sessions
@@ -44,6 +45,7 @@ class KavachStripe:
     :param event_model: An own class with :class:`.StripeEventMixin`.
     :param subscription_model: An own class with :class:`.StripeSubscriptionMixin`.
     :param on_subscription_change: As the decorator of that name.
+    :param enqueue: As for :meth:`init_app`.
 
     .. versionadded:: 0.1
     """
@@ -57,7 +59,9 @@ class KavachStripe:
         event_model: type[StripeEventMixin] | None = None,
         subscription_model: type[StripeSubscriptionMixin] | None = None,
         on_subscription_change: SubscriptionHandler | None = None,
+        enqueue: Callable[[str], object] | None = None,
     ) -> None:
+        self._enqueue = enqueue
         self._db = db
         self._user_model = user_model
         self._event_model = event_model
@@ -75,6 +79,8 @@ class KavachStripe:
         app: Flask,
         db: SQLAlchemy | None = None,
         user_model: type[StripeUserMixin] | None = None,
+        *,
+        enqueue: Callable[[str], object] | None = None,
     ) -> None:
         """Set up an app: read its configuration, define the two tables, add the
         endpoints and the ``flask stripe`` commands.
@@ -82,6 +88,10 @@ class KavachStripe:
         Call it after ``SQLAlchemy(app)`` and ``LoginManager(app)``. The user model may
         be defined later.
 
+        :param enqueue: Called with the id of each stored event that has handlers to
+            run, so that a worker runs them with :meth:`process_event`. Without it they
+            run before the webhook is answered. If it raises, Stripe is asked to send
+            the event again.
         :raises ConfigurationError: If a ``STRIPE_*`` key is wrong or there is no
             Flask-SQLAlchemy.
         :raises RuntimeError: If the app has a ``KavachStripe`` already.
@@ -103,6 +113,7 @@ class KavachStripe:
             make_client(settings),
             db,
             self._registry,
+            enqueue=enqueue or self._enqueue,
             user_model=user_model or self._user_model,
             event_model=self._event_model or _own_model(db, StripeEventMixin),
             subscription_model=self._subscription_model
@@ -164,6 +175,25 @@ class KavachStripe:
         """
         with raising_handlers_error():
             return receive(get_state(), payload, signature)
+
+    def process_event(self, event_id: str) -> bool:
+        """Run the handlers of an event that the webhook gave to ``enqueue``.
+
+        However often it is called, and by however many workers, what the handlers write
+        to ``db.session`` is written once.
+
+        :param event_id: What ``enqueue`` was given.
+        :return: Whether they ran now; ``False`` if they had been run before, or if the
+            event is not in the ledger any more.
+        :raises StripeError: If the object of a thin event could not be read.
+
+        An error of a handler is noted in the ledger and raised as it is, so that the
+        queue tries again.
+
+        .. versionadded:: 0.1
+        """
+        with raising_handlers_error():
+            return backlog.process_event(get_state(), event_id)
 
     # -- helpers -----------------------------------------------------------------
 

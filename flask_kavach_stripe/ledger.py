@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
+from datetime import timedelta
 from datetime import UTC
 from typing import Any
 from typing import NamedTuple
 
+from sqlalchemy import and_
+from sqlalchemy import bindparam
+from sqlalchemy import Connection
 from sqlalchemy import delete
-from sqlalchemy import insert
+from sqlalchemy import false
+from sqlalchemy import inspect
+from sqlalchemy import or_
+from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import update
+from sqlalchemy.orm import defer
+from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
+from .writes import Table
+from .writes import Write
 
 _MAX_ERROR_LENGTH = 2000
 
@@ -31,6 +43,16 @@ class Entry(NamedTuple):
     is_processed: bool
 
 
+class StoredEvent(NamedTuple):
+    """An entry, and what it is about."""
+
+    id: str
+    type: str
+    #: The event as sent.
+    payload: str
+    entry: Entry
+
+
 class AlreadyStored(Exception):
     """Another delivery of the same event was stored before."""
 
@@ -44,22 +66,137 @@ class Ledger:
 
     def __init__(self, model: type[StripeEventMixin]) -> None:
         self._model = model
+        self._mapper: Mapper[Any] = inspect(model)
+        columns = self._mapper.columns
+        is_meant = columns.id == bindparam("event_id")
+        is_unprocessed = columns.processed_at.is_(None)
         self._find = select(
-            model.customer_id, model.user_id, model.changed, model.processed_at
+            columns.customer_id, columns.user_id, columns.changed, columns.processed_at
+        ).where(is_meant)
+        self._read = self._find.add_columns(columns.id, columns.type, columns.payload)
+        # By its id: to look for it and to lock it in one statement would lock all that
+        # MariaDB looks at.
+        self._lock = self._read.where(is_unprocessed).with_for_update(skip_locked=True)
+        self._events = Table(self._mapper, dict(columns), columns.id)
+        change = update(columns.id.table).where(is_meant)
+        self._reopen = change.values(
+            {columns.processed_at: None, columns.attempts: 0, columns.error: None}
         )
+        attempted = change.where(is_unprocessed).values(
+            {columns.attempts: columns.attempts + 1}
+        )
+        self._begin = attempted.values(
+            {columns.processed_at: bindparam("now"), columns.error: None}
+        )
+        self._fail = attempted.values({columns.error: bindparam("failure")})
+        self._forget = delete(columns.id.table).where(is_meant)
+
+    def _connection(self, session: Session) -> Connection:
+        return session.connection(bind_arguments={"mapper": self._mapper})
 
     def find(self, session: Session, event_id: str) -> Entry | None:
         """The entry of an event, ``None`` if it was never stored."""
-        row = session.execute(
-            self._find.where(self._model.id == event_id)
-        ).one_or_none()
+        connection = self._connection(session)
+        row = connection.execute(self._find, {"event_id": event_id}).one_or_none()
+        return None if row is None else _to_entry(row)
+
+    def read(self, session: Session, event_id: str) -> StoredEvent | None:
+        """The entry of an event with the event, ``None`` if it was never stored."""
+        return self._read_one(session, self._read, event_id)
+
+    def lock_due(self, session: Session, event_id: str) -> StoredEvent | None:
+        """Lock an unprocessed event; ``None`` if another one has it, or had it.
+
+        SQLite locks nothing here.
+        """
+        return self._read_one(session, self._lock, event_id)
+
+    def _read_one(
+        self, session: Session, statement: Select[Any], event_id: str
+    ) -> StoredEvent | None:
+        connection = self._connection(session)
+        row = connection.execute(statement, {"event_id": event_id}).one_or_none()
 
         if row is None:
             return None
 
-        return Entry(
-            row.customer_id, row.user_id, row.changed, row.processed_at is not None
+        id_, event_type, payload = row[-3:]
+        return StoredEvent(id_, event_type, payload, _to_entry(row))
+
+    def list_unprocessed(
+        self, session: Session, *, failed: bool, pending: bool
+    ) -> list[str]:
+        """The ids of events whose handlers have to run, in the order of their arrival.
+
+        :param failed: Those with an error.
+        :param pending: Those without, because nobody has run them yet.
+        """
+        model = self._model
+        kinds = [model.error.is_not(None)] if failed else []
+        kinds += [model.error.is_(None)] if pending else []
+        statement = (
+            select(model.id)
+            .where(model.processed_at.is_(None), or_(false(), *kinds))
+            .order_by(model.received_at, model.id)
         )
+        return list(session.scalars(statement))
+
+    def list_due(
+        self,
+        session: Session,
+        now: datetime,
+        delays: Sequence[timedelta],
+        limit: int,
+    ) -> list[str]:
+        """The ids of unprocessed events whose next attempt is due, oldest first.
+
+        :param delays: By the number of attempts, how long after its arrival an event
+            is due. An event with more attempts is not.
+        """
+        model = self._model
+        due = [
+            and_(model.attempts == attempts, model.received_at <= now - delay)
+            for attempts, delay in enumerate(delays)
+        ]
+        statement = (
+            select(model.id)
+            .where(model.processed_at.is_(None), or_(*due))
+            .order_by(model.received_at, model.id)
+            .limit(limit)
+        )
+        return list(session.scalars(statement))
+
+    def search(
+        self,
+        session: Session,
+        *,
+        failed: bool = False,
+        event_type: str | None = None,
+        user_id: str | None = None,
+        limit: int,
+    ) -> list[StripeEventMixin]:
+        """The newest entries that match, newest first."""
+        model = self._model
+        statement = select(model).order_by(model.received_at.desc(), model.id.desc())
+
+        if failed:
+            statement = statement.where(
+                model.processed_at.is_(None), model.error.is_not(None)
+            )
+
+        if event_type is not None:
+            statement = statement.where(model.type == event_type)
+
+        if user_id is not None:
+            statement = statement.where(model.user_id == user_id)
+
+        return list(
+            session.scalars(statement.options(defer(model.payload)).limit(limit))
+        )
+
+    def get(self, session: Session, event_id: str) -> StripeEventMixin | None:
+        """The whole row of an event."""
+        return session.get(self._model, event_id)
 
     def find_known(self, session: Session, event_ids: Collection[str]) -> set[str]:
         """Which of some events were stored. Not for thousands of them."""
@@ -76,24 +213,26 @@ class Ledger:
         if entry is not None:
             raise AlreadyStored(entry)
 
-    def claim(self, session: Session, event: Mapping[str, Any], entry: Entry) -> None:
+    def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Store an event that is new.
 
         :param event: The columns that describe the event.
-        :raises sqlalchemy.exc.IntegrityError: If it is stored already. The transaction
-            must be rolled back then.
+        :return: To be sent. If the event is stored already, that raises an
+            :exc:`sqlalchemy.exc.IntegrityError`, and the transaction must be rolled
+            back.
         """
         now = datetime.now(UTC)
-        values = {
-            **event,
-            "customer_id": entry.customer_id,
-            "user_id": entry.user_id,
-            "changed": entry.changed,
-            "received_at": now,
-            "processed_at": now if entry.is_processed else None,
-            "attempts": 0,
-        }
-        session.execute(insert(self._model), [values])
+        return self._events.insert(
+            {
+                **event,
+                "customer_id": entry.customer_id,
+                "user_id": entry.user_id,
+                "changed": entry.changed,
+                "received_at": now,
+                "processed_at": now if entry.is_processed else None,
+                "attempts": 0,
+            }
+        )
 
     def begin(self, session: Session, event_id: str) -> bool:
         """Lock an unprocessed event and mark it as processed.
@@ -103,21 +242,20 @@ class Ledger:
 
         :return: ``False`` if it is processed already.
         """
-        result = session.execute(
-            update(self._model)
-            .where(self._model.id == event_id, self._model.processed_at.is_(None))
-            .values(
-                processed_at=datetime.now(UTC),
-                attempts=self._model.attempts + 1,
-                error=None,
-            )
-            .execution_options(synchronize_session=False)
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        values = {"event_id": event_id, "now": datetime.now(UTC)}
+        return bool(self._connection(session).execute(self._begin, values).rowcount)
+
+    def reopen(self, session: Session, event_id: str) -> bool:
+        """Have the handlers of an event run again, as if they never had.
+
+        :return: ``False`` if it was never stored.
+        """
+        values = {"event_id": event_id}
+        return bool(self._connection(session).execute(self._reopen, values).rowcount)
 
     def forget(self, session: Session, event_id: str) -> None:
         """Delete an entry that is done with."""
-        session.execute(delete(self._model).where(self._model.id == event_id))
+        self._connection(session).execute(self._forget, {"event_id": event_id})
 
     def list_processed(
         self, session: Session, before: datetime, after: str = "", *, limit: int
@@ -155,9 +293,10 @@ class Ledger:
         """Remember what an attempt failed with."""
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
         text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
-        session.execute(
-            update(self._model)
-            .where(self._model.id == event_id, self._model.processed_at.is_(None))
-            .values(attempts=self._model.attempts + 1, error=text[:_MAX_ERROR_LENGTH])
-            .execution_options(synchronize_session=False)
-        )
+        values = {"event_id": event_id, "failure": text[:_MAX_ERROR_LENGTH]}
+        self._connection(session).execute(self._fail, values)
+
+
+def _to_entry(row: Any) -> Entry:
+    customer_id, user_id, changed, processed_at = row[:4]
+    return Entry(customer_id, user_id, changed, processed_at is not None)

@@ -6,6 +6,8 @@ of ``STRIPE_TRUSTED_ORIGINS``, and all others.
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Request
 from flask import request
 
@@ -13,6 +15,9 @@ from .config import is_path
 from .config import origin_of
 from .config import Settings
 from .errors import KavachStripeError
+
+#: What browsers remember and then add to requests by themselves, as they do cookies.
+_REMEMBERED_SCHEMES: Final = ("basic", "digest", "negotiate", "ntlm")
 
 
 class UntrustedRedirect(KavachStripeError, ValueError):
@@ -71,14 +76,15 @@ def absolute_url(url: str) -> str:
 
 
 def is_cross_site(request: Request, settings: Settings) -> bool:
-    """Whether another site made the browser send this request with its cookies.
+    """Whether another site made the browser send this request with its cookies, or
+    with the password that it remembers.
 
-    Without cookies there is nothing to abuse. What is not a browser sends neither
+    Without them there is nothing to abuse. What is not a browser sends neither
     ``Sec-Fetch-Site`` nor ``Origin``, and passes.
 
     Source: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
     """
-    if not request.cookies:
+    if not request.cookies and not _has_remembered_password(request):
         return False
 
     site = request.headers.get("Sec-Fetch-Site")
@@ -97,6 +103,11 @@ def is_cross_site(request: Request, settings: Settings) -> bool:
         return False
 
     return site == "cross-site" or origin not in _own_origins(request)
+
+
+def _has_remembered_password(request: Request) -> bool:
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    return scheme.lower() in _REMEMBERED_SCHEMES
 
 
 def _own_origins(request: Request) -> set[str]:

@@ -25,16 +25,19 @@ from .handlers import HANDLERS
 from .ledger import AlreadyStored
 from .ledger import Entry
 from .objects import read_customer_id
+from .running import hand_over
 from .running import run_once
 from .signatures import verify_signature
 from .state import State
 from .storing import store
 from .storing import tell_change
 from .transactions import begin_write
+from .transactions import commit_open
 from .transactions import rollback_on_error
 from .webhooks import Event
 from .webhooks import Handler
 from .webhooks import parse_event
+from .writes import Write
 
 logger: Final = logging.getLogger(__name__)
 
@@ -81,10 +84,9 @@ def process(state: State, event: Event, payload: str) -> None:
     if event.type not in HANDLERS and (event.is_thin or not handlers):
         return
 
-    session.commit()  # every transaction from here on is ours
+    commit_open(session)  # every transaction from here on is ours
 
-    if event.is_thin:
-        event.attach_object(partial(_read_object, state, event))
+    attach_object(state, event)
 
     try:
         entry = _store(state, event, payload, handlers)
@@ -108,7 +110,7 @@ def process(state: State, event: Event, payload: str) -> None:
     event.attach_user(partial(state.accounts.load, session, entry.user_id))
 
     if not entry.is_processed:
-        _run(state, event, entry, handlers)
+        hand_over(state, event.id, partial(run, state, event, entry))
 
 
 def _is_expected(state: State, event: Event) -> bool:
@@ -147,9 +149,11 @@ def _store(
         if entry is not None:
             return entry
 
-    def record(account: Account | None, changed: bool) -> Entry | None:
+    def record(
+        account: Account | None, changed: bool
+    ) -> tuple[Entry | None, list[Write]]:
         if account is None and not handlers:
-            return None
+            return None, []
 
         tells_change = changed and bool(state.registry.subscription_handlers)
         entry = Entry(
@@ -159,20 +163,16 @@ def _store(
             is_processed=not handlers and not tells_change,
         )
 
-        if event.id is not None:
-            state.ledger.claim(state.session, _describe(event, payload), entry)
+        if event.id is None:
+            return entry, []
 
-        return entry
-
-    def check() -> None:
-        if event.id is not None:
-            state.ledger.require_new(state.session, event.id)
+        return entry, [state.ledger.claim(_describe(event, payload), entry)]
 
     own_handler = HANDLERS.get(event.type) if event.account is None else None
     update = None if own_handler is None else own_handler(state, event)
 
     if update is not None:
-        return store(state, update, record, check=check)
+        return store(state, update, record, event_id=event.id)
 
     if not handlers:
         return None
@@ -182,7 +182,8 @@ def _store(
 
     with rollback_on_error(state.session):
         begin_write(state.session, state.event_model)
-        entry = record(_find_account(state, event), False)
+        entry, writes = record(_find_account(state, event), False)
+        state.sender.send(state.session, writes)
         state.session.commit()
         return entry
 
@@ -222,6 +223,12 @@ def _describe(event: Event, payload: str) -> Mapping[str, Any]:
     }
 
 
+def attach_object(state: State, event: Event) -> None:
+    """Have a thin event read its object from Stripe when it is asked for it."""
+    if event.is_thin:
+        event.attach_object(partial(_read_object, state, event))
+
+
 def _read_object(state: State, event: Event) -> Mapping[str, Any]:
     """The object of a thin event, read by its type and id."""
     if event.object_id is None:
@@ -236,10 +243,16 @@ def _read_object(state: State, event: Event) -> Mapping[str, Any]:
     return {"id": event.object_id, "object": "customer", "deleted": True}
 
 
-def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> None:
-    """The second transaction: the app's handlers, exactly once."""
+def run(state: State, event: Event, entry: Entry) -> bool:
+    """The second transaction: the app's handlers, exactly once.
+
+    :param event: With its user and, if it is thin, its object attached.
+    :return: ``False`` if they had been run before.
+    :raises HandlerError: If one of them raised.
+    """
     session = state.session
     session.expire_all()  # the columns were written past its objects
+    handlers = state.registry.find(event.type)
 
     if event.is_thin:
         _ = event.object  # read now, while no lock is held
@@ -251,4 +264,4 @@ def _run(state: State, event: Event, entry: Entry, handlers: list[Handler]) -> N
     calls: list[Callable[[], object]] = [tell] if tells_change else []
     calls += [partial(current_app.ensure_sync(handler), event) for handler in handlers]
 
-    run_once(state, event.id, calls)
+    return run_once(state, event.id, calls)

@@ -1,4 +1,6 @@
-"""Run what an entry of the ledger owes: the app's handlers, exactly once."""
+"""Run what an entry of the ledger owes, the app's handlers, exactly once; here, or
+where the app's queue takes it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from sqlalchemy.exc import StatementError
 
 from .errors import KavachStripeError
 from .state import State
+from .transactions import is_running_handlers
 from .transactions import rollback_on_error
 from .transactions import run_handlers
 
@@ -26,6 +29,10 @@ class HandlerError(KavachStripeError):
     def __init__(self, error: Exception) -> None:
         super().__init__("A handler raised an error.")
         self.error = error
+
+
+class EnqueueError(KavachStripeError):
+    """The app's queue did not take an event, which is stored all the same."""
 
 
 @contextmanager
@@ -41,31 +48,60 @@ def raising_handlers_error() -> Iterator[None]:
     raise raised
 
 
+def hand_over(state: State, event_id: str | None, run: Callable[[], object]) -> None:
+    """Give a stored event to the app's queue, or run its handlers here.
+
+    Here, too, where there is no id to enqueue, and inside of a handler: what it stored
+    is not committed yet, so nobody else could find it.
+
+    :raises EnqueueError: If the queue failed.
+    :raises HandlerError: As :func:`run_once`.
+    """
+    enqueue = state.enqueue
+
+    if enqueue is None or event_id is None or is_running_handlers(state.session):
+        run()
+        return
+
+    try:
+        enqueue(event_id)
+    except Exception as error:
+        raise EnqueueError(
+            f"Event {event_id} is stored, but 'enqueue' raised {type(error).__name__}."
+        ) from error
+
+
 def run_once(
     state: State, event_id: str | None, calls: Iterable[Callable[[], object]]
-) -> None:
+) -> bool:
     """Run handlers in one transaction with the mark that they were run.
 
     Another delivery of the event waits for it. Without an id there is no mark.
 
+    :return: ``False`` if they had been run before.
     :raises HandlerError: If one of them raised. What they wrote is undone, and what
         went wrong is recorded in a transaction of its own.
     """
     session = state.session
 
     with rollback_on_error(session):
-        if event_id is None or state.ledger.begin(session, event_id):
+        is_due = event_id is None or state.ledger.begin(session, event_id)
+
+        if is_due:
             try:
                 run_handlers(session, calls)
             except Exception as error:
                 session.rollback()
-                _record_failure(state, event_id, error)
+                record_failure(state, event_id, error)
                 raise HandlerError(error) from error
 
         session.commit()
 
+    return is_due
 
-def _record_failure(state: State, event_id: str | None, error: Exception) -> None:
+
+def record_failure(state: State, event_id: str | None, error: Exception) -> None:
+    """Log why an attempt failed, and remember it in the ledger."""
     _hide_parameters(error)
     logger.error("A handler of event %s failed.", event_id, exc_info=error)
 
@@ -83,7 +119,11 @@ def _record_failure(state: State, event_id: str | None, error: Exception) -> Non
 
 def _hide_parameters(error: BaseException | None) -> None:
     """Keep the customers' data out of the text of database errors."""
-    while error is not None:
+    seen: set[int] = set()  # an error may be its own cause, by a detour
+
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+
         if isinstance(error, StatementError):
             error.hide_parameters = True
 

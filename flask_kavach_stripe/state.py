@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from typing import Final
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 import requests
 from flask import current_app
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session
@@ -26,6 +28,7 @@ from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .subscriptions import UNKNOWN_STATUS
 from .webhooks import HandlerRegistry
+from .writes import Sender
 
 EXTENSION_KEY: Final = "kavach_stripe"
 
@@ -62,16 +65,20 @@ class State:
         db: SQLAlchemy,
         registry: HandlerRegistry,
         *,
+        enqueue: Callable[[str], object] | None,
         user_model: type[Any] | None,
         event_model: type[StripeEventMixin],
         subscription_model: type[StripeSubscriptionMixin],
     ) -> None:
         self.db = db
         self.registry = registry
+        #: Takes the ids of events whose handlers run elsewhere.
+        self.enqueue = enqueue
         self.event_model = event_model
         self.subscription_model = subscription_model
         self._user_model = user_model
         self.ledger: Final = Ledger(event_model)
+        self.sender: Final = Sender()
         self.use(settings, client)
 
     def use(self, settings: Settings, client: StripeClient) -> None:
@@ -99,7 +106,7 @@ class State:
                 " model, and import that model before the first request."
             )
 
-        return Accounts(user_model, self.subscription_model)
+        return Accounts(user_model, self.subscription_model, self.event_model)
 
     def describe(self, columns: SubscriptionColumns) -> Subscription | None:
         """What the columns say, for the app; ``None`` if they name no subscription."""
@@ -178,11 +185,19 @@ def get_state() -> State:
     :raises RuntimeError: Outside of an app context, or if the app has no
         ``KavachStripe``.
     """
+    return get_state_of(current_app)
+
+
+def get_state_of(app: Flask) -> State:
+    """The state of an app.
+
+    :raises RuntimeError: If it has no ``KavachStripe``.
+    """
     try:
-        state: State = current_app.extensions[EXTENSION_KEY]
+        state: State = app.extensions[EXTENSION_KEY]
     except KeyError:
         raise RuntimeError(
-            "The current Flask app is not registered with 'KavachStripe'. Did you"
+            "The Flask app is not registered with 'KavachStripe'. Did you"
             " forget to call 'init_app'?"
         ) from None
 

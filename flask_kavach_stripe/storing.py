@@ -40,6 +40,7 @@ from .subscriptions import SubscriptionColumns
 from .subscriptions import Verdict
 from .transactions import begin_write
 from .transactions import rollback_on_error
+from .writes import Write
 
 #: How often Stripe is asked while others keep writing to the same rows.
 MAX_READS: Final = 3
@@ -75,17 +76,18 @@ class Update(NamedTuple):
 def store(
     state: State,
     update: Update,
-    record: Callable[[Account | None, bool], R],
+    record: Callable[[Account | None, bool], tuple[R, list[Write]]],
     *,
-    check: Callable[[], None] | None = None,
+    event_id: str | None = None,
 ) -> R:
     """Store an update of a customer and commit it.
 
-    :param check: Called in each try once the user is locked, before anything is
-        decided; it raises where another one has done the work.
     :param record: Called in the transaction with the account, or ``None`` where nobody
-        has this customer, and with whether the user's columns changed.
-    :return: What ``record`` returned.
+        has this customer, and with whether the user's columns changed. It returns a
+        result, and what to write besides.
+    :param event_id: The event that it is about, which must not be in the ledger yet.
+    :return: The result of ``record``.
+    :raises AlreadyStored: If it is.
     :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
         stored then.
     """
@@ -99,14 +101,16 @@ def store(
             account = accounts.lock(session, update.customer_id)
 
             if account is None:
-                result = record(None, False)
+                result, claims = record(None, False)
+                state.sender.send(session, claims)
                 session.commit()
                 return result
 
-            if check is not None:
-                check()
+            before, has_event = accounts.read(session, update.customer_id, event_id)
 
-            before = accounts.subscriptions(session, update.customer_id)
+            if has_event and event_id is not None:
+                state.ledger.require_new(session, event_id)
+
             rows = with_adopted(before, account, update.customer_id)
             revisions = _revisions(rows, update.subscription_id)
 
@@ -119,8 +123,18 @@ def store(
 
             if after is not None:
                 after = _own(state, before, after)
-                changed = _write(state, account, update, before, after)
-                result = record(account, changed)
+                projected = _project(state, account, update, after)
+                result, claims = record(account, projected != account)
+                writes = [*accounts.write_subscriptions(before, after.values())]
+
+                # Also where the columns stay: whoever waits for the user in
+                # PostgreSQL's REPEATABLE READ fails only if the user's row was
+                # written, and would decide by old rows otherwise.
+                if writes or projected != account:
+                    writes.append(accounts.write_account(account, projected))
+
+                writes += claims
+                state.sender.send(session, writes)
                 session.commit()
                 return result
 
@@ -183,20 +197,10 @@ def _own(state: State, before: Rows, after: Rows) -> Rows:
     }
 
 
-def _write(
-    state: State, account: Account, update: Update, before: Rows, after: Rows
-) -> bool:
-    session, accounts = state.session, state.accounts
-    columns = project_rows(state, account, after)
-    accounts.write_subscriptions(session, before, after.values())
-
-    if columns != account.columns:
-        accounts.write_columns(session, account.user_id, columns)
-
-    if update.customer_deleted:
-        accounts.link(session, account.user_id, None, replacing=update.customer_id)
-
-    return columns != account.columns or update.customer_deleted
+def _project(state: State, account: Account, update: Update, rows: Rows) -> Account:
+    """What the user's row says, given the rows of the customer."""
+    customer_id = None if update.customer_deleted else account.customer_id
+    return Account(account.user_id, customer_id, project_rows(state, account, rows))
 
 
 def project_rows(state: State, account: Account, rows: Rows) -> SubscriptionColumns:
@@ -253,7 +257,12 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
 
     user_id = accounts.parse_key(session, checkout.client_reference_id)
     account = None if user_id is None else accounts.get(session, user_id)
-    return account if account is not None and account.customer_id is None else None
+
+    # Another one may have linked them since the customer was looked for.
+    if account is None or account.customer_id not in (None, checkout.customer_id):
+        return None
+
+    return account
 
 
 def link_customer(state: State, account: Account, customer_id: str) -> None:

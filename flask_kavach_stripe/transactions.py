@@ -28,6 +28,15 @@ def rollback_on_error(session: Session) -> Iterator[None]:
         raise
 
 
+def commit_open(session: Session) -> None:
+    """Commit what was begun before us, if anything was.
+
+    To commit nothing would begin a transaction for it.
+    """
+    if session.in_transaction():
+        session.commit()
+
+
 def begin_write(session: Session, model: type[Any]) -> None:
     """Begin with the right to write, where the first read would not give it.
 
@@ -49,6 +58,11 @@ def begin_write(session: Session, model: type[Any]) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def is_running_handlers(session: Session) -> bool:
+    """Whether handlers run in the session, so that ``commit()`` is a flush."""
+    return "commit" in vars(session)
+
+
 def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> None:
     """Run handlers in the transaction that the session is in.
 
@@ -58,7 +72,7 @@ def run_handlers(session: Session, handlers: Iterable[Callable[[], object]]) -> 
         ``rollback()`` or ``close()``.
     """
     transaction = session.get_transaction() or session.begin()
-    outermost = "commit" not in vars(session)  # a handler's helper comes here again
+    outermost = not is_running_handlers(session)  # a handler's helper comes here again
     session.commit = session.flush  # type: ignore[method-assign]  # see above
 
     try:

@@ -38,6 +38,7 @@ from .processing import receive
 from .purchases import choose_price
 from .purchases import grant_trial
 from .purchases import refuse_second_subscription
+from .running import EnqueueError
 from .running import HandlerError
 from .sessions import create_checkout_session
 from .sessions import create_portal_session
@@ -124,6 +125,9 @@ def webhook() -> ResponseReturnValue:
         receive(get_state(), payload, request.headers.get("Stripe-Signature"))
     except HandlerError:
         return _error("A handler of this event failed.", "handler_failed", 500)
+    except EnqueueError as error:
+        logger.error("An event has to be sent again. %s", error, exc_info=error)
+        return _unavailable("queue_unavailable")
     except (ConfigurationError, StripeError) as error:
         logger.error("An event has to be sent again, as Stripe failed: %s", error)
         return _unavailable("stripe_unavailable")

@@ -141,6 +141,7 @@ class HandlerRegistry:
 
     def __init__(self) -> None:
         self._handlers: list[tuple[tuple[str, ...], Handler]] = []
+        self._found: dict[str, list[Handler]] = {}
         #: Those who are told when a user's subscription changed.
         self.subscription_handlers: list[SubscriptionHandler] = []
 
@@ -155,6 +156,7 @@ class HandlerRegistry:
 
         def register(handler: H) -> H:
             self._handlers.append((event_types, handler))
+            self._found = {}
             return handler
 
         return register
@@ -166,11 +168,16 @@ class HandlerRegistry:
 
     def find(self, event_type: str) -> list[Handler]:
         """The handlers of an event type."""
-        return [
-            handler
-            for patterns, handler in self._handlers
-            if any(matches(event_type, pattern) for pattern in patterns)
-        ]
+        found = self._found.get(event_type)
+
+        if found is None:
+            found = self._found[event_type] = [
+                handler
+                for patterns, handler in self._handlers
+                if any(matches(event_type, pattern) for pattern in patterns)
+            ]
+
+        return found
 
     @property
     def event_types(self) -> frozenset[str]:

@@ -75,9 +75,13 @@ class Program:
         self._reader.join(PATIENCE)
         return status
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal that asks it to end, and give the exit status."""
-        self._process.send_signal(number)
+        self.send(number)
         return self.wait()
 
     def kill(self) -> None:

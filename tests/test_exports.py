@@ -20,6 +20,7 @@ PUBLIC = {
     "StripeSubscriptionMixin",
     "subscription_required",
     "current_subscription",
+    "leave_to_worker",
     # What it is given
     "CheckoutSession",
     "Event",
@@ -53,6 +54,7 @@ HELPERS = {
     "sync_subscription",
     "complete_checkout",
     "handle_webhook",
+    "process_event",
     "client",
     "init_app",
     "on",

@@ -456,6 +456,31 @@ def test_request_without_cookies_passes(
     assert not cross_site(app, site=site, origin=origin, cookie=NO_COOKIE)
 
 
+@pytest.mark.parametrize(
+    ("authorization", "refused"),
+    [
+        ("Basic YWRhOnNlY3JldA==", True),
+        ('Digest username="ada"', True),
+        ("negotiate YII=", True),
+        ("NTLM TlRM", True),
+        ("Bearer token", False),
+        ("Token abc", False),
+    ],
+)
+def test_credentials_that_browsers_remember_count_as_cookies(
+    app: Flask, authorization: str, refused: bool
+) -> None:
+    """They send those of HTTP authentication from every site, as they send cookies."""
+    headers = {
+        "Authorization": authorization,
+        "Origin": EVIL,
+        "Sec-Fetch-Site": "cross-site",
+    }
+
+    with app.test_request_context(base_url=OURS, method="POST", headers=headers):
+        assert is_cross_site(request, CLOSED) is refused
+
+
 def test_every_cookie_counts(app: Flask) -> None:
     """The session need not be Flask's: "remember me" logs in, too."""
     assert cross_site(app, site="cross-site", origin=EVIL, cookie="remember_token=1")

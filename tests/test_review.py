@@ -275,3 +275,16 @@ def test_password_in_the_base_url_is_not_shown(make_shop: Any) -> None:
 
     assert "STRIPE_API_BASE" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+def test_handlers_error_that_is_its_own_cause_is_recorded(kept_shop: Any) -> None:
+    """As one is that went through a helper which was called in a handler."""
+
+    def fail(event: Any) -> None:
+        error = LookupError("round and round")
+        raise error from error
+
+    kept_shop.kavach_stripe.on("invoice.paid")(fail)
+    answer = kept_shop.post_event(make_event("invoice.paid", {"id": "in_1"}))
+    assert answer.status_code == 500
+    assert kept_shop.events[0].error == "LookupError: round and round"

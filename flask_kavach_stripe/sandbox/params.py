@@ -342,4 +342,5 @@ LIST_SPEC: Spec = {
     "limit": integer(1, 100),
     "starting_after": text(),
     "ending_before": text(),
+    "include": array(choice("total_count")),
 }

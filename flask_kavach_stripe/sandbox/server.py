@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -19,9 +16,8 @@ from typing import Self
 
 import requests
 from flask import Flask
-from werkzeug.serving import BaseWSGIServer
-from werkzeug.serving import make_server
-from werkzeug.serving import WSGIRequestHandler
+from flask import request
+from flask import Response
 
 from .account import Account
 from .adapter import WsgiAdapter
@@ -37,17 +33,17 @@ from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
 from .errors import AuthenticationRequired
-from .errors import PortInUseError
 from .errors import SandboxError
 from .errors import UndeliveredError
 from .faults import Faults
+from .faults import IN_PROCESS
 from .pages import bp as pages_bp
-from .resources.checkout import CardForm
+from .resources.card_form import CardForm
+from .serving import HttpServer
 from .store import Object
 from .store import Store
-
-_POLL_INTERVAL = 0.05
-_BACKLOG = 128
+from .visitors import is_cross_site
+from .visitors import is_local
 
 
 class Sandbox:
@@ -115,12 +111,14 @@ class Sandbox:
         #: Whether webhooks that fail, with no fault to blame, raise an error here.
         self._raises_failures = False
         self._failures: list[Attempt] = []
-        self._server: BaseWSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        #: Whether it is served to this machine only.
+        self._is_local = False
+        self._server: HttpServer | None = None
 
         #: The Flask app that serves the API and the pages.
         self.app: Final = Flask(__name__)
         self.app.extensions[EXTENSION_KEY] = self._account
+        self.app.before_request(self._refuse_other_sites)
         self.app.register_blueprint(pages_bp)
         register_api(self.app, self._account)
         self.app.wsgi_app = self.faults.wrap(  # type: ignore[assignment, method-assign]  # as Flask's
@@ -158,6 +156,22 @@ class Sandbox:
         with self._account.store.lock:
             return list(self._account.store.hidden[event_id]["attempts"])
 
+    def _refuse_other_sites(self) -> Response | None:
+        """No other site in the developer's browser may press a button, call the API,
+        or, under a name of its own that leads here, read a page.
+        """
+        if request.method == "POST" and is_cross_site(request):
+            return Response("This form was sent from another site.\n", 403)
+
+        if (
+            self._is_local
+            and IN_PROCESS not in request.environ
+            and not is_local(request.host)
+        ):
+            return Response(f"The sandbox is at {self.url}.\n", 403)
+
+        return None
+
     # In the same process
 
     def mount(self, session: requests.Session) -> None:
@@ -181,7 +195,15 @@ class Sandbox:
         :exc:`UndeliveredError` from whatever made the webhooks go out, :meth:`pay`,
         :meth:`advance`, :meth:`deliver` or :meth:`resend`, unless one of the
         :attr:`faults` is to blame.
+
+        :raises SandboxError: If there is such an endpoint: one would get the webhooks
+            of the other.
         """
+        if self._raises_failures:
+            raise SandboxError(
+                "The sandbox is connected to an app already; make another one."
+            )
+
         store, delivery = self._account.store, self._account.delivery
         before = delivery.send, delivery.on_attempt, self._raises_failures
 
@@ -252,45 +274,23 @@ class Sandbox:
         if self._server is not None:
             raise SandboxError(f"The sandbox is running already, at {self.url}.")
 
-        listener = _listen(host, port)
+        self._server = HttpServer(self.app, host, port)
         self.faults.stopped.clear()
-
-        try:
-            server = make_server(
-                host,
-                port,
-                self.app,
-                threaded=True,
-                request_handler=_QuietHandler,
-                fd=listener.fileno(),
-            )
-        finally:
-            listener.close()
-
-        shown_host = f"[{host}]" if ":" in host else host
-        self._account.core.base_url = f"http://{shown_host}:{server.port}"
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever,
-            args=(_POLL_INTERVAL,),
-            name="sandbox-server",
-            daemon=True,
-        )
-        self._thread.start()
+        self._account.core.base_url = self._server.url
+        self._is_local = is_local(host)
+        self._server.start()
         self._account.delivery.start()
         return self
 
     def stop(self) -> None:
         """End the server and the webhooks; once more does nothing."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
 
         self._account.delivery.stop()
         self.faults.stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server = self._thread = None
+        self._server.stop()
+        self._server = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -511,48 +511,3 @@ class Sandbox:
 def _indexed(values: Sequence[str]) -> dict[str, str]:
     """A list as decoded parameters have it."""
     return {str(index): value for index, value in enumerate(values)}
-
-
-class _QuietHandler(WSGIRequestHandler):
-    # One request for each connection: none stays open after stop().
-    protocol_version = "HTTP/1.0"
-
-    def send_response(self, code: int, message: str | None = None) -> None:
-        """As the base does, but without a ``Date``: the app sends the sandbox's."""
-        self.send_response_only(code, message)
-        self.send_header("Server", self.version_string())
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Leave the terminal to the app under test."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """As above: a browser that hangs up is nothing to report."""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    :raises PortInUseError: If that is not possible.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-
-    try:
-        # Allows a restart at once; does not allow two sandboxes on one port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            reason = "another program uses it already"
-        else:
-            reason = str(error)
-
-        raise PortInUseError(
-            f"The sandbox cannot listen on port {port} of {host}: {reason}. Choose"
-            " another port, or 0 for any free one."
-        ) from error
-
-    return listener

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser
 from playwright.sync_api import Page
 from playwright.sync_api import Route
 from playwright.sync_api import sync_playwright
@@ -43,10 +44,20 @@ def chromium_path() -> str:
     return path
 
 
+@pytest.fixture(scope="module")
+def chromium(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, args=ARGUMENTS
+        )
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
-def page(chromium_path: str) -> Iterator[Page]:
-    """An empty window. The test fails if a page asks another machine for anything,
-    or if one of its scripts raises."""
+def page(chromium: Browser) -> Iterator[Page]:
+    """An empty window without cookies. The test fails if a page asks another machine
+    for anything, or if one of its scripts raises."""
     elsewhere: list[str] = []
     script_errors: list[str] = []
 
@@ -57,17 +68,13 @@ def page(chromium_path: str) -> Iterator[Page]:
             elsewhere.append(route.request.url)
             route.abort()
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=ARGUMENTS
-        )
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(10_000)
-        context.route("**/*", stay_here)
-        window = context.new_page()
-        window.on("pageerror", lambda error: script_errors.append(str(error)))
-        yield window
-        browser.close()
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    context.route("**/*", stay_here)
+    window = context.new_page()
+    window.on("pageerror", lambda error: script_errors.append(str(error)))
+    yield window
+    context.close()
 
     assert elsewhere == []
     assert script_errors == []

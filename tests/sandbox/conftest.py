@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from werkzeug.test import Client
@@ -104,6 +105,13 @@ class Api:
         """Update an object; ``__`` stands for brackets."""
         return self.post(path_of(obj), bracketed(params))
 
+    def portal(self, customer: Any, **params: Any) -> str:
+        """Create a portal session and return the path of its page; ``__`` stands for
+        brackets."""
+        wanted = {"return_url": "https://shop.test/account", **bracketed(params)}
+        wanted["customer"] = customer["id"] if isinstance(customer, dict) else customer
+        return page_path(self.post("/v1/billing_portal/sessions", wanted)["url"])
+
     def again(self, obj: Any, *expand: str) -> Any:
         """Read an object as it is now."""
         return self.get(
@@ -146,6 +154,11 @@ def path_of(obj: Any) -> str:
     return f"/v1/{kind}s/{obj['id']}"
 
 
+def page_path(url: str) -> str:
+    """The path of a hosted page."""
+    return urlsplit(url).path
+
+
 @pytest.fixture
 def hook() -> Hook:
     return Hook()
@@ -164,6 +177,12 @@ def sandbox(hook: Hook) -> Sandbox:
 @pytest.fixture
 def api(sandbox: Sandbox) -> Api:
     return Api(sandbox)
+
+
+@pytest.fixture
+def browser(sandbox: Sandbox) -> Client:
+    """Opens the hosted pages."""
+    return Client(sandbox.wsgi_app)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from flask_kavach_stripe.sandbox import Sandbox
 
 from .conftest import Api
+from .conftest import checkout_params
 from .conftest import NOON
 
 Subscribe = Callable[..., Any]
@@ -214,10 +215,10 @@ def test_empty_value_of_a_required_parameter_is_named(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1/charges"),
+        ("GET", "/v1/refunds"),
         ("GET", "/v1/customers/"),
         ("DELETE", "/v1/customers"),
-        ("POST", "/v1/subscriptions/sub_1/migrate"),
+        ("DELETE", "/v1/subscriptions/sub_1/discount"),
         ("PUT", "/v1/customers/cus_1"),
         ("GET", "/v1/"),
         ("GET", "/v3/customers"),
@@ -385,6 +386,78 @@ def test_call_that_expands_too_deep_does_nothing(api: Api) -> None:
     status, error = api.error("POST", "/v1/customers", {"expand[]": "a.b.c.d.e"})
     assert (status, error["param"]) == (400, "expand")
     assert api.get("/v1/customers")["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "params"),
+    [
+        ("POST", "/v1/customers", {}),
+        ("POST", "/v1/customers/{customer}", {"name": "Ada"}),
+        ("DELETE", "/v1/customers/{customer}", {}),
+        ("POST", "/v1/checkout/sessions", checkout_params()),
+        (
+            "POST",
+            "/v1/subscriptions",
+            {"items[0][price]": "price_pro"},
+        ),
+        ("POST", "/v1/subscriptions/{subscription}", {"metadata[a]": "b"}),
+        ("POST", "/v1/subscriptions/{subscription}/pause", {}),
+        ("DELETE", "/v1/subscriptions/{subscription}", {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "expand", ["no_such_attribute", "latest_invoice.payment_intent", "status", "data"]
+)
+def test_call_that_expands_what_is_not_there_changes_nothing(
+    sandbox: Sandbox,
+    api: Api,
+    method: str,
+    path: str,
+    params: dict[str, str],
+    expand: str,
+) -> None:
+    customer = api.customer()
+    subscription = api.subscribe(customer)
+    ids = {"customer": customer["id"], "subscription": subscription["id"]}
+    before = everything(api)
+    status, error = api.error(
+        method,
+        path.format(**ids),
+        {**params, "expand[]": expand}
+        | ({"customer": customer["id"]} if "items[0][price]" in params else {}),
+    )
+    assert (status, error["param"]) == (400, "expand")
+    assert everything(api) == before
+
+
+def test_key_of_a_call_that_expands_what_is_not_there_can_be_used_again(
+    api: Api,
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    wrong, right = {"expand[]": "nothing"}, {"expand[]": "test_clock"}
+    assert api.call("POST", "/v1/customers", wrong, headers).status_code == 400
+    assert api.call("POST", "/v1/customers", right, headers).status_code == 200
+
+
+@pytest.mark.parametrize("expand", ["data.default_payment_method", "data.test_clock"])
+def test_what_is_null_can_be_expanded(api: Api, expand: str) -> None:
+    api.subscribe(api.customer())
+    (found,) = api.get("/v1/subscriptions", {"expand[]": expand})["data"]
+    assert found[expand.removeprefix("data.")] is None
+
+
+def everything(api: Api) -> list[Any]:
+    """Whatever a call could have changed."""
+    return [
+        api.get(path, {"limit": "100"})
+        for path in (
+            "/v1/checkout/sessions",
+            "/v1/customers",
+            "/v1/events",
+            "/v1/invoices",
+            "/v1/subscriptions",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -96,20 +96,25 @@ def test_default_configuration_is_there(api: Api) -> None:
     assert session["configuration"] == default["id"]
 
 
-def test_own_configuration_offers_what_it_names(sandbox: Sandbox, api: Api) -> None:
+def test_own_configuration_offers_what_it_names(api: Api) -> None:
+    product = api.get("/v1/prices/price_pro")["product"]
     own = api.post(
         CONFIGURATIONS,
         {
             "default_return_url": "https://shop.test/account",
             "features[subscription_update][enabled]": "true",
             "features[subscription_update][default_allowed_updates][]": "price",
-            "features[subscription_update][products][0][product]": "prod_x",
+            "features[subscription_update][products][0][product]": product,
             "features[subscription_update][products][0][prices][0]": "price_pro",
             "name": "Upgrades",
         },
     )
     assert own["features"]["subscription_update"]["products"] == [
-        {"prices": ["price_pro"], "product": "prod_x"}
+        {
+            "adjustable_quantity": {"enabled": True, "maximum": None, "minimum": 1},
+            "prices": ["price_pro"],
+            "product": product,
+        }
     ]
     enabled = [name for name, entry in own["features"].items() if entry["enabled"]]
     assert enabled == ["subscription_update"]

@@ -287,3 +287,10 @@ def test_sessions_of_one_customer(api: Api) -> None:
     api.checkout()
     page = api.get("/v1/checkout/sessions", {"customer": customer["id"]})
     assert [found["id"] for found in page["data"]] == [session["id"]]
+
+
+def test_metadata_of_a_session_can_be_changed(api: Api) -> None:
+    session = api.checkout(metadata__a="1")
+    path = f"/v1/checkout/sessions/{session['id']}"
+    changed = api.post(path, {"metadata[b]": "2"})
+    assert changed == {**session, "metadata": {"a": "1", "b": "2"}} == api.get(path)

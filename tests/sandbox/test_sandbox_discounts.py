@@ -178,6 +178,23 @@ def test_coupon_is_used_up(sandbox: Sandbox, api: Api) -> None:
     assert len(api.get("/v1/subscriptions")["data"]) == 1
 
 
+def test_preview_does_not_use_a_coupon_up(sandbox: Sandbox, api: Api) -> None:
+    make_coupon(api, max_redemptions="1")
+    code = make_code(api)
+    subscription = sandbox.pay(api.checkout()["id"])["subscription"]
+    wanted = {
+        "subscription": subscription,
+        "discounts[0][promotion_code]": code["id"],
+    }
+
+    for _ in range(2):
+        preview = api.post("/v1/invoices/create_preview", wanted)
+        assert preview["total"] == 675
+
+    assert api.again(code)["times_redeemed"] == 0
+    assert api.get("/v1/coupons/C")["times_redeemed"] == 0
+
+
 def test_discount_with_codes_to_type_in_is_refused(api: Api) -> None:
     make_coupon(api)
     both = checkout_params(discounts__0__coupon="C", allow_promotion_codes="true")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from .conftest import Api
 from .conftest import DAY
 from .conftest import Hook
 from .conftest import NOON
+from .conftest import page_path
 
 CARD = {
     "email": "ada@example.com",
@@ -23,26 +25,9 @@ CARD = {
 }
 
 
-@pytest.fixture
-def browser(sandbox: Sandbox) -> Client:
-    return Client(sandbox.wsgi_app)
-
-
-def path_of(url: str) -> str:
-    return re.sub(r"https?://[^/]+", "", url)
-
-
-def portal_of(api: Api, customer_id: str, **params: str) -> str:
-    url = api.post(
-        "/v1/billing_portal/sessions",
-        {"customer": customer_id, "return_url": "https://shop.test/account", **params},
-    )["url"]
-    return path_of(url)
-
-
 def test_checkout_page(api: Api, browser: Client) -> None:
     session = api.checkout(line_items__0__quantity="2", customer_email="a@example.com")
-    page = browser.get(path_of(session["url"]))
+    page = browser.get(page_path(session["url"]))
     assert page.status_code == 200
     assert "Sandbox, no real money" in page.text
     assert "$18.00" in page.text
@@ -56,7 +41,7 @@ def test_checkout_page(api: Api, browser: Client) -> None:
 
 def test_paying_leads_back_to_the_app(api: Api, browser: Client, hook: Hook) -> None:
     session = api.checkout()
-    answer = browser.post(path_of(session["url"]), data=CARD)
+    answer = browser.post(page_path(session["url"]), data=CARD)
     assert answer.status_code == 303
     assert answer.location == f"https://shop.test/ok?session_id={session['id']}"
     # Checkout waits for this webhook before it sends the buyer back.
@@ -64,7 +49,7 @@ def test_paying_leads_back_to_the_app(api: Api, browser: Client, hook: Hook) -> 
 
 
 def test_pressing_the_button_twice_pays_once(api: Api, browser: Client) -> None:
-    path = path_of(api.checkout()["url"])
+    path = page_path(api.checkout()["url"])
     first, second = (browser.post(path, data=CARD) for _ in range(2))
     assert (second.status_code, second.location) == (303, first.location)
     assert len(api.get("/v1/subscriptions")["data"]) == 1
@@ -85,25 +70,25 @@ def test_refused_form_says_why_and_keeps_what_was_typed(
     api: Api, browser: Client, change: dict[str, str], message: str
 ) -> None:
     session = api.checkout()
-    page = browser.post(path_of(session["url"]), data={**CARD, **change})
+    page = browser.post(page_path(session["url"]), data={**CARD, **change})
     assert page.status_code == 402
     assert message in page.text
     assert 'role="alert"' in page.text
     assert 'value="Ada"' in page.text
     assert api.get("/v1/subscriptions")["data"] == []
-    again = browser.post(path_of(session["url"]), data=CARD)
+    again = browser.post(page_path(session["url"]), data=CARD)
     assert again.status_code == 303
 
 
 def test_card_may_expire_this_month(api: Api, browser: Client) -> None:
     form = {**CARD, "card_expiry": "01/2026"}
-    answer = browser.post(path_of(api.checkout()["url"]), data=form)
+    answer = browser.post(page_path(api.checkout()["url"]), data=form)
     assert answer.status_code == 303
 
 
 def test_trial_on_the_page(api: Api, browser: Client) -> None:
     session = api.checkout(subscription_data__trial_period_days="14")
-    page = browser.get(path_of(session["url"]))
+    page = browser.get(page_path(session["url"]))
     assert "Start trial" in page.text
     assert "29 January 2026" in page.text
     assert "$0.00" in page.text
@@ -114,20 +99,48 @@ def test_page_without_card_when_none_is_needed(api: Api, browser: Client) -> Non
         subscription_data__trial_period_days="14",
         payment_method_collection="if_required",
     )
-    path = path_of(session["url"])
+    path = page_path(session["url"])
     assert "card_number" not in browser.get(path).text
     answer = browser.post(path, data={"email": "ada@example.com"})
     assert answer.status_code == 303
 
 
+def test_promotion_code_on_the_page(api: Api, browser: Client) -> None:
+    api.post("/v1/coupons", {"id": "C", "percent_off": "25"})
+    promotion = {"promotion[type]": "coupon", "promotion[coupon]": "C"}
+    api.post("/v1/promotion_codes", {"code": "SPRING", **promotion})
+    plain = page_path(api.checkout()["url"])
+    assert "Promotion code" not in browser.get(plain).text
+    refused = browser.post(f"{plain}/code", data={"promotion_code": "SPRING"})
+    assert refused.status_code == 402
+    session = api.checkout(allow_promotion_codes="true")
+    path = page_path(session["url"])
+    wrong = browser.post(f"{path}/code", data={"promotion_code": "AUTUMN"})
+    assert wrong.status_code == 402
+    assert "This code is invalid." in wrong.text
+    assert 'value="AUTUMN"' in wrong.text
+    taken = browser.post(f"{path}/code", data={"promotion_code": "spring"})
+    assert (taken.status_code, taken.location) == (303, path)
+    page = browser.get(path).text
+
+    for text in ("SPRING", "-$2.25", "Pay $6.75", "$9.00 <small>"):
+        assert text in re.sub(r"\s+", " ", page)
+
+    browser.post(f"{path}/code")
+    assert "Pay $9.00" in browser.get(path).text
+    browser.post(f"{path}/code", data={"promotion_code": "SPRING"})
+    assert browser.post(path, data=CARD).status_code == 303
+    assert api.again(session)["amount_total"] == 675
+
+
 def test_closed_sessions_say_so(sandbox: Sandbox, api: Api, browser: Client) -> None:
-    path = path_of(api.checkout()["url"])
+    path = page_path(api.checkout()["url"])
     sandbox.advance(days=2)
     assert browser.get(path).status_code == 410
     assert "expired" in browser.post(path, data=CARD).text
     paid = api.checkout()
     sandbox.pay(paid["id"])
-    page = browser.get(path_of(paid["url"]))
+    page = browser.get(page_path(paid["url"]))
     assert "paid already" in page.text
     assert f"https://shop.test/ok?session_id={paid['id']}" in page.text
     assert browser.get("/c/pay/cs_test_none").status_code == 404
@@ -135,7 +148,7 @@ def test_closed_sessions_say_so(sandbox: Sandbox, api: Api, browser: Client) -> 
 
 def test_what_people_type_is_escaped(api: Api, browser: Client) -> None:
     customer = api.post("/v1/customers", {"name": "<script>x</script>"})
-    page = browser.get(portal_of(api, customer["id"]))
+    page = browser.get(api.portal(customer))
     assert "<script>" not in page.text
     assert "&lt;script&gt;" in page.text
 
@@ -148,7 +161,7 @@ ASKS = {**CARD, "card_number": "4000 0027 6000 3184"}
 def asked(api: Api, browser: Client, **params: Any) -> tuple[Any, str]:
     """Pay with a card whose bank asks; return the session and the bank's page."""
     session = api.checkout(**params)
-    answer = browser.post(path_of(session["url"]), data=ASKS)
+    answer = browser.post(page_path(session["url"]), data=ASKS)
     assert answer.status_code == 303
     return session, answer.location
 
@@ -185,18 +198,18 @@ def test_failing_3d_secure_leads_back_to_the_form(api: Api, browser: Client) -> 
     assert 'value="ada@example.com"' in page.text
     # A full card number is typed in anew.
     assert '3184"' not in page.text
-    assert f'action="{path_of(session["url"])}"' in page.text
+    assert f'action="{page_path(session["url"])}"' in page.text
     assert api.get("/v1/subscriptions")["data"] == []
     # Nothing waits any more: the bank's page leads to the form.
-    assert browser.get(bank).location == path_of(session["url"])
-    assert browser.post(bank, data={"answer": "complete"}).location == path_of(
+    assert browser.get(bank).location == page_path(session["url"])
+    assert browser.post(bank, data={"answer": "complete"}).location == page_path(
         session["url"]
     )
-    assert browser.post(path_of(session["url"]), data=CARD).status_code == 303
+    assert browser.post(page_path(session["url"]), data=CARD).status_code == 303
 
 
 def test_card_may_be_refused_after_3d_secure(api: Api, browser: Client) -> None:
-    path = path_of(api.checkout()["url"])
+    path = page_path(api.checkout()["url"])
     form = {**CARD, "card_number": "4000008260003178"}
     bank = browser.post(path, data=form).location
     page = browser.post(bank, data={"answer": "complete"})
@@ -241,8 +254,8 @@ def test_3d_secure_of_an_invoice(
 # Invoices
 
 
-def test_invoice_page(sandbox: Sandbox, api: Api, browser: Client) -> None:
-    subscription = subscribe(sandbox, api)
+def test_invoice_page(browser: Client, subscribe: Callable[..., Any]) -> None:
+    subscription = subscribe()
     page = browser.get(f"/i/{subscription['latest_invoice']}").text
 
     for text in ("-0001", "1 × Pro", "$9.00", "Paid on 15 January 2026"):  # noqa: RUF001
@@ -278,179 +291,17 @@ def test_open_invoice_can_be_paid_on_its_page(
     assert browser.post(invoice).status_code == 303
 
 
-# The portal
-
-
-def subscribe(sandbox: Sandbox, api: Api, **params: Any) -> Any:
-    session = sandbox.pay(api.checkout(**params)["id"])
-    return api.get(f"/v1/subscriptions/{session['subscription']}")
-
-
-def test_portal_shows_the_subscription(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    subscription = subscribe(sandbox, api)
-    page = browser.get(portal_of(api, subscription["customer"])).text
-
-    for text in (
-        "Pro",
-        "$9.00",
-        "15 February 2026",
-        "4242",
-        'href="https://shop.test/account"',
-        "-0001",
-    ):
-        assert text in page
-
-
-def test_cancel_in_the_portal_asks_first(
-    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
-) -> None:
-    subscription = subscribe(sandbox, api)
-    portal = portal_of(api, subscription["customer"])
-    cancel = f"{portal}/subscriptions/{subscription['id']}/cancel"
-    assert f'href="{cancel}"' in browser.get(portal).text
-    assert "15 February 2026" in browser.get(cancel).text
-    path = f"/v1/subscriptions/{subscription['id']}"
-    assert api.get(path)["cancel_at"] is None
-    assert browser.post(cancel).status_code == 303
-    canceled = api.get(path)
-    # What flexible billing sets: a reader of cancel_at_period_end alone is misled.
-    assert canceled["cancel_at"] == NOON + 31 * DAY
-    assert canceled["cancel_at_period_end"] is False
-    assert canceled["canceled_at"] == NOON
-    assert hook.types[-1] == "customer.subscription.updated"
-    assert hook.received[-1]["data"]["previous_attributes"]["cancel_at"] is None
-    assert "ends on" in browser.get(portal).text
-
-
-def test_cancel_in_the_portal_with_classic_billing(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    subscription = subscribe(
-        sandbox, api, subscription_data__billing_mode__type="classic"
-    )
-    portal = portal_of(api, subscription["customer"])
-    browser.post(f"{portal}/subscriptions/{subscription['id']}/cancel")
-    canceled = api.get(f"/v1/subscriptions/{subscription['id']}")
-    assert canceled["cancel_at_period_end"] is True
-    assert canceled["cancel_at"] == NOON + 31 * DAY
-
-
-def test_cancel_can_be_taken_back_in_the_portal(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    subscription = subscribe(sandbox, api)
-    portal = portal_of(api, subscription["customer"])
-    browser.post(f"{portal}/subscriptions/{subscription['id']}/cancel")
-    keep = f"{portal}/subscriptions/{subscription['id']}/keep"
-    assert f'action="{keep}"' in browser.get(portal).text
-    browser.post(keep)
-    kept = api.get(f"/v1/subscriptions/{subscription['id']}")
-    assert (kept["cancel_at"], kept["canceled_at"]) == (None, None)
-    assert "Renews on" in browser.get(portal).text
-
-
-def test_canceled_in_the_portal_ends_with_the_period(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    subscription = subscribe(sandbox, api)
-    portal = portal_of(api, subscription["customer"])
-    browser.post(f"{portal}/subscriptions/{subscription['id']}/cancel")
-    sandbox.advance(days=31)
-    assert sandbox.events[-1]["type"] == "customer.subscription.deleted"
-    assert "Ended on 15 February 2026" in browser.get(portal).text
-
-
-def test_portal_of_one_customer_cannot_cancel_for_another(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    mine, theirs = subscribe(sandbox, api), subscribe(sandbox, api)
-    portal = portal_of(api, mine["customer"])
-    answer = browser.post(f"{portal}/subscriptions/{theirs['id']}/cancel")
-    assert answer.status_code == 404
-    assert api.get(f"/v1/subscriptions/{theirs['id']}")["cancel_at"] is None
-
-
-def test_flow_leads_straight_to_the_question_and_back_to_the_app(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    subscription = subscribe(sandbox, api)
-    portal = portal_of(
-        api,
-        subscription["customer"],
-        **{
-            "flow_data[type]": "subscription_cancel",
-            "flow_data[subscription_cancel][subscription]": subscription["id"],
-            "flow_data[after_completion][type]": "redirect",
-            "flow_data[after_completion][redirect][return_url]": "https://shop.test/bye",
-        },
-    )
-    question = browser.get(portal)
-    assert question.status_code == 302
-    assert question.location == f"{portal}/subscriptions/{subscription['id']}/cancel"
-    assert browser.post(question.location).location == "https://shop.test/bye"
-
-
-def test_change_price_in_the_portal(
-    sandbox: Sandbox, api: Api, browser: Client
-) -> None:
-    sandbox.create_price("price_team", 2900, product_name="Team")
-    sandbox.create_price("price_swiss", 2900, "chf", product_name="Swiss")
-    subscription = subscribe(sandbox, api)
-    portal = portal_of(api, subscription["customer"])
-    path = f"{portal}/subscriptions/{subscription['id']}/price"
-    assert f'href="{path}"' in browser.get(portal).text
-    page = browser.get(path).text
-    assert "Team" in page
-    assert "price_swiss" not in page
-    assert browser.post(path, data={"price": "price_swiss"}).status_code == 400
-    answer = browser.post(path, data={"price": "price_team"})
-    assert answer.location == f"{portal}?home=1"
-    item = api.again(subscription)["items"]["data"][0]
-    assert item["price"]["id"] == "price_team"
-
-
-def test_update_card_in_the_portal(sandbox: Sandbox, api: Api, browser: Client) -> None:
-    subscription = subscribe(sandbox, api)
-    portal = portal_of(api, subscription["customer"])
-    assert f'href="{portal}/card"' in browser.get(portal).text
-    refused = browser.post(
-        f"{portal}/card", data={**CARD, "card_number": "4000000000000002"}
-    )
-    assert refused.status_code == 402
-    assert "Your card was declined." in refused.text
-    form = {**CARD, "card_number": "5555 5555 5555 4444"}
-    assert browser.post(f"{portal}/card", data=form).status_code == 303
-    assert "Mastercard ending in" in browser.get(portal).text
-    changed = api.again(subscription, "default_payment_method")
-    assert changed["default_payment_method"]["card"]["last4"] == "4444"
-
-
-def test_resume_in_the_portal(sandbox: Sandbox, api: Api, browser: Client) -> None:
-    subscription = subscribe(sandbox, api)
-    api.change(subscription, pause_collection__behavior="void")
-    portal = portal_of(api, subscription["customer"])
-    assert "Resume subscription" in browser.get(portal).text
-    browser.post(f"{portal}/subscriptions/{subscription['id']}/resume")
-    assert api.again(subscription)["pause_collection"] is None
-    assert "Resume subscription" not in browser.get(portal).text
-
-
-def test_portal_leads_to_invoices(sandbox: Sandbox, api: Api, browser: Client) -> None:
-    subscription = subscribe(sandbox, api)
-    page = browser.get(portal_of(api, subscription["customer"])).text
-    assert f'href="/i/{subscription["latest_invoice"]}"' in page
-
-
 # The dashboard
 
 
 def test_dashboard_shows_what_there_is(
-    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
+    api: Api,
+    browser: Client,
+    hook: Hook,
+    subscribe: Callable[..., Any],
 ) -> None:
     hook.answers = [500]
-    subscription = subscribe(sandbox, api)
+    subscription = subscribe()
     api.checkout()
     page = browser.get("/").text
 
@@ -468,8 +319,10 @@ def test_dashboard_shows_what_there_is(
         assert text in page
 
 
-def test_clock_buttons(sandbox: Sandbox, api: Api, browser: Client) -> None:
-    subscribe(sandbox, api)
+def test_clock_buttons(
+    sandbox: Sandbox, browser: Client, subscribe: Callable[..., Any]
+) -> None:
+    subscribe()
     browser.post("/clock", data={"jump": "day"})
     assert sandbox.clock.now() == NOON + DAY
     assert "To the next renewal" in browser.get("/").text
@@ -480,9 +333,13 @@ def test_clock_buttons(sandbox: Sandbox, api: Api, browser: Client) -> None:
 
 
 def test_clock_goes_to_the_end_of_the_trial(
-    sandbox: Sandbox, api: Api, browser: Client, hook: Hook
+    sandbox: Sandbox,
+    api: Api,
+    browser: Client,
+    hook: Hook,
+    subscribe: Callable[..., Any],
 ) -> None:
-    subscription = subscribe(sandbox, api, subscription_data__trial_period_days="14")
+    subscription = subscribe(subscription_data__trial_period_days="14")
     page = browser.get("/").text
     assert "To the trial reminder" in page
     assert "To the end of the trial" in page
@@ -500,9 +357,9 @@ def test_clock_goes_to_the_end_of_the_trial(
 
 
 def test_clock_goes_to_no_renewal_that_will_not_be(
-    sandbox: Sandbox, api: Api, browser: Client
+    api: Api, browser: Client, subscribe: Callable[..., Any]
 ) -> None:
-    api.change(subscribe(sandbox, api), cancel_at_period_end="true")
+    api.change(subscribe(), cancel_at_period_end="true")
     page = browser.get("/").text
     assert "To the next renewal" not in page
     assert "To the end of the subscription" in page
@@ -582,7 +439,15 @@ def test_faults_are_taken_back(sandbox: Sandbox, browser: Client) -> None:
     assert list(sandbox.faults) == []
 
 
-@pytest.mark.parametrize("form", [{}, {"kind": "x"}, {"kind": "drop", "count": "x"}])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"kind": "x"},
+        {"kind": "drop", "count": "x"},
+        {"kind": "drop", "on": "GET /v1/prices"},
+    ],
+)
 def test_faults_that_there_are_not(browser: Client, form: dict[str, str]) -> None:
     assert browser.post("/faults", data=form).status_code == 400
 
@@ -597,19 +462,34 @@ def test_event_page_shows_the_payload(
 
 
 @pytest.mark.parametrize(
-    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 303)]
+    ("headers", "status"),
+    [
+        ({}, 303),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:5000"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 303),
+        ({"Origin": "http://localhost"}, 303),
+        ({"Origin": "http://localhost:5000"}, 403),
+        ({"Origin": "https://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
 )
 def test_other_sites_cannot_press_buttons(
-    browser: Client, site: str, status: int
+    browser: Client, headers: dict[str, str], status: int
 ) -> None:
-    answer = browser.post(
-        "/clock", data={"jump": "day"}, headers={"Sec-Fetch-Site": site}
-    )
+    answer = browser.post("/clock", data={"jump": "day"}, headers=headers)
     assert answer.status_code == status
 
 
+def test_other_sites_cannot_call_the_api(api: Api) -> None:
+    """The key is known to all, and a form's URL can name it as the user."""
+    answer = api.call("POST", "/v1/customers", {}, {"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert api.get("/v1/customers")["data"] == []
+
+
 def test_pages_need_nothing_from_elsewhere(api: Api, browser: Client) -> None:
-    for path in ("/", path_of(api.checkout()["url"])):
+    for path in ("/", page_path(api.checkout()["url"])):
         page = browser.get(path)
         assert "<script" not in page.text
         assert not re.search(r'(src|<link[^>]*href)="https?:', page.text)

@@ -20,9 +20,9 @@ from flask_kavach_stripe.sandbox.params import read
 from flask_kavach_stripe.sandbox.params import text
 from flask_kavach_stripe.sandbox.params import url
 from flask_kavach_stripe.sandbox.resources import catalogue
-from flask_kavach_stripe.sandbox.resources import checkout
+from flask_kavach_stripe.sandbox.resources import checkout_params
 from flask_kavach_stripe.sandbox.resources import discounts
-from flask_kavach_stripe.sandbox.resources import portal
+from flask_kavach_stripe.sandbox.resources import portal_configurations
 from flask_kavach_stripe.sandbox.resources import previews
 from flask_kavach_stripe.sandbox.resources import subscription_params
 
@@ -133,7 +133,7 @@ def declared(params: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("spec", "params"),
     [
-        (checkout._CREATE, stripe.params.checkout.SessionCreateParams),
+        (checkout_params.CREATE, stripe.params.checkout.SessionCreateParams),
         (subscription_params.CREATE, stripe.params.SubscriptionCreateParams),
         (subscription_params.UPDATE, stripe.params.SubscriptionUpdateParams),
         (subscription_params.PAUSE, stripe.params.SubscriptionPauseParams),
@@ -145,7 +145,10 @@ def declared(params: Any) -> set[str]:
         (discounts._COUPON, stripe.params.CouponCreateParams),
         (discounts._PROMOTION_CODE, stripe.params.PromotionCodeCreateParams),
         (previews._PREVIEW, stripe.params.InvoiceCreatePreviewParams),
-        (portal._CONFIGURATION, stripe.params.billing_portal.ConfigurationCreateParams),
+        (
+            portal_configurations._CONFIGURATION,
+            stripe.params.billing_portal.ConfigurationCreateParams,
+        ),
     ],
 )
 def test_parameters_are_those_that_stripe_has(spec: Any, params: Any) -> None:

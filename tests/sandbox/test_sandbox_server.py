@@ -229,3 +229,50 @@ def test_there_is_one_date_and_it_is_the_clocks() -> None:
         response = requests.get(f"{sandbox.url}/v1/customers", timeout=10)
 
     assert response.raw.headers.getlist("Date") == ["Thu, 15 Jan 2026 12:00:00 GMT"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:80", 200),
+        ("localhost:12111", 200),
+        ("stripe.localhost", 200),
+        ("[::1]:12111", 200),
+        ("evil.test", 403),
+        ("evil.test:12111", 403),
+        ("127.0.0.1.evil.test", 403),
+        ("127.evil.test", 403),
+        ("localhost.evil.test", 403),
+        ("192.168.0.1", 403),
+        ("[::1", 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/v1/customers"])
+def test_name_of_another_site_that_leads_here_opens_nothing(
+    host: str, status: int, path: str
+) -> None:
+    """A page at ``evil.test`` may read what its own name answers: its name server can
+    say 127.0.0.1 when the page is there.
+    """
+    with Sandbox() as sandbox:
+        answer = requests.get(
+            sandbox.url + path,
+            headers={"Authorization": f"Bearer {sandbox.api_key}", "Host": host},
+            timeout=10,
+        )
+
+    assert answer.status_code == status
+    assert status == 200 or sandbox.api_key not in answer.text
+
+
+def test_sandbox_that_is_served_to_others_takes_any_name() -> None:
+    """Names inside a network of containers, for one."""
+    sandbox = Sandbox().start(host="0.0.0.0")  # noqa: S104  (for a moment)
+
+    try:
+        url = sandbox.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        answer = requests.get(url, headers={"Host": "sandbox:12111"}, timeout=10)
+        assert answer.status_code == 200
+    finally:
+        sandbox.stop()

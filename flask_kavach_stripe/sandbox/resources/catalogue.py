@@ -24,6 +24,7 @@ from ..params import Spec
 from ..params import text
 from ..params import time_range
 from ..store import Object
+from .base import deleted
 from .base import Params
 from .base import Resource
 
@@ -137,7 +138,7 @@ class Products(Resource):
 
         self.core.store.remove(self.kind, object_id)
         self.core.emit("product.deleted", product)
-        return {"id": object_id, "object": self.kind, "deleted": True}
+        return deleted(self.kind, object_id)
 
     def list(self, params: Params) -> Object:
         return self.select(

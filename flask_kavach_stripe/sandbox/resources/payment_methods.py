@@ -28,6 +28,7 @@ from ..params import text
 from ..store import Object
 from .base import Params
 from .base import Resource
+from .card_form import CardForm
 
 ADDRESS = mapping(
     {
@@ -186,26 +187,20 @@ class PaymentMethods(Resource):
         self.core.emit("payment_method.attached", payment_method)
         return payment_method
 
-    def add(
-        self,
-        number: str,
-        *,
-        customer_id: str,
-        exp_month: int,
-        exp_year: int,
-        email: str | None,
-        name: str | None,
-        set_up: bool = False,
-    ) -> Object:
+    def add(self, card: CardForm, customer: Object, *, set_up: bool = False) -> Object:
         """Attach a card that was typed in on a page.
 
         :param set_up: 3-D Secure was passed on that page.
         """
-        payment_method = self._new(number, exp_month=exp_month, exp_year=exp_year)
+        month, year = card.read_expiry(self.core.clock.now())
+        payment_method = self._new(card.number, exp_month=month, exp_year=year)
         payment_method["allow_redisplay"] = "limited"
-        payment_method["billing_details"].update(email=email, name=name)
-        payment_method["customer"] = customer_id
-        self.core.store.add(payment_method, number=clean_number(number), set_up=set_up)
+        payment_method["billing_details"].update(
+            email=customer["email"], name=card.name
+        )
+        payment_method["customer"] = customer["id"]
+        number = clean_number(card.number)
+        self.core.store.add(payment_method, number=number, set_up=set_up)
         self.core.emit("payment_method.attached", payment_method)
         return payment_method
 

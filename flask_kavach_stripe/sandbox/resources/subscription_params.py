@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..params import array
 from ..params import boolean
 from ..params import choice
@@ -19,21 +21,19 @@ from .discounts import DISCOUNTS
 
 PRORATION_BEHAVIOR = choice("always_invoice", "create_prorations", "none")
 BILLING_MODE = mapping({"type": choice("classic", "flexible"), "flexible": ignored})
+#: Why customers cancel.
+FEEDBACK: Final = (
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+)
 CANCELLATION_DETAILS = mapping(
-    {
-        "comment": text(),
-        "feedback": choice(
-            "customer_service",
-            "low_quality",
-            "missing_features",
-            "other",
-            "switched_service",
-            "too_complex",
-            "too_expensive",
-            "unused",
-        ),
-        "feedback_option": ignored,
-    }
+    {"comment": text(), "feedback": choice(*FEEDBACK), "feedback_option": ignored}
 )
 TRIAL_SETTINGS = mapping(
     {

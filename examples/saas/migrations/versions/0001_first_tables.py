@@ -57,6 +57,13 @@ def upgrade():
         batch_op.create_index(
             batch_op.f("ix_stripe_event_customer_id"), ["customer_id"], unique=False
         )
+        batch_op.create_index(
+            "ix_stripe_event_unprocessed",
+            ["received_at"],
+            unique=False,
+            sqlite_where=sa.text("processed_at IS NULL"),
+            postgresql_where=sa.text("processed_at IS NULL"),
+        )
 
     op.create_table(
         "stripe_subscription",
@@ -187,6 +194,7 @@ def downgrade():
 
     op.drop_table("stripe_subscription")
     with op.batch_alter_table("stripe_event", schema=None) as batch_op:
+        batch_op.drop_index("ix_stripe_event_unprocessed")
         batch_op.drop_index(batch_op.f("ix_stripe_event_customer_id"))
 
     op.drop_table("stripe_event")

@@ -1,0 +1,148 @@
+"""What the ledger still owes: stored events whose handlers have to run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from functools import partial
+from typing import Final
+
+from .customers import CHANGE
+from .customers import tell_owed_change
+from .errors import KavachStripeError
+from .errors import StripeError
+from .ledger import StoredEvent
+from .processing import attach_object
+from .processing import run
+from .running import HandlerError
+from .running import record_failure
+from .running import run_once
+from .state import State
+from .transactions import begin_write
+from .transactions import commit_open
+from .transactions import rollback_on_error
+from .webhooks import Event
+
+logger: Final = logging.getLogger(__name__)
+
+
+class UnknownEventError(KavachStripeError):
+    """The ledger does not have the event."""
+
+
+#: How long after its arrival an event is tried, by the number of failed attempts; over
+#: three days, as long as Stripe itself tries to deliver one.
+DELAYS: Final = tuple(
+    timedelta(minutes=minutes)
+    for minutes in (0, 1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 48 * 60, 72 * 60)
+)
+
+#: How many events a worker looks up at once.
+BATCH: Final = 50
+
+
+def leave_to_worker(event_id: str) -> None:
+    """The ``enqueue`` of an app whose events ``flask stripe worker`` takes.
+
+    It does nothing: the event is in the ledger, and that is where a worker looks.
+
+    .. versionadded:: 0.1
+    """
+
+
+def process_event(state: State, event_id: str) -> bool:
+    """Run the handlers of a stored event, unless that was done before.
+
+    :return: Whether they ran now. ``False`` also for an event that is not in the
+        ledger, as it was pruned since.
+    :raises HandlerError: If one of them raised.
+    """
+    session = state.session
+    commit_open(session)
+
+    with rollback_on_error(session):
+        stored = state.ledger.read(session, event_id)
+        session.commit()
+
+    if stored is None:
+        logger.warning("Event %s is not in the ledger.", event_id)
+        return False
+
+    return not stored.entry.is_processed and _run(state, stored)
+
+
+def replay(state: State, event_id: str) -> bool:
+    """Run the handlers of a stored event again, also if they had been run.
+
+    :return: ``False`` if another process ran them in the meantime.
+    :raises UnknownEventError: If it is not in the ledger.
+    :raises HandlerError: If one of them raised.
+    """
+    session = state.session
+    commit_open(session)
+
+    with rollback_on_error(session):
+        if not state.ledger.reopen(session, event_id):
+            raise UnknownEventError(f"Event {event_id!r} is not in the ledger.")
+
+        session.commit()
+
+    return process_event(state, event_id)
+
+
+def find_due(state: State) -> list[str]:
+    """The ids of events whose handlers should be tried now, the oldest first."""
+    session = state.session
+    commit_open(session)
+
+    with rollback_on_error(session):
+        now = datetime.now(UTC)
+        event_ids = state.ledger.list_due(session, now, DELAYS, BATCH)
+        session.commit()
+
+    return event_ids
+
+
+def try_due(state: State, event_id: str) -> None:
+    """Run the handlers of an event, unless another worker has it.
+
+    What goes wrong is recorded, and tried again when it is due.
+    """
+    session = state.session
+
+    with rollback_on_error(session):
+        begin_write(session, state.event_model)
+        stored = state.ledger.lock_due(session, event_id)
+
+        if stored is None:
+            session.commit()
+            return
+
+        try:
+            _run(state, stored)
+        except HandlerError:
+            logger.info("Event %s is tried again later.", event_id)
+        except StripeError as error:  # the object of a thin event could not be read
+            record_failure(state, event_id, error)
+
+
+def _run(state: State, stored: StoredEvent) -> bool:
+    session, entry = state.session, stored.entry
+
+    if stored.type == CHANGE:
+        begin_write(session, state.event_model)
+        user = state.accounts.load(session, entry.user_id)
+        tell = tell_owed_change(state, user, stored.id, entry.customer_id)
+        return run_once(state, stored.id, [tell])
+
+    event = Event(json.loads(stored.payload))
+    event.attach_user(partial(state.accounts.load, session, entry.user_id))
+    attach_object(state, event)
+
+    if event.is_thin:
+        session.commit()  # Stripe is asked next, and no lock may be held
+
+    return run(state, event, entry)

@@ -1,0 +1,14 @@
+"""The hosted pages and the dashboard: plain HTML, no JavaScript.
+
+A module for each subject; importing it adds its views to :data:`bp`. They read the
+request, call the same resources as the API, and render: what may be done, and what it
+costs, is not decided here.
+"""
+
+from . import checkout as checkout
+from . import dashboard as dashboard
+from . import faults as faults
+from . import invoices as invoices
+from . import portal as portal
+from . import three_d_secure as three_d_secure
+from .blueprint import bp as bp
