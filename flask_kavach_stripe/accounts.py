@@ -7,19 +7,24 @@ each webhook would take longer than to run them.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
+from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
 from sqlalchemy import exists
+from sqlalchemy import func
 from sqlalchemy import inspect
 from sqlalchemy import Integer
 from sqlalchemy import literal
+from sqlalchemy import or_
 from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
@@ -36,6 +41,7 @@ from .errors import ConfigurationError
 from .models import StripeEventMixin
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
+from .objects import FINAL_STATUSES
 from .objects import SubscriptionState
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
@@ -62,6 +68,14 @@ class Account(NamedTuple):
     user_id: Any
     customer_id: str | None
     columns: SubscriptionColumns
+
+
+class RunningSubscription(NamedTuple):
+    """A row that has not ended, as far as a list of many needs it."""
+
+    created: datetime
+    id: str
+    customer_id: str
 
 
 class Rows(NamedTuple):
@@ -117,6 +131,8 @@ class Accounts:
             kinds = [each.polymorphic_identity for each in mapper.self_and_descendants]
             find = find.where(mapper.polymorphic_on.in_(kinds))
 
+        self._key = key
+        self._find = find
         self._find_by_key = find.where(key == bindparam("user_id"))
         self._find_by_customer = find.where(customer == bindparam("customer"))
         self._lock = self._find_by_customer.with_for_update()
@@ -233,6 +249,32 @@ class Accounts:
         """The account of a primary key, as the database has it now."""
         return self._one(session, self._find_by_key, user_id=user_id)
 
+    def find_all(
+        self, session: Session, customer_ids: Collection[str]
+    ) -> dict[str, Account]:
+        """The accounts of customers, by customer id. Not for thousands of them."""
+        is_one = self._user_columns["stripe_customer_id"].in_(customer_ids)
+        connection = self._connection(session, self._user_mapper)
+        accounts = map(_to_account, connection.execute(self._find.where(is_one)))
+        return {str(account.customer_id): account for account in accounts}
+
+    def list_paying(
+        self, session: Session, after: Any = None, *, limit: int
+    ) -> list[Account]:
+        """Those who have a customer, in the order of their primary keys.
+
+        :param after: The key that the list goes on after.
+        """
+        customer = self._user_columns["stripe_customer_id"]
+        statement = self._find.where(customer.is_not(None))
+
+        if after is not None:
+            statement = statement.where(self._key > after)
+
+        statement = statement.order_by(self._key).limit(limit)
+        connection = self._connection(session, self._user_mapper)
+        return [_to_account(row) for row in connection.execute(statement)]
+
     def _one(
         self, session: Session, statement: Select[Any], **values: Any
     ) -> Account | None:
@@ -243,11 +285,7 @@ class Accounts:
             _raise_database_error(error)
             return None
 
-        if row is None:
-            return None
-
-        user_id, customer_id, *columns = row
-        return Account(user_id, customer_id, SubscriptionColumns(*columns))
+        return None if row is None else _to_account(row)
 
     def link(
         self,
@@ -306,11 +344,7 @@ class Accounts:
         values = {"customer": customer_id, "event_id": event_id}
         rows = connection.execute(self._rows, values).all()
         return Rows(
-            {
-                row[1]: StoredSubscription(SubscriptionState(*row[1:-2]), *row[-2:])
-                for row in rows
-                if row[1] is not None
-            },
+            {row[1]: _to_stored(row[1:]) for row in rows if row[1] is not None},
             bool(rows[0][0]),
         )
 
@@ -319,6 +353,61 @@ class Accounts:
     ) -> dict[str, StoredSubscription]:
         """The rows of a customer, by subscription id."""
         return self.read(session, customer_id).subscriptions
+
+    def subscriptions_of(
+        self, session: Session, customer_ids: Collection[str]
+    ) -> dict[str, dict[str, StoredSubscription]]:
+        """The rows of customers, by customer id and subscription id."""
+        found: dict[str, dict[str, StoredSubscription]] = {
+            customer_id: {} for customer_id in customer_ids
+        }
+        columns = self._subscription_mapper.columns
+        names = (*_STATE_NAMES, "synced_at", "revision")
+        statement = select(*(columns[name] for name in names)).where(
+            columns.customer_id.in_(customer_ids)
+        )
+        connection = self._connection(session, self._subscription_mapper)
+
+        for row in connection.execute(statement):
+            stored = _to_stored(row)
+            found[stored.state.customer_id][stored.state.id] = stored
+
+        return found
+
+    def list_running(
+        self,
+        session: Session,
+        after: RunningSubscription | None = None,
+        *,
+        limit: int,
+    ) -> list[RunningSubscription]:
+        """Subscriptions that have not ended and whose time of creation is known.
+
+        :param after: The one that the list goes on after.
+        :return: Newest first, as Stripe lists them.
+        """
+        model = self.subscription_model
+        statement = select(model.created, model.id, model.customer_id).where(
+            model.created.is_not(None), model.status.not_in(sorted(FINAL_STATUSES))
+        )
+
+        if after is not None:
+            older = model.created < after.created
+            as_old = and_(model.created == after.created, model.id < after.id)
+            statement = statement.where(or_(older, as_old))
+
+        statement = statement.order_by(model.created.desc(), model.id.desc())
+        rows = session.execute(statement.limit(limit))
+        return [
+            RunningSubscription(created, subscription_id, customer_id)
+            for created, subscription_id, customer_id in rows
+            if created is not None
+        ]
+
+    def count_subscriptions(self, session: Session) -> int:
+        """How many rows there are."""
+        model = self.subscription_model
+        return session.scalar(select(func.count()).select_from(model)) or 0
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """The revision of a row by its id, empty if there is none."""
@@ -354,6 +443,15 @@ def _row_values(stored: StoredSubscription) -> dict[str, Any]:
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in after.items() if value != before[name]}
+
+
+def _to_account(row: Any) -> Account:
+    user_id, customer_id, *columns = row
+    return Account(user_id, customer_id, SubscriptionColumns(*columns))
+
+
+def _to_stored(row: Any) -> StoredSubscription:
+    return StoredSubscription(SubscriptionState(*row[:-2]), *row[-2:])
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from datetime import datetime
@@ -212,6 +213,11 @@ class Ledger:
         """The whole row of an event."""
         return session.get(self._model, event_id)
 
+    def find_known(self, session: Session, event_ids: Collection[str]) -> set[str]:
+        """Which of some events were stored. Not for thousands of them."""
+        statement = select(self._model.id).where(self._model.id.in_(event_ids))
+        return set(session.scalars(statement))
+
     def require_new(self, session: Session, event_id: str) -> None:
         """Check that an event is not stored yet.
 
@@ -265,6 +271,38 @@ class Ledger:
     def forget(self, session: Session, event_id: str) -> None:
         """Delete an entry that is done with."""
         self._connection(session).execute(self._forget, {"event_id": event_id})
+
+    def list_processed(
+        self, session: Session, before: datetime, after: str = "", *, limit: int
+    ) -> list[str]:
+        """The ids of processed events that were received before a time.
+
+        :param after: The id that the list goes on after.
+        """
+        model = self._model
+        statement = (
+            select(model.id)
+            .where(
+                model.id > after,
+                model.processed_at.is_not(None),
+                model.received_at < before,
+            )
+            .order_by(model.id)
+            .limit(limit)
+        )
+        return list(session.scalars(statement))
+
+    def delete_processed(self, session: Session, event_ids: Collection[str]) -> int:
+        """Delete events, but for those that are to be processed again meanwhile.
+
+        :return: How many were deleted.
+        """
+        result = session.execute(
+            delete(self._model)
+            .where(self._model.id.in_(event_ids), self._model.processed_at.is_not(None))
+            .execution_options(synchronize_session=False)
+        )
+        return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Remember what an attempt failed with."""

@@ -111,15 +111,15 @@ def store(
             if has_event and event_id is not None:
                 state.ledger.require_new(session, event_id)
 
-            rows = _adopted(state, account, before, update.customer_id)
+            rows = with_adopted(before, account, update.customer_id)
             revisions = _revisions(rows, update.subscription_id)
 
             if reading is not None and reading.revisions == revisions:
-                after = _advance(rows, reading.changes)
+                after = advance(rows, reading.changes)
             elif update.customer_deleted:
-                after = _advance(rows, [Ending(id_, update.time) for id_ in rows])
+                after = advance(rows, [Ending(id_, update.time) for id_ in rows])
             else:
-                after = _advance(rows, update.changes)
+                after = advance(rows, update.changes)
 
             if after is not None:
                 after = _own(state, before, after)
@@ -150,7 +150,7 @@ def store(
         reads += 1
 
 
-def _adopted(state: State, account: Account, rows: Rows, customer_id: str) -> Rows:
+def with_adopted(rows: Rows, account: Account, customer_id: str) -> Rows:
     """The rows, and the one that the columns name without there being one."""
     named = account.columns.subscription_id
 
@@ -169,7 +169,7 @@ def _revisions(rows: Rows, subscription_id: str | None) -> Mapping[str, int]:
     }
 
 
-def _advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
+def advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
     """The rows after some changes, ``None`` if Stripe has to be asked."""
     if changes is None:
         return None
@@ -199,14 +199,17 @@ def _own(state: State, before: Rows, after: Rows) -> Rows:
 
 def _project(state: State, account: Account, update: Update, rows: Rows) -> Account:
     """What the user's row says, given the rows of the customer."""
-    columns = account.columns
-
-    if rows:
-        states = [stored.state for stored in rows.values()]
-        columns = project(states, state.settings.active_statuses)
-
     customer_id = None if update.customer_deleted else account.customer_id
-    return Account(account.user_id, customer_id, columns)
+    return Account(account.user_id, customer_id, project_rows(state, account, rows))
+
+
+def project_rows(state: State, account: Account, rows: Rows) -> SubscriptionColumns:
+    """What a user's columns are to say; without rows, what they say."""
+    if not rows:
+        return account.columns
+
+    states = [stored.state for stored in rows.values()]
+    return project(states, state.settings.active_statuses)
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:
