@@ -67,6 +67,7 @@ class Database(NamedTuple):
         defaults = {
             "SQLALCHEMY_ENGINE_OPTIONS": options,
             "STRIPE_API_BASE": self.stripe[0],
+            "STRIPE_MAX_NETWORK_RETRIES": 2,  # as usual: Stripe refuses a key in use
             "STRIPE_PRICES": "*",
             "STRIPE_SECRET_KEY": self.stripe[1],
         }
