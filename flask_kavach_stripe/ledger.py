@@ -102,6 +102,15 @@ class Ledger:
         """The entry of an event with the event, ``None`` if it was never stored."""
         return self._read_one(session, self._read, event_id)
 
+    def lock(self, session: Session, event_id: str) -> StoredEvent | None:
+        """Lock an unprocessed event; ``None`` if another process has it, or had it.
+
+        It is locked by its id: to look for it and to lock it in one statement would
+        lock all that MariaDB looks at. SQLite locks nothing here.
+        """
+        condition = self._mapper.columns.processed_at.is_(None)
+        return self._lock(session, event_id, condition)
+
     def lock_due(
         self,
         session: Session,
@@ -109,16 +118,16 @@ class Ledger:
         now: datetime,
         delays: Sequence[timedelta],
     ) -> StoredEvent | None:
-        """Lock an event that :meth:`list_due` gave; ``None`` if another one has it, or
-        has tried it since.
-
-        It is locked by its id: to look for it and to lock it in one statement would
-        lock all that MariaDB looks at. SQLite locks nothing here.
+        """As :meth:`lock`, of an event that :meth:`list_due` gave; ``None`` also if
+        another worker has tried it since.
         """
-        statement = self._read.where(self._is_due(now, delays))
-        return self._read_one(
-            session, statement.with_for_update(skip_locked=True), event_id
-        )
+        return self._lock(session, event_id, self._is_due(now, delays))
+
+    def _lock(
+        self, session: Session, event_id: str, condition: ColumnElement[bool]
+    ) -> StoredEvent | None:
+        statement = self._read.where(condition).with_for_update(skip_locked=True)
+        return self._read_one(session, statement, event_id)
 
     def _read_one(
         self, session: Session, statement: Select[Any], event_id: str
