@@ -19,13 +19,13 @@ from typing import NamedTuple
 from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
+from sqlalchemy import Executable
 from sqlalchemy import exists
 from sqlalchemy import func
 from sqlalchemy import inspect
 from sqlalchemy import Integer
 from sqlalchemy import literal
 from sqlalchemy import or_
-from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import update
@@ -276,7 +276,7 @@ class Accounts:
         return [_to_account(row) for row in connection.execute(statement)]
 
     def _one(
-        self, session: Session, statement: Select[Any], **values: Any
+        self, session: Session, statement: Executable, **values: Any
     ) -> Account | None:
         try:
             connection = self._connection(session, self._user_mapper)

@@ -16,10 +16,10 @@ from sqlalchemy import bindparam
 from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import delete
+from sqlalchemy import Executable
 from sqlalchemy import false
 from sqlalchemy import inspect
 from sqlalchemy import or_
-from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import update
 from sqlalchemy.orm import defer
@@ -130,7 +130,7 @@ class Ledger:
         return self._read_one(session, statement, event_id)
 
     def _read_one(
-        self, session: Session, statement: Select[Any], event_id: str
+        self, session: Session, statement: Executable, event_id: str
     ) -> StoredEvent | None:
         connection = self._connection(session)
         row = connection.execute(statement, {"event_id": event_id}).one_or_none()

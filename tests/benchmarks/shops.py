@@ -51,7 +51,6 @@ from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe import subscription_required
 from tests.benchmarks.samples import Delivery
 from tests.benchmarks.samples import make_delivery
-from tests.benchmarks.samples import MONTH
 from tests.benchmarks.samples import SECRET
 from tests.benchmarks.samples import START
 from tests.benchmarks.samples import UPDATED
@@ -130,9 +129,7 @@ class Shop:
         start = datetime.fromtimestamp(START, UTC)
         past = start.replace(year=start.year - 1)
         numbers = select(literal(1).label("n")).cte(recursive=True)
-        numbers = numbers.union_all(
-            select(numbers.c.n + 1).where(numbers.c.n < count)
-        )
+        numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < count))
         number = cast(numbers.c.n, String)
         users = {
             "id": numbers.c.n,
@@ -175,7 +172,9 @@ class Shop:
                     else value
                     for name, value in values.items()
                 ]
-                connection.execute(insert(model).from_select(list(values), select(*row)))
+                connection.execute(
+                    insert(model).from_select(list(values), select(*row))
+                )
 
         self.settle()
 
@@ -207,7 +206,11 @@ class Shop:
         with self.app.app_context():
             for name, model, condition in (
                 ("users", user, user.stripe_current_period_end > start),
-                ("subscriptions", subscription, subscription.current_period_end > start),
+                (
+                    "subscriptions",
+                    subscription,
+                    subscription.current_period_end > start,
+                ),
                 ("events", self.event_model, True),
                 ("notes", self.Note, True),
             ):
