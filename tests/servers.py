@@ -60,11 +60,31 @@ class Server:
 
     def restart(self) -> None:
         """Let it crash and start it again: what was committed is still there."""
+        self.crash()
+        self.start_again()
+
+    def crash(self) -> None:
+        self._own_process().crash()
+
+    def start_again(self) -> None:
+        self._own_process().start_again()
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Let it take connections and answer nothing."""
+        process = self._own_process()
+        process.send(signal.SIGSTOP)
+
+        try:
+            yield
+        finally:
+            process.send(signal.SIGCONT)
+
+    def _own_process(self) -> _Process:
         if self._process is None:
             raise NotImplementedError("only a server of the test's own is restarted")
 
-        self._process.crash()
-        self._process.start_again()
+        return self._process
 
 
 @contextmanager
@@ -186,6 +206,10 @@ class _Process:
 
     def crash(self) -> None:
         self._end(self.crash_signal)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._popen is not None
+        self._popen.send_signal(number)
 
     def stop(self) -> None:
         self._end(self._stop_signal)
