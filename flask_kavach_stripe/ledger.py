@@ -77,6 +77,14 @@ class Ledger:
         """The entry of an event with the event, ``None`` if it was never stored."""
         return self._read_one(session, self._read.where(self._model.id == event_id))
 
+    def lock(self, session: Session, event_id: str) -> StoredEvent | None:
+        """Lock an unprocessed event; ``None`` if another process has it, or had it.
+
+        It is locked by its id: to look for it and to lock it in one statement would
+        lock all that MariaDB looks at. SQLite locks nothing here.
+        """
+        return self._lock(session, event_id, self._model.processed_at.is_(None))
+
     def lock_due(
         self,
         session: Session,
@@ -84,17 +92,19 @@ class Ledger:
         now: datetime,
         delays: Sequence[timedelta],
     ) -> StoredEvent | None:
-        """Lock an event that :meth:`list_due` gave; ``None`` if another one has it, or
-        has tried it since.
-
-        It is locked by its id: to look for it and to lock it in one statement would
-        lock all that MariaDB looks at. SQLite locks nothing here.
+        """As :meth:`lock`, of an event that :meth:`list_due` gave; ``None`` also if
+        another worker has tried it since.
         """
+        return self._lock(session, event_id, self._is_due(now, delays))
+
+    def _lock(
+        self, session: Session, event_id: str, condition: ColumnElement[bool]
+    ) -> StoredEvent | None:
         return self._read_one(
             session,
-            self._read.where(
-                self._model.id == event_id, self._is_due(now, delays)
-            ).with_for_update(skip_locked=True),
+            self._read.where(self._model.id == event_id, condition).with_for_update(
+                skip_locked=True
+            ),
         )
 
     def _read_one(self, session: Session, statement: Any) -> StoredEvent | None:

@@ -90,9 +90,12 @@ class Work:
         assert self.shop.post_event(event).status_code == 200
 
     def start(self, *options: str) -> AbstractContextManager[Program]:
+        return self.flask("worker", "--poll", "0.05", *options)
+
+    def flask(self, *arguments: str) -> AbstractContextManager[Program]:
         return running(
             *("-m", "flask", "--app", str(self.folder / "worker_app.py")),
-            *("stripe", "worker", "--poll", "0.05", *options),
+            *("stripe", *arguments),
             DATABASE_URI=self.uri,
             STRIPE_SECRET_KEY="sk_test_of_the_tests",
         )
@@ -251,6 +254,29 @@ def test_worker_has_nothing_to_do_where_another_one_has_the_event(work: Work) ->
         assert "evt_1" not in other.printed
         work.release("evt_1")
         work.wait_until(lambda: work.shop.notes == ["evt_1"])
+
+
+@ROW_LOCKS
+def test_replay_leaves_to_a_worker_what_it_is_at(work: Work) -> None:
+    """It used to wait for the worker, and to fail where the database lost patience."""
+    work.hold("evt_1")
+    work.post("evt_1")
+
+    with work.start() as worker:
+        worker.wait_for("(began evt_1)")
+        worker.send(signal.SIGTERM)  # evt_2 is for the replay
+        work.post("evt_2")
+
+        with work.flask("replay", "--pending") as replay:
+            assert replay.wait() == 0
+
+        assert "evt_1  left to another process" in replay.printed
+        assert "evt_2  processed" in replay.printed
+        work.release("evt_1")
+        assert worker.wait() == 0
+
+    assert sorted(work.shop.notes) == ["evt_1", "evt_2"]
+    assert work.attempts() == {"evt_1": 1, "evt_2": 1}
 
 
 def test_event_whose_handler_fails_is_tried_when_it_is_due(work: Work) -> None:
