@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,12 @@ COMMANDS = {
     "saas": (*SAAS, "--stripe-port", "0"),
 }
 #: What the extra ``examples`` does not install.
-MARKS = {"celery": pytest.mark.servers}
+MARKS = {
+    "celery": [
+        pytest.mark.servers,
+        pytest.mark.skipif(find_spec("celery") is None, reason="no Celery"),
+    ]
+}
 ADDRESS = r"(http://127\.0\.0\.1:\d+)"
 
 
