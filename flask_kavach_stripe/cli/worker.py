@@ -78,6 +78,7 @@ def worker_command(once: bool, poll: float) -> None:
     find_due(state)  # what is wrong from the beginning is no reason to wait
 
     with _stopped_by_signals() as stop:
+        click.echo("Waiting for events. Ctrl-C ends it.", err=True)
         failures = 0
 
         while not stop.is_requested:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from contextlib import ExitStack
 from datetime import datetime
 from datetime import timedelta
@@ -21,6 +22,7 @@ from flask_kavach_stripe.testing import make_subscription
 from tests import servers
 from tests.conftest import Shop
 from tests.databases.deliveries import Database
+from tests.databases.deliveries import deliver
 from tests.programs import PATIENCE
 from tests.programs import Program
 from tests.programs import running
@@ -87,10 +89,14 @@ class Work:
     def post(self, event_id: str) -> None:
         subscription = make_subscription(id=f"sub_{event_id}", customer="cus_ada")
         event = make_event(CREATED, subscription, id=event_id)
-        assert self.shop.post_event(event).status_code == 200
+        assert deliver(self.shop, event)[-1] == 200
 
-    def start(self, *options: str) -> AbstractContextManager[Program]:
-        return self.flask("worker", "--poll", "0.05", *options)
+    @contextmanager
+    def start(self, *options: str) -> Iterator[Program]:
+        """A worker that is ready."""
+        with self.flask("worker", "--poll", "0.05", *options) as program:
+            program.wait_for("(Waiting for events)")
+            yield program
 
     def flask(self, *arguments: str) -> AbstractContextManager[Program]:
         return running(
