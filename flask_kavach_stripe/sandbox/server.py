@@ -24,6 +24,7 @@ from .adapter import WsgiAdapter
 from .api import EXTENSION_KEY
 from .api import KEY_PREFIXES
 from .api import register_api
+from .cards import number_of
 from .clock import Clock
 from .clock import to_timestamp
 from .core import AfterRetries
@@ -423,14 +424,19 @@ class Sandbox:
 
         Returns when the webhooks about it were sent once.
 
-        :param card: The number of a test card; ``None`` where no card is asked for.
+        :param card: The number of a test card, or a payment method that Stripe has
+            ready for tests, ``pm_card_visa``; ``None`` where no card is asked for.
         :param email: The address that is typed in; a known customer keeps its own.
         :param authenticate: Whether 3-D Secure is passed if the bank asks for it.
         :returns: The session.
         :raises AuthenticationRequired: If the bank asks and ``authenticate`` is
             ``None``: the page that answers is still open.
         :raises ApiError: If the card is declined or the session is not open.
+        :raises TypeError: For a session in place of its id, a card that is no string.
+        :raises ValueError: For a card that is another word.
         """
+        _check_id(checkout_session_id, "Checkout session")
+        form = None if card is None else CardForm(number_of(card))
         account = self._account
 
         with account.store.lock:
@@ -438,11 +444,7 @@ class Sandbox:
             session = account.checkout.get(checkout_session_id)
 
             try:
-                account.checkout.complete(
-                    session,
-                    email=email,
-                    card=None if card is None else CardForm(card),
-                )
+                account.checkout.complete(session, email=email, card=form)
             except AuthenticationRequired:
                 if authenticate is None:
                     raise
@@ -463,7 +465,9 @@ class Sandbox:
         :param approved: Whether it is passed.
         :returns: The invoice: paid, or open if 3-D Secure or the charge failed.
         :raises ApiError: If its payment does not wait for 3-D Secure.
+        :raises TypeError: For an invoice in place of its id.
         """
+        _check_id(invoice_id, "invoice")
         account = self._account
 
         with account.store.lock:
@@ -506,6 +510,12 @@ class Sandbox:
         :returns: Whether that was so before the time was up.
         """
         return self._account.delivery.wait_idle(timeout)
+
+
+def _check_id(value: str, noun: str) -> None:
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"The id of the {noun} is wanted, a string; not a {kind}.")
 
 
 def _indexed(values: Sequence[str]) -> dict[str, str]:
