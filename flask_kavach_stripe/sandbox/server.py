@@ -392,21 +392,19 @@ class Sandbox:
 
         :param unit_amount: In the currency's smallest unit.
         :param interval: ``day``, ``week``, ``month`` or ``year``.
+        :raises ApiError: For what Stripe would refuse, such as ``9.99``.
         :raises SandboxError: If there is a price with this id.
         """
-        if interval not in ("day", "week", "month", "year"):
-            raise ValueError(f"{interval!r} is not day, week, month or year.")
-
         with self._account.store.lock:
             if self._account.store.find("price", id) is not None:
                 raise SandboxError(f"There is a price with the id {id!r} already.")
 
-            price = self._account.prices.add(
+            price = self._account.prices.create(
                 {
                     "currency": currency,
                     "product_data": {"name": product_name},
                     "recurring": {"interval": interval},
-                    "unit_amount": unit_amount,
+                    "unit_amount": str(unit_amount),
                 },
                 price_id=id,
             )
