@@ -96,6 +96,12 @@ class Sandbox:
                 "The sandbox's secret key must begin with 'sk_test_' or 'rk_test_'."
             )
 
+        if clock is not None and not isinstance(clock, Clock):
+            raise TypeError(
+                "The clock is a Clock of the sandbox, for example Clock(1768478400),"
+                f" not {clock!r}."
+            )
+
         self.api_key = secret_key
         self.clock: Clock = clock or Clock()
         #: What goes wrong on demand.
@@ -486,7 +492,7 @@ class Sandbox:
         The clock stops at each of these moments until the webhooks about it were sent
         once.
 
-        :raises ValueError: If it would move back.
+        :raises ValueError: If it would move back, or more than 100 years at once.
         """
         step = timedelta(days=days, hours=hours, seconds=seconds)
         self.advance_to(self.clock.now() + int(step.total_seconds()))
@@ -495,7 +501,8 @@ class Sandbox:
         """Move the clock to a time.
 
         :param moment: Unix seconds or an aware ``datetime``.
-        :raises ValueError: If that is past, or the datetime has no time zone.
+        :raises ValueError: If that is past or more than 100 years away, or the
+            datetime has no time zone.
         """
         self._account.advance_to(to_timestamp(moment))
         self._raise_failures()
