@@ -312,6 +312,20 @@ def test_unknown_cursor_is_refused(api: Api) -> None:
     assert (error["code"], error["param"]) == ("resource_missing", "starting_after")
 
 
+@pytest.mark.parametrize("cursor", ["starting_after", "ending_before"])
+def test_empty_cursor_is_refused(api: Api, cursor: str) -> None:
+    status, error = api.error("GET", "/v1/customers", {cursor: ""})
+    assert (status, error["code"]) == (400, "parameter_invalid_empty")
+    assert error["param"] == cursor
+
+
+def test_two_cursors_are_refused(api: Api) -> None:
+    newest, _, oldest = make_customers(api, 3)
+    cursors = {"starting_after": newest, "ending_before": oldest}
+    status, error = api.error("GET", "/v1/customers", cursors)
+    assert (status, error["code"]) == (400, "parameters_exclusive")
+
+
 def test_events_by_type_and_time(sandbox: Sandbox, api: Api) -> None:
     make_customers(api, 1)
     sandbox.advance(days=1)
