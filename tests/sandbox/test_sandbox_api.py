@@ -200,6 +200,17 @@ def test_json_body_is_refused(api: Api) -> None:
     assert "form-urlencoded" in response.text
 
 
+def test_error_leads_to_its_entry_at_stripe(api: Api) -> None:
+    _, error = api.error("GET", "/v1/customers/cus_none")
+    assert error["doc_url"] == "https://docs.stripe.com/error-codes#resource-missing"
+
+
+def test_error_that_stripe_does_not_describe_leads_nowhere(api: Api) -> None:
+    _, error = api.error("POST", "/v1/checkout/sessions", {"mode": "payment"})
+    assert error["code"] == "sandbox_not_simulated"
+    assert "doc_url" not in error
+
+
 def test_several_unknown_parameters_are_named_together(api: Api) -> None:
     _, error = api.error("POST", "/v1/customers", {"nmae": "Ada", "emial": "a"})
     assert error["code"] == "parameter_unknown"
