@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .clock import Clock
+from .clock import DAY
 from .core import BillingSettings
 from .core import Core
 from .delivery import Delivery
@@ -47,6 +48,9 @@ from .resources.transitions import Transitions
 from .resources.webhook_endpoints import WebhookEndpoints
 from .store import Object
 from .store import Store
+
+#: A longer way through the years of a subscriber would take minutes.
+_FARTHEST = 100 * 365 * DAY
 
 
 class Account:
@@ -141,15 +145,19 @@ class Account:
         So a webhook is on its way while its time is the present. Returns when the
         webhooks were sent once. Whoever calls does not hold the lock.
 
-        :raises ValueError: If ``moment`` is past.
+        :raises ValueError: If ``moment`` is past, or more than 100 years away.
         """
-        if moment < self.clock.now():
+        stop = self.clock.now()
+
+        if moment < stop:
             raise ValueError(
-                f"The clock only moves forward: it is {self.clock.now()}, after"
-                f" {moment}."
+                f"The clock only moves forward: it is {stop}, after {moment}."
             )
 
-        stop = self.clock.now()
+        if moment - stop > _FARTHEST:
+            raise ValueError(
+                f"From {stop} to {moment} are more than 100 years, too many at once."
+            )
 
         while True:
             with self.store.lock:

@@ -52,6 +52,11 @@ class BillingSettings:
                 f"{self.after_retries!r} is not canceled, unpaid or past_due."
             )
 
+        if any(days < 1 for days in self.retry_days):
+            raise ValueError(
+                f"Payments are tried again after 1 day or more, not {self.retry_days}."
+            )
+
 
 class Core:
     """One Stripe account: its objects, its clock, its log of events.

@@ -24,6 +24,7 @@ from .adapter import WsgiAdapter
 from .api import EXTENSION_KEY
 from .api import KEY_PREFIXES
 from .api import register_api
+from .cards import number_of
 from .clock import Clock
 from .clock import to_timestamp
 from .core import AfterRetries
@@ -93,6 +94,12 @@ class Sandbox:
         if not secret_key.startswith(KEY_PREFIXES):
             raise ValueError(
                 "The sandbox's secret key must begin with 'sk_test_' or 'rk_test_'."
+            )
+
+        if clock is not None and not isinstance(clock, Clock):
+            raise TypeError(
+                "The clock is a Clock of the sandbox, for example Clock(1768478400),"
+                f" not {clock!r}."
             )
 
         self.api_key = secret_key
@@ -391,21 +398,19 @@ class Sandbox:
 
         :param unit_amount: In the currency's smallest unit.
         :param interval: ``day``, ``week``, ``month`` or ``year``.
+        :raises ApiError: For what Stripe would refuse, such as ``9.99``.
         :raises SandboxError: If there is a price with this id.
         """
-        if interval not in ("day", "week", "month", "year"):
-            raise ValueError(f"{interval!r} is not day, week, month or year.")
-
         with self._account.store.lock:
             if self._account.store.find("price", id) is not None:
                 raise SandboxError(f"There is a price with the id {id!r} already.")
 
-            price = self._account.prices.add(
+            price = self._account.prices.create(
                 {
                     "currency": currency,
                     "product_data": {"name": product_name},
                     "recurring": {"interval": interval},
-                    "unit_amount": unit_amount,
+                    "unit_amount": str(unit_amount),
                 },
                 price_id=id,
             )
@@ -423,14 +428,19 @@ class Sandbox:
 
         Returns when the webhooks about it were sent once.
 
-        :param card: The number of a test card; ``None`` where no card is asked for.
+        :param card: The number of a test card, or a payment method that Stripe has
+            ready for tests, ``pm_card_visa``; ``None`` where no card is asked for.
         :param email: The address that is typed in; a known customer keeps its own.
         :param authenticate: Whether 3-D Secure is passed if the bank asks for it.
         :returns: The session.
         :raises AuthenticationRequired: If the bank asks and ``authenticate`` is
             ``None``: the page that answers is still open.
         :raises ApiError: If the card is declined or the session is not open.
+        :raises TypeError: For a session in place of its id, a card that is no string.
+        :raises ValueError: For a card that is another word.
         """
+        _check_id(checkout_session_id, "Checkout session")
+        form = None if card is None else CardForm(number_of(card))
         account = self._account
 
         with account.store.lock:
@@ -438,11 +448,7 @@ class Sandbox:
             session = account.checkout.get(checkout_session_id)
 
             try:
-                account.checkout.complete(
-                    session,
-                    email=email,
-                    card=None if card is None else CardForm(card),
-                )
+                account.checkout.complete(session, email=email, card=form)
             except AuthenticationRequired:
                 if authenticate is None:
                     raise
@@ -463,7 +469,9 @@ class Sandbox:
         :param approved: Whether it is passed.
         :returns: The invoice: paid, or open if 3-D Secure or the charge failed.
         :raises ApiError: If its payment does not wait for 3-D Secure.
+        :raises TypeError: For an invoice in place of its id.
         """
+        _check_id(invoice_id, "invoice")
         account = self._account
 
         with account.store.lock:
@@ -484,7 +492,7 @@ class Sandbox:
         The clock stops at each of these moments until the webhooks about it were sent
         once.
 
-        :raises ValueError: If it would move back.
+        :raises ValueError: If it would move back, or more than 100 years at once.
         """
         step = timedelta(days=days, hours=hours, seconds=seconds)
         self.advance_to(self.clock.now() + int(step.total_seconds()))
@@ -493,7 +501,8 @@ class Sandbox:
         """Move the clock to a time.
 
         :param moment: Unix seconds or an aware ``datetime``.
-        :raises ValueError: If that is past, or the datetime has no time zone.
+        :raises ValueError: If that is past or more than 100 years away, or the
+            datetime has no time zone.
         """
         self._account.advance_to(to_timestamp(moment))
         self._raise_failures()
@@ -506,6 +515,12 @@ class Sandbox:
         :returns: Whether that was so before the time was up.
         """
         return self._account.delivery.wait_idle(timeout)
+
+
+def _check_id(value: str, noun: str) -> None:
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"The id of the {noun} is wanted, a string; not a {kind}.")
 
 
 def _indexed(values: Sequence[str]) -> dict[str, str]:

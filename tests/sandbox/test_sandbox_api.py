@@ -200,6 +200,17 @@ def test_json_body_is_refused(api: Api) -> None:
     assert "form-urlencoded" in response.text
 
 
+def test_error_leads_to_its_entry_at_stripe(api: Api) -> None:
+    _, error = api.error("GET", "/v1/customers/cus_none")
+    assert error["doc_url"] == "https://docs.stripe.com/error-codes#resource-missing"
+
+
+def test_error_that_stripe_does_not_describe_leads_nowhere(api: Api) -> None:
+    _, error = api.error("POST", "/v1/checkout/sessions", {"mode": "payment"})
+    assert error["code"] == "sandbox_not_simulated"
+    assert "doc_url" not in error
+
+
 def test_several_unknown_parameters_are_named_together(api: Api) -> None:
     _, error = api.error("POST", "/v1/customers", {"nmae": "Ada", "emial": "a"})
     assert error["code"] == "parameter_unknown"
@@ -310,6 +321,20 @@ def test_limit_is_1_to_100(api: Api, limit: str) -> None:
 def test_unknown_cursor_is_refused(api: Api) -> None:
     _, error = api.error("GET", "/v1/customers", {"starting_after": "cus_none"})
     assert (error["code"], error["param"]) == ("resource_missing", "starting_after")
+
+
+@pytest.mark.parametrize("cursor", ["starting_after", "ending_before"])
+def test_empty_cursor_is_refused(api: Api, cursor: str) -> None:
+    status, error = api.error("GET", "/v1/customers", {cursor: ""})
+    assert (status, error["code"]) == (400, "parameter_invalid_empty")
+    assert error["param"] == cursor
+
+
+def test_two_cursors_are_refused(api: Api) -> None:
+    newest, _, oldest = make_customers(api, 3)
+    cursors = {"starting_after": newest, "ending_before": oldest}
+    status, error = api.error("GET", "/v1/customers", cursors)
+    assert (status, error["code"]) == (400, "parameters_exclusive")
 
 
 def test_events_by_type_and_time(sandbox: Sandbox, api: Api) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..core import Core
+from ..errors import ApiError
 from ..errors import resource_missing
 from ..params import integer
 from ..params import LIST_SPEC
@@ -84,6 +85,7 @@ def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Obje
 
     :param objects: All of them, newest first.
     :param wanted: ``limit``, ``starting_after``, ``ending_before``, ``include``.
+    :raises ApiError: If both ends are given, or are not in the list.
 
     Source: https://docs.stripe.com/api/pagination
     """
@@ -96,12 +98,19 @@ def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Obje
 
         raise resource_missing(noun, wanted[param], param)
 
-    if wanted.get("ending_before"):
+    if "starting_after" in wanted and "ending_before" in wanted:
+        raise ApiError(
+            "A page begins after 'starting_after' or ends before 'ending_before'; give"
+            " one of them.",
+            code="parameters_exclusive",
+        )
+
+    if "ending_before" in wanted:
         end = position("ending_before")
         start = max(0, end - limit)
         has_more = start > 0
     else:
-        start = position("starting_after") + 1 if wanted.get("starting_after") else 0
+        start = position("starting_after") + 1 if "starting_after" in wanted else 0
         end = start + limit
         has_more = end < len(objects)
 

@@ -189,10 +189,14 @@ class Prices(Resource):
     noun = "price"
     path = "/v1/prices"
 
-    def create(self, params: Params) -> Object:
+    def create(self, params: Params, price_id: str | None = None) -> Object:
+        """Keep a new price.
+
+        :param price_id: The id it is to have; no call of the API can say that.
+        """
         values = read(params, _PRICE_CREATE, required=("currency",))
         self._check_lookup_key(values)
-        return self.add(values)
+        return self.add(values, price_id=price_id)
 
     def update(self, params: Params, object_id: str) -> Object:
         """What a price costs cannot be changed; subscriptions keep a price that is
