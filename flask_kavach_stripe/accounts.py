@@ -1,7 +1,8 @@
 """The users table, as far as its six columns go, and the table of subscriptions.
 
 Its statements are built once and run on the session's connection: to build them for
-each webhook would take longer than to run them.
+each webhook would take longer than to run them. No parameter of an update may have the
+name of a column, which could be the app's own: SQLAlchemy would take it for a value.
 """
 
 from __future__ import annotations
@@ -139,11 +140,11 @@ class Accounts:
         self._users = Table(mapper, self._user_columns, key)
         link = (
             update(customer.table)
-            .where(key == bindparam("user_id"))
-            .values({customer: bindparam("customer")})
+            .where(key == bindparam("link__user_id"))
+            .values({customer: bindparam("link__customer")})
         )
         self._link_first = link.where(customer.is_(None))
-        self._link_next = link.where(customer == bindparam("replacing"))
+        self._link_next = link.where(customer == bindparam("link__replacing"))
 
     def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
         columns = self._subscription_mapper.columns
@@ -297,10 +298,10 @@ class Accounts:
     ) -> bool:
         """Set the customer of a user, if it still is the one to replace."""
         statement = self._link_first if replacing is None else self._link_next
-        values = {"user_id": user_id, "customer": customer_id}
+        values = {"link__user_id": user_id, "link__customer": customer_id}
 
         if replacing is not None:
-            values["replacing"] = replacing
+            values["link__replacing"] = replacing
 
         connection = self._connection(session, self._user_mapper)
         return bool(connection.execute(statement, values).rowcount)

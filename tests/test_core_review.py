@@ -1,0 +1,77 @@
+"""Models as apps have them, under the statements that are built for them."""
+
+from __future__ import annotations
+
+import responses
+from flask import Flask
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import mapped_column
+
+from flask_kavach_stripe import KavachStripe
+from flask_kavach_stripe import StripeEventMixin
+from flask_kavach_stripe import StripeUserMixin
+from flask_kavach_stripe.testing import make_event
+from flask_kavach_stripe.testing import make_subscription
+from flask_kavach_stripe.testing import post_event
+from tests.conftest import API
+
+
+def make_app(db: SQLAlchemy) -> Flask:
+    app = Flask("own")
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI="sqlite://",
+        STRIPE_SECRET_KEY="sk_test_own",
+        STRIPE_WEBHOOK_SECRET="whsec_own",
+    )
+    db.init_app(app)
+    return app
+
+
+def test_columns_with_the_names_of_parameters(
+    stripe_api: responses.RequestsMock,
+) -> None:
+    """SQLAlchemy takes a parameter with a column's name for that column's value."""
+    db = SQLAlchemy()
+
+    class User(UserMixin, StripeUserMixin, db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
+        user_id: Mapped[int] = mapped_column(primary_key=True)
+        customer: Mapped[str | None]
+        replacing: Mapped[str | None]
+
+    class StripeEvent(StripeEventMixin, db.Model):  # type: ignore[name-defined, misc]  # as above
+        event_id: Mapped[str | None]
+        now: Mapped[str | None]
+        failure: Mapped[str | None]
+
+    app = make_app(db)
+    kavach_stripe = KavachStripe(app, event_model=StripeEvent)
+    noted: list[str] = []
+
+    @kavach_stripe.on("customer.subscription.created")
+    def note(event: object) -> None:
+        noted.append("called")
+
+        if len(noted) == 1:
+            raise RuntimeError("The first attempt fails.")
+
+    stripe_api.post(f"{API}/v1/customers", json={"id": "cus_1", "object": "customer"})
+    event = make_event(
+        "customer.subscription.created", make_subscription(customer="cus_1")
+    )
+
+    with app.app_context():
+        db.create_all()
+        user = User(user_id=1)
+        db.session.add(user)
+        db.session.commit()
+        assert kavach_stripe.create_customer(user) == "cus_1"
+        statuses = [post_event(app.test_client(), event).status_code for _ in range(2)]
+
+    assert statuses == [500, 200]
+    assert noted == ["called"] * 2
+
+    with app.app_context():
+        stored = db.session.get_one(StripeEvent, event["id"])
+        assert (stored.attempts, stored.error) == (2, None)
