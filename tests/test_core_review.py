@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import responses
 from flask import Flask
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
@@ -13,9 +17,11 @@ from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeEventMixin
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.testing import make_event
+from flask_kavach_stripe.testing import make_invoice
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing import post_event
 from tests.conftest import API
+from tests.conftest import Shop
 
 
 def make_app(db: SQLAlchemy) -> Flask:
@@ -75,3 +81,33 @@ def test_columns_with_the_names_of_parameters(
     with app.app_context():
         stored = db.session.get_one(StripeEvent, event["id"])
         assert (stored.attempts, stored.error) == (2, None)
+
+
+def test_replay_waits_for_no_transaction_of_its_own(tmp_path: Path) -> None:
+    """With a real BEGIN before each read, as SQLAlchemy's documentation has it."""
+    options = {"connect_args": {"timeout": 0.1, "isolation_level": None}}
+    shop = Shop(f"sqlite:///{tmp_path}/shop.db", SQLALCHEMY_ENGINE_OPTIONS=options)
+    attempts: list[object] = []
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    with shop.app.app_context():
+        listen(shop.db.engine, "begin", begin)
+
+    @shop.kavach_stripe.on("invoice.paid")
+    def note(event: object) -> None:
+        attempts.append(event)
+
+        if len(attempts) == 1:
+            raise RuntimeError("The first attempt fails.")
+
+        shop.note("paid")
+
+    assert (
+        shop.post_event(make_event("invoice.paid", make_invoice())).status_code == 500
+    )
+    command = ["stripe", "replay", "--failed"]
+    assert shop.app.test_cli_runner().invoke(args=command).exit_code == 0
+    assert shop.notes == ["paid"]
+    shop.close()
