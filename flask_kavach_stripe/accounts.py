@@ -160,6 +160,7 @@ class Accounts:
             is_stored,
             *(columns[name] for name in (*_STATE_NAMES, "synced_at", "revision")),
         ).select_from(one.outerjoin(columns.id.table, same_customer))
+        self._committed_rows = self._rows.with_for_update()
         self._revision = select(columns.revision).where(
             columns.id == bindparam("subscription")
         )
@@ -338,12 +339,24 @@ class Accounts:
     # -- subscriptions ---------------------------------------------------------------
 
     def read(
-        self, session: Session, customer_id: str, event_id: str | None = None
+        self,
+        session: Session,
+        customer_id: str,
+        event_id: str | None = None,
+        *,
+        has_read: bool = False,
     ) -> Rows:
-        """The rows of a customer, and whether an event is in the ledger."""
+        """The rows of a customer, and whether an event is in the ledger.
+
+        :param has_read: Whether the transaction may have read before it locked the
+            user. MariaDB would then show the rows of that time, not those of the lock,
+            unless they are locked as well; PostgreSQL shows them or fails.
+        """
         connection = self._connection(session, self._subscription_mapper)
+        is_behind = has_read and connection.dialect.name in ("mysql", "mariadb")
+        statement = self._committed_rows if is_behind else self._rows
         values = {"customer": customer_id, "event_id": event_id}
-        rows = connection.execute(self._rows, values).all()
+        rows = connection.execute(statement, values).all()
         return Rows(
             {row[1]: _to_stored(row[1:]) for row in rows if row[1] is not None},
             bool(rows[0][0]),
