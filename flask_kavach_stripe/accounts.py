@@ -324,14 +324,20 @@ class Accounts:
         )
 
     def refresh(self, session: Session, user: Any) -> None:
-        """Have an instance show what the database has now."""
+        """Have an instance show what the database has now.
+
+        One that is in no session stays as it is where its row is gone.
+        """
         if user in session:
             session.expire(user, COLUMN_NAMES)
             return
 
         connection = self._connection(session, self._user_mapper)
         values = {"user_id": self.key_of(user)}
-        row = connection.execute(self._find_by_key, values).one()
+        row = connection.execute(self._find_by_key, values).one_or_none()
+
+        if row is None:
+            return
 
         for name, value in zip(COLUMN_NAMES, row[1:], strict=True):
             set_committed_value(user, name, value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import responses
 from flask import Flask
 from flask_login import UserMixin
@@ -14,6 +17,7 @@ from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from flask_kavach_stripe import KavachStripe
+from flask_kavach_stripe import NoCustomerError
 from flask_kavach_stripe import StripeEventMixin
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.testing import make_event
@@ -111,3 +115,26 @@ def test_replay_waits_for_no_transaction_of_its_own(tmp_path: Path) -> None:
     assert shop.app.test_cli_runner().invoke(args=command).exit_code == 0
     assert shop.notes == ["paid"]
     shop.close()
+
+
+def test_detached_user_who_is_deleted_while_stripe_makes_the_customer(
+    kept_shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    db, user_model = kept_shop.db, kept_shop.User
+
+    def delete_and_answer(request: Any) -> tuple[int, dict[str, str], str]:
+        with kept_shop.app.app_context():
+            db.session.execute(db.delete(user_model).where(user_model.id == 2))
+            db.session.commit()
+
+        return 200, {}, json.dumps({"id": "cus_2", "object": "customer"})
+
+    stripe_api.add_callback("POST", f"{API}/v1/customers", delete_and_answer)
+    kept_shop.add_user(id=2)
+
+    with kept_shop.app.app_context():
+        user = db.session.get(user_model, 2)
+        db.session.expunge(user)
+
+        with pytest.raises(NoCustomerError, match="deleted meanwhile"):
+            kept_shop.kavach_stripe.create_customer(user)
