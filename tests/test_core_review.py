@@ -12,7 +12,9 @@ from flask import Flask
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection
+from sqlalchemy import text
 from sqlalchemy.event import listen
+from sqlalchemy.event import remove
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
@@ -138,3 +140,38 @@ def test_detached_user_who_is_deleted_while_stripe_makes_the_customer(
 
         with pytest.raises(NoCustomerError, match="deleted meanwhile"):
             kept_shop.kavach_stripe.create_customer(user)
+
+
+def test_constraint_that_is_checked_when_the_handlers_commit(kept_shop: Any) -> None:
+    """It is a failure of the handlers, not of the database: trying on is in vain."""
+
+    @kept_shop.kavach_stripe.on("invoice.paid")
+    def refer_to_nothing(event: object) -> None:
+        session = kept_shop.db.session
+        session.execute(text("PRAGMA defer_foreign_keys = ON"))
+        session.execute(text("INSERT INTO child VALUES (404)"))
+
+    with kept_shop.app.app_context():
+        engine = kept_shop.db.engine
+
+    def check_references(connection: Any, *args: object) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    listen(engine, "checkout", check_references)
+
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE child (id REFERENCES users (id))"))
+
+    try:
+        answer = kept_shop.post_event(make_event("invoice.paid", make_invoice()))
+    finally:
+        remove(engine, "checkout", check_references)
+        engine.dispose()
+
+        with engine.begin() as connection:
+            connection.execute(text("DROP TABLE child"))
+
+    [entry] = kept_shop.events
+    assert answer.status_code == 500
+    assert (entry.processed_at, entry.attempts) == (None, 1)
+    assert entry.error.startswith("IntegrityError")
