@@ -123,9 +123,13 @@ class Accounts:
 
     def _prepare_users(self, mapper: Mapper[Any], key_column: Any) -> None:
         customer = self._user_columns["stripe_customer_id"]
-        # A subclass may have a table of its own, with the same key.
+        # A subclass may have a table of its own, with the same key by any name.
         key_columns = mapper.get_property_by_column(key_column).columns
-        key = next(column for column in key_columns if column.table is customer.table)
+        key = next(
+            column
+            for column in (*key_columns, *customer.table.primary_key)
+            if column.table is customer.table
+        )
         find = select(key, *self._user_columns.values())
 
         if mapper.single and mapper.polymorphic_on is not None:

@@ -12,6 +12,7 @@ from flask import Flask
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection
+from sqlalchemy import ForeignKey
 from sqlalchemy import text
 from sqlalchemy.event import listen
 from sqlalchemy.event import remove
@@ -175,3 +176,33 @@ def test_constraint_that_is_checked_when_the_handlers_commit(kept_shop: Any) -> 
     assert answer.status_code == 500
     assert (entry.processed_at, entry.attempts) == (None, 1)
     assert entry.error.startswith("IntegrityError")
+
+
+def test_subclass_whose_key_has_another_name() -> None:
+    """Joined inheritance: the mixin's columns are in the subclass's own table."""
+    db = SQLAlchemy()
+
+    class Person(UserMixin, db.Model):  # type: ignore[name-defined, misc]  # as above
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "person"}  # noqa: RUF012
+
+    class Member(StripeUserMixin, Person):
+        person_id: Mapped[int] = mapped_column(ForeignKey(Person.id), primary_key=True)
+        __mapper_args__ = {"polymorphic_identity": "member"}  # noqa: RUF012
+
+    app = make_app(db)
+    told: list[Any] = []
+    KavachStripe(app, on_subscription_change=lambda user, _: told.append(user.id))
+    event = make_event(
+        "customer.subscription.created", make_subscription(customer="cus_2")
+    )
+
+    with app.app_context():
+        db.create_all()
+        db.session.add_all([Person(id=1), Member(id=2, stripe_customer_id="cus_2")])
+        db.session.commit()
+        assert post_event(app.test_client(), event).status_code == 200
+        assert db.session.get_one(Member, 2).stripe_subscription_status == "active"
+
+    assert told == [2]
