@@ -143,7 +143,7 @@ def test_detached_user_who_is_deleted_while_stripe_makes_the_customer(
             kept_shop.kavach_stripe.create_customer(user)
 
 
-def test_constraint_that_is_checked_when_the_handlers_commit(kept_shop: Any) -> None:
+def test_constraint_that_is_checked_when_the_handlers_commit(kept_shop: Shop) -> None:
     """It is a failure of the handlers, not of the database: trying on is in vain."""
 
     @kept_shop.kavach_stripe.on("invoice.paid")
