@@ -1,7 +1,8 @@
 """The users table, as far as its six columns go, and the table of subscriptions.
 
 Its statements are built once and run on the session's connection: to build them for
-each webhook would take longer than to run them.
+each webhook would take longer than to run them. No parameter of an update may have the
+name of a column, which could be the app's own: SQLAlchemy would take it for a value.
 """
 
 from __future__ import annotations
@@ -122,9 +123,13 @@ class Accounts:
 
     def _prepare_users(self, mapper: Mapper[Any], key_column: Any) -> None:
         customer = self._user_columns["stripe_customer_id"]
-        # A subclass may have a table of its own, with the same key.
+        # A subclass may have a table of its own, with the same key by any name.
         key_columns = mapper.get_property_by_column(key_column).columns
-        key = next(column for column in key_columns if column.table is customer.table)
+        key = next(
+            column
+            for column in (*key_columns, *customer.table.primary_key)
+            if column.table is customer.table
+        )
         find = select(key, *self._user_columns.values())
 
         if mapper.single and mapper.polymorphic_on is not None:
@@ -139,11 +144,11 @@ class Accounts:
         self._users = Table(mapper, self._user_columns, key)
         link = (
             update(customer.table)
-            .where(key == bindparam("user_id"))
-            .values({customer: bindparam("customer")})
+            .where(key == bindparam("link__user_id"))
+            .values({customer: bindparam("link__customer")})
         )
         self._link_first = link.where(customer.is_(None))
-        self._link_next = link.where(customer == bindparam("replacing"))
+        self._link_next = link.where(customer == bindparam("link__replacing"))
 
     def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
         columns = self._subscription_mapper.columns
@@ -159,6 +164,7 @@ class Accounts:
             is_stored,
             *(columns[name] for name in (*_STATE_NAMES, "synced_at", "revision")),
         ).select_from(one.outerjoin(columns.id.table, same_customer))
+        self._committed_rows = self._rows.with_for_update()
         self._revision = select(columns.revision).where(
             columns.id == bindparam("subscription")
         )
@@ -297,10 +303,10 @@ class Accounts:
     ) -> bool:
         """Set the customer of a user, if it still is the one to replace."""
         statement = self._link_first if replacing is None else self._link_next
-        values = {"user_id": user_id, "customer": customer_id}
+        values = {"link__user_id": user_id, "link__customer": customer_id}
 
         if replacing is not None:
-            values["replacing"] = replacing
+            values["link__replacing"] = replacing
 
         connection = self._connection(session, self._user_mapper)
         return bool(connection.execute(statement, values).rowcount)
@@ -322,14 +328,20 @@ class Accounts:
         )
 
     def refresh(self, session: Session, user: Any) -> None:
-        """Have an instance show what the database has now."""
+        """Have an instance show what the database has now.
+
+        One that is in no session stays as it is where its row is gone.
+        """
         if user in session:
             session.expire(user, COLUMN_NAMES)
             return
 
         connection = self._connection(session, self._user_mapper)
         values = {"user_id": self.key_of(user)}
-        row = connection.execute(self._find_by_key, values).one()
+        row = connection.execute(self._find_by_key, values).one_or_none()
+
+        if row is None:
+            return
 
         for name, value in zip(COLUMN_NAMES, row[1:], strict=True):
             set_committed_value(user, name, value)
@@ -337,12 +349,24 @@ class Accounts:
     # -- subscriptions ---------------------------------------------------------------
 
     def read(
-        self, session: Session, customer_id: str, event_id: str | None = None
+        self,
+        session: Session,
+        customer_id: str,
+        event_id: str | None = None,
+        *,
+        has_read: bool = False,
     ) -> Rows:
-        """The rows of a customer, and whether an event is in the ledger."""
+        """The rows of a customer, and whether an event is in the ledger.
+
+        :param has_read: Whether the transaction may have read before it locked the
+            user. MariaDB would then show the rows of that time, not those of the lock,
+            unless they are locked as well; PostgreSQL shows them or fails.
+        """
         connection = self._connection(session, self._subscription_mapper)
+        is_behind = has_read and connection.dialect.name in ("mysql", "mariadb")
+        statement = self._committed_rows if is_behind else self._rows
         values = {"customer": customer_id, "event_id": event_id}
-        rows = connection.execute(self._rows, values).all()
+        rows = connection.execute(statement, values).all()
         return Rows(
             {row[1]: _to_stored(row[1:]) for row in rows if row[1] is not None},
             bool(rows[0][0]),

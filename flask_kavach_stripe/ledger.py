@@ -63,13 +63,16 @@ class AlreadyStored(Exception):
 
 
 class Ledger:
-    """The table behind ``StripeEventMixin``. Nothing here commits."""
+    """The table behind ``StripeEventMixin``. Nothing here commits.
+
+    The names of parameters are no names of columns, as in ``accounts``.
+    """
 
     def __init__(self, model: type[StripeEventMixin]) -> None:
         self._model = model
         self._mapper: Mapper[Any] = inspect(model)
         columns = self._mapper.columns
-        is_meant = columns.id == bindparam("event_id")
+        is_meant = columns.id == bindparam("event__id")
         is_unprocessed = columns.processed_at.is_(None)
         self._find = select(
             columns.customer_id, columns.user_id, columns.changed, columns.processed_at
@@ -84,9 +87,9 @@ class Ledger:
             {columns.attempts: columns.attempts + 1}
         )
         self._begin = attempted.values(
-            {columns.processed_at: bindparam("now"), columns.error: None}
+            {columns.processed_at: bindparam("event__now"), columns.error: None}
         )
-        self._fail = attempted.values({columns.error: bindparam("failure")})
+        self._fail = attempted.values({columns.error: bindparam("event__failure")})
         self._forget = delete(columns.id.table).where(is_meant)
 
     def _connection(self, session: Session) -> Connection:
@@ -95,7 +98,7 @@ class Ledger:
     def find(self, session: Session, event_id: str) -> Entry | None:
         """The entry of an event, ``None`` if it was never stored."""
         connection = self._connection(session)
-        row = connection.execute(self._find, {"event_id": event_id}).one_or_none()
+        row = connection.execute(self._find, {"event__id": event_id}).one_or_none()
         return None if row is None else _to_entry(row)
 
     def read(self, session: Session, event_id: str) -> StoredEvent | None:
@@ -133,7 +136,7 @@ class Ledger:
         self, session: Session, statement: Executable, event_id: str
     ) -> StoredEvent | None:
         connection = self._connection(session)
-        row = connection.execute(statement, {"event_id": event_id}).one_or_none()
+        row = connection.execute(statement, {"event__id": event_id}).one_or_none()
 
         if row is None:
             return None
@@ -266,7 +269,7 @@ class Ledger:
 
         :return: ``False`` if it is processed already.
         """
-        values = {"event_id": event_id, "now": datetime.now(UTC)}
+        values = {"event__id": event_id, "event__now": datetime.now(UTC)}
         return bool(self._connection(session).execute(self._begin, values).rowcount)
 
     def reopen(self, session: Session, event_id: str) -> bool:
@@ -274,12 +277,12 @@ class Ledger:
 
         :return: ``False`` if it was never stored.
         """
-        values = {"event_id": event_id}
+        values = {"event__id": event_id}
         return bool(self._connection(session).execute(self._reopen, values).rowcount)
 
     def forget(self, session: Session, event_id: str) -> None:
         """Delete an entry that is done with."""
-        self._connection(session).execute(self._forget, {"event_id": event_id})
+        self._connection(session).execute(self._forget, {"event__id": event_id})
 
     def list_processed(
         self, session: Session, before: datetime, after: str = "", *, limit: int
@@ -317,7 +320,7 @@ class Ledger:
         """Remember what an attempt failed with."""
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
         text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
-        values = {"event_id": event_id, "failure": text[:_MAX_ERROR_LENGTH]}
+        values = {"event__id": event_id, "event__failure": text[:_MAX_ERROR_LENGTH]}
         self._connection(session).execute(self._fail, values)
 
 

@@ -39,6 +39,7 @@ from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .subscriptions import Verdict
 from .transactions import begin_write
+from .transactions import is_running_handlers
 from .transactions import rollback_on_error
 from .writes import Write
 
@@ -106,7 +107,12 @@ def store(
                 session.commit()
                 return result
 
-            before, has_event = accounts.read(session, update.customer_id, event_id)
+            before, has_event = accounts.read(
+                session,
+                update.customer_id,
+                event_id,
+                has_read=is_running_handlers(session),
+            )
 
             if has_event and event_id is not None:
                 state.ledger.require_new(session, event_id)

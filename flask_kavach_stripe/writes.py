@@ -83,10 +83,13 @@ class Table:
 
 
 class Sender:
-    """Sends writes. PostgreSQL takes those to different tables in one statement."""
+    """Sends writes. PostgreSQL takes those to different tables in one statement, where
+    no column has a value that SQLAlchemy computes, such as ``default=make_token``.
+    """
 
     def __init__(self) -> None:
-        self._combined: dict[tuple[Insert | Update, ...], Insert | Update] = {}
+        #: ``None`` for those that have to be sent one by one.
+        self._combined: dict[tuple[Insert | Update, ...], Insert | Update | None] = {}
 
     def send(self, session: Session, writes: Iterable[Write]) -> None:
         """Run the statements in the session's transaction, in any order."""
@@ -97,22 +100,49 @@ class Sender:
             by_connection.setdefault(connection, []).append(write)
 
         for connection, group in by_connection.items():
-            tables = {write.statement.table for write in group}
+            combined = self._combine(connection, group)
 
-            if connection.dialect.name == "postgresql" and len(tables) == len(group):
-                self._send_together(connection, group)
-            else:
+            if combined is None:
                 for write in group:
                     connection.execute(write.statement, write.values)
+            else:
+                values: dict[str, Any] = {}
 
-    def _send_together(self, connection: Connection, writes: list[Write]) -> None:
+                for write in group:
+                    values |= write.values
+
+                connection.execute(combined, values)
+
+    def _combine(
+        self, connection: Connection, writes: list[Write]
+    ) -> Insert | Update | None:
         statements = tuple(write.statement for write in writes)
-        combined = self._combined.get(statements)
 
-        if combined is None:
-            *first, last = statements
-            parts = [part.cte(f"write_{number}") for number, part in enumerate(first)]
-            combined = self._combined[statements] = last.add_cte(*parts)
+        if connection.dialect.name != "postgresql":
+            return None
 
-        values = {key: value for each in writes for key, value in each.values.items()}
-        connection.execute(combined, values)
+        if len({statement.table for statement in statements}) < len(statements):
+            return None
+
+        if statements not in self._combined:
+            is_possible = not any(_computes(connection, write) for write in writes)
+            self._combined[statements] = _join(statements) if is_possible else None
+
+        return self._combined[statements]
+
+
+def _computes(connection: Connection, write: Write) -> bool:
+    """Whether there are columns that SQLAlchemy itself finds the values of.
+
+    It does so for a statement's own table, not for those of the statements within.
+    """
+    compiled: Any = write.statement.compile(
+        dialect=connection.dialect, column_keys=list(write.values)
+    )
+    return bool(compiled.prefetch)
+
+
+def _join(statements: tuple[Insert | Update, ...]) -> Insert | Update:
+    *first, last = statements
+    parts = [part.cte(f"write_{number}") for number, part in enumerate(first)]
+    return last.add_cte(*parts)

@@ -145,6 +145,7 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
     unprocessed = state.ledger.list_unprocessed(
         state.session, failed=failed, pending=pending
     )
+    state.session.commit()  # the runs have sessions of their own, and may take long
     runs = [(event_id, replay) for event_id in event_ids]
     runs += [(event_id, run_if_free) for event_id in unprocessed]
     failures = sum(not _try(state, event_id, run) for event_id, run in runs)
