@@ -75,7 +75,7 @@ def _is_complete(head: bytes, form: bytes) -> bool:
 def local_stripe() -> Iterator[str]:
     """Run one in a process of its own, and give its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.local_stripe"],  # noqa: S607
+        [sys.executable, "-m", "tests.benchmarks.local_stripe"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
