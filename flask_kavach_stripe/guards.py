@@ -18,7 +18,6 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.local import LocalProxy
 
-from .billing import get_subscription
 from .billing import list_subscriptions
 from .config import Settings
 from .errors import ConfigurationError
@@ -37,12 +36,17 @@ def find_current_subscription() -> Subscription | None:
     if not hasattr(current_app, "login_manager"):
         return None
 
-    user = current_user._get_current_object()
+    return _subscription_of(current_user._get_current_object())
 
-    if not isinstance(user, get_state().accounts.user_model):
+
+def _subscription_of(user: Any) -> Subscription | None:
+    state = get_state()
+    accounts = state.accounts
+
+    if not isinstance(user, accounts.user_model):
         return None
 
-    return get_subscription(user)
+    return state.describe(accounts.columns_of(accounts.attached(state.session, user)))
 
 
 #: The subscription of the logged-in user: a proxy, false where there is none.
@@ -94,10 +98,12 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         price_ids = {_price_id(price, get_state().settings) for price in prices}
 
-        if not current_user.is_authenticated:
+        user = current_user._get_current_object()
+
+        if not user.is_authenticated:
             return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
 
-        if not _has_access(price_ids):
+        if not _has_access(user, price_ids):
             return _subscription_missing()
 
         return current_app.ensure_sync(view)(*args, **kwargs)
@@ -105,8 +111,8 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     return cast("V", guarded)
 
 
-def _has_access(price_ids: set[str]) -> bool:
-    subscription = find_current_subscription()
+def _has_access(user: Any, price_ids: set[str]) -> bool:
+    subscription = _subscription_of(user)
 
     if subscription is None:
         return False
@@ -115,7 +121,7 @@ def _has_access(price_ids: set[str]) -> bool:
         return True
 
     return bool(price_ids) and any(
-        _opens(each, price_ids) for each in list_subscriptions(current_user)
+        _opens(each, price_ids) for each in list_subscriptions(user)
     )
 
 

@@ -26,12 +26,13 @@ import stripe
 from flask import abort
 from flask import Flask
 from flask import jsonify
-from flask import render_template_string
+from flask import render_template
 from flask import request
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
+from jinja2 import DictLoader
 from sqlalchemy import bindparam
 from sqlalchemy import cast
 from sqlalchemy import delete
@@ -41,6 +42,7 @@ from sqlalchemy import literal
 from sqlalchemy import null
 from sqlalchemy import select
 from sqlalchemy import String
+from sqlalchemy import true
 from sqlalchemy import update
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Mapped
@@ -62,8 +64,12 @@ DATABASES: Final = ("sqlite", "postgresql")
 #: An event type that nothing but a handler of the app takes to do more.
 WITH_HANDLER: Final = "customer.subscription.resumed"
 
-PAGE: Final = "<p>{{ current_user.email }}</p>"
-GUARDED_PAGE: Final = PAGE + "<p>{{ current_subscription.status }}</p>"
+PAGES: Final = {
+    "page": "<p>{{ current_user.email }}</p>",
+    "guarded": (
+        "<p>{{ current_user.email }}</p><p>{{ current_subscription.status }}</p>"
+    ),
+}
 
 # Records are made, as in an app, and shown nowhere.
 logging.getLogger().addHandler(logging.NullHandler())
@@ -107,14 +113,16 @@ class Shop:
         def note(event: Any) -> None:
             db.session.add(Note(text=event.id))
 
+        app.jinja_loader = DictLoader(PAGES)
+
         @app.get("/page")
         def page() -> str:
-            return render_template_string(PAGE)
+            return render_template("page")
 
-        @app.get("/guarded-page")
+        @app.get("/guarded")
         @subscription_required
-        def guarded_page() -> str:
-            return render_template_string(GUARDED_PAGE)
+        def guarded() -> str:
+            return render_template("guarded")
 
         self.hand_written = HandWritten(self)
 
@@ -131,7 +139,7 @@ class Shop:
         numbers = select(literal(1).label("n")).cte(recursive=True)
         numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < count))
         number = cast(numbers.c.n, String)
-        users = {
+        users: dict[str, Any] = {
             "id": numbers.c.n,
             "email": "user" + number + "@example.com",
             "stripe_customer_id": "cus_" + number,
@@ -141,7 +149,7 @@ class Shop:
             "stripe_current_period_end": start,
             "stripe_cancel_at_period_end": False,
         }
-        subscriptions = {
+        subscriptions: dict[str, Any] = {
             "id": "sub_" + number,
             "customer_id": "cus_" + number,
             "status": "active",
@@ -155,7 +163,12 @@ class Shop:
             "synced_at": past,
             "revision": 1,
         }
-        models = (self.Note, self.event_model, self.subscription_model, self.User)
+        models: tuple[Any, ...] = (
+            self.Note,
+            self.event_model,
+            self.subscription_model,
+            self.User,
+        )
 
         with self.app.app_context(), self.db.engine.begin() as connection:
             for model in models:
@@ -166,24 +179,23 @@ class Shop:
                 (self.subscription_model, subscriptions),
             ):
                 columns = model.__table__.c
-                row = [
+                row: list[Any] = [
                     literal(value, columns[name].type)
                     if isinstance(value, (str, int, datetime))
                     else value
                     for name, value in values.items()
                 ]
-                connection.execute(
-                    insert(model).from_select(list(values), select(*row))
-                )
+                statement = insert(model).from_select(list(values), select(*row))
+                connection.execute(statement)
 
         self.settle()
 
-    def forget_events(self) -> None:
-        """Empty the ledger alone."""
-        with self.app.app_context(), self.db.engine.begin() as connection:
-            connection.execute(delete(self.event_model))
+    def count_changes(self) -> int:
+        """How many events changed a user's columns."""
+        counted = select(func.count()).where(self.event_model.changed)
 
-        self.settle()
+        with self.app.app_context():
+            return int(self.db.session.scalar(counted) or 0)
 
     def settle(self) -> None:
         """Let PostgreSQL clean up now, and not while something is measured."""
@@ -198,7 +210,7 @@ class Shop:
     def check(
         self, *, users: int, subscriptions: int, events: int, notes: int = 0
     ) -> None:
-        """Raise unless the work was done: this many rows are not as they were seeded."""
+        """Raise unless this many rows are not as they were seeded."""
         start = datetime.fromtimestamp(START, UTC)
         user, subscription = self.User, self.subscription_model
         found = {}
@@ -211,8 +223,8 @@ class Shop:
                     subscription,
                     subscription.current_period_end > start,
                 ),
-                ("events", self.event_model, True),
-                ("notes", self.Note, True),
+                ("events", self.event_model, true()),
+                ("notes", self.Note, true()),
             ):
                 counted = select(func.count()).select_from(model).where(condition)
                 found[name] = self.db.session.scalar(counted)
@@ -240,7 +252,8 @@ class Shop:
         """Deliveries of one event for each of these users, through WSGI."""
         return [
             partial(
-                self.call,
+                call,
+                self.app,
                 environment_of(
                     make_delivery(path, number, event_type, month=month, secret=secret)
                 ),
@@ -249,31 +262,32 @@ class Shop:
             for number in numbers
         ]
 
-    def call(self, environ: dict[str, Any], expected: int) -> bytes:
-        """Do what a WSGI server does."""
-        statuses: list[str] = []
-
-        def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-            statuses.append(status)
-
-        # A copy, as a request may be sent again.
-        environ = {**environ, "wsgi.input": io.BytesIO(environ["payload"])}
-        body = self.app.wsgi_app(environ, start_response)
-        content = b"".join(body)
-
-        if hasattr(body, "close"):
-            body.close()
-
-        if not statuses[0].startswith(str(expected)):
-            raise AssertionError(f"{environ['PATH_INFO']} answered {statuses[0]}.")
-
-        return content
-
     def close(self) -> None:
         with self.app.app_context():
             self.db.session.remove()
             self.db.drop_all()
             self.db.engine.dispose()
+
+
+def call(app: Flask, environ: dict[str, Any], expected: int) -> bytes:
+    """Do what a WSGI server does, and give the body."""
+    statuses: list[str] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.append(status)
+
+    # A copy, as a request may be sent again.
+    environ = {**environ, "wsgi.input": io.BytesIO(environ["payload"])}
+    body = app.wsgi_app(environ, start_response)
+    content = b"".join(body)
+
+    if hasattr(body, "close"):
+        body.close()
+
+    if not statuses[0].startswith(str(expected)):
+        raise AssertionError(f"{environ['PATH_INFO']} answered {statuses[0]}.")
+
+    return content
 
 
 def _do_not_wait_for_the_disk(connection: Any, record: Any) -> None:

@@ -23,10 +23,10 @@ from tests.benchmarks.harness import Result
 from tests.benchmarks.options import add_options
 from tests.benchmarks.options import finish
 from tests.benchmarks.options import Options
+from tests.benchmarks.samples import UPDATED
 from tests.benchmarks.shops import open_shop
 from tests.benchmarks.shops import OURS
 from tests.benchmarks.shops import Shop
-from tests.benchmarks.shops import UPDATED
 from tests.benchmarks.shops import WITH_HANDLER
 
 #: Deliveries of each side in one round.

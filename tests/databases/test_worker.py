@@ -481,6 +481,6 @@ def test_worker_does_not_wait_for_a_database_that_was_never_there(
     work = restarting
     work.uri = f"{work.uri}_of_nobody"
 
-    with work.start() as worker:
+    with work.flask("worker") as worker:
         assert worker.wait() == 1
         assert "Run 'flask stripe doctor'" in worker.printed
