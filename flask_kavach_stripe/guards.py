@@ -98,7 +98,7 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         price_ids = {_price_id(price, get_state().settings) for price in prices}
 
-        user = current_user._get_current_object()
+        user: Any = current_user._get_current_object()
 
         if not user.is_authenticated:
             return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
