@@ -1,25 +1,32 @@
 """The users table, as far as its six columns go, and the table of subscriptions.
 
 Its statements are built once and run on the session's connection: to build them for
-each webhook would take longer than to run them.
+each webhook would take longer than to run them. No parameter of an update may have the
+name of a column, which could be the app's own: SQLAlchemy would take it for a value.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
+from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
+from sqlalchemy import Executable
 from sqlalchemy import exists
-from sqlalchemy import insert
+from sqlalchemy import func
 from sqlalchemy import inspect
 from sqlalchemy import Integer
 from sqlalchemy import literal
-from sqlalchemy import Select
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import update
@@ -35,9 +42,12 @@ from .errors import ConfigurationError
 from .models import StripeEventMixin
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
+from .objects import FINAL_STATUSES
 from .objects import SubscriptionState
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
+from .writes import Table
+from .writes import Write
 
 #: The attributes of ``StripeUserMixin``.
 COLUMN_NAMES = (
@@ -59,6 +69,14 @@ class Account(NamedTuple):
     user_id: Any
     customer_id: str | None
     columns: SubscriptionColumns
+
+
+class RunningSubscription(NamedTuple):
+    """A row that has not ended, as far as a list of many needs it."""
+
+    created: datetime
+    id: str
+    customer_id: str
 
 
 class Rows(NamedTuple):
@@ -105,21 +123,32 @@ class Accounts:
 
     def _prepare_users(self, mapper: Mapper[Any], key_column: Any) -> None:
         customer = self._user_columns["stripe_customer_id"]
-        # A subclass may have a table of its own, with the same key.
+        # A subclass may have a table of its own, with the same key by any name.
         key_columns = mapper.get_property_by_column(key_column).columns
-        key = next(column for column in key_columns if column.table is customer.table)
+        key = next(
+            column
+            for column in (*key_columns, *customer.table.primary_key)
+            if column.table is customer.table
+        )
         find = select(key, *self._user_columns.values())
 
         if mapper.single and mapper.polymorphic_on is not None:
             kinds = [each.polymorphic_identity for each in mapper.self_and_descendants]
             find = find.where(mapper.polymorphic_on.in_(kinds))
 
+        self._key = key
+        self._find = find
         self._find_by_key = find.where(key == bindparam("user_id"))
         self._find_by_customer = find.where(customer == bindparam("customer"))
         self._lock = self._find_by_customer.with_for_update()
-        self._update_user = update(customer.table).where(key == bindparam("user_id"))
-        self._link_first = self._update_user.where(customer.is_(None))
-        self._link_next = self._update_user.where(customer == bindparam("replacing"))
+        self._users = Table(mapper, self._user_columns, key)
+        link = (
+            update(customer.table)
+            .where(key == bindparam("link__user_id"))
+            .values({customer: bindparam("link__customer")})
+        )
+        self._link_first = link.where(customer.is_(None))
+        self._link_next = link.where(customer == bindparam("link__replacing"))
 
     def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
         columns = self._subscription_mapper.columns
@@ -135,12 +164,12 @@ class Accounts:
             is_stored,
             *(columns[name] for name in (*_STATE_NAMES, "synced_at", "revision")),
         ).select_from(one.outerjoin(columns.id.table, same_customer))
+        self._committed_rows = self._rows.with_for_update()
         self._revision = select(columns.revision).where(
             columns.id == bindparam("subscription")
         )
-        self._insert_subscription = insert(columns.id.table)
-        self._update_subscription = update(columns.id.table).where(
-            columns.id == bindparam("subscription")
+        self._subscriptions = Table(
+            self._subscription_mapper, dict(columns), columns.id
         )
 
     def _connection(self, session: Session, mapper: Mapper[Any]) -> Connection:
@@ -226,8 +255,34 @@ class Accounts:
         """The account of a primary key, as the database has it now."""
         return self._one(session, self._find_by_key, user_id=user_id)
 
+    def find_all(
+        self, session: Session, customer_ids: Collection[str]
+    ) -> dict[str, Account]:
+        """The accounts of customers, by customer id. Not for thousands of them."""
+        is_one = self._user_columns["stripe_customer_id"].in_(customer_ids)
+        connection = self._connection(session, self._user_mapper)
+        accounts = map(_to_account, connection.execute(self._find.where(is_one)))
+        return {str(account.customer_id): account for account in accounts}
+
+    def list_paying(
+        self, session: Session, after: Any = None, *, limit: int
+    ) -> list[Account]:
+        """Those who have a customer, in the order of their primary keys.
+
+        :param after: The key that the list goes on after.
+        """
+        customer = self._user_columns["stripe_customer_id"]
+        statement = self._find.where(customer.is_not(None))
+
+        if after is not None:
+            statement = statement.where(self._key > after)
+
+        statement = statement.order_by(self._key).limit(limit)
+        connection = self._connection(session, self._user_mapper)
+        return [_to_account(row) for row in connection.execute(statement)]
+
     def _one(
-        self, session: Session, statement: Select[Any], **values: Any
+        self, session: Session, statement: Executable, **values: Any
     ) -> Account | None:
         try:
             connection = self._connection(session, self._user_mapper)
@@ -236,11 +291,7 @@ class Accounts:
             _raise_database_error(error)
             return None
 
-        if row is None:
-            return None
-
-        user_id, customer_id, *columns = row
-        return Account(user_id, customer_id, SubscriptionColumns(*columns))
+        return None if row is None else _to_account(row)
 
     def link(
         self,
@@ -252,33 +303,19 @@ class Accounts:
     ) -> bool:
         """Set the customer of a user, if it still is the one to replace."""
         statement = self._link_first if replacing is None else self._link_next
-        values = {
-            "user_id": user_id,
-            self._user_columns["stripe_customer_id"].key: customer_id,
-        }
+        values = {"link__user_id": user_id, "link__customer": customer_id}
 
         if replacing is not None:
-            values["replacing"] = replacing
+            values["link__replacing"] = replacing
 
         connection = self._connection(session, self._user_mapper)
         return bool(connection.execute(statement, values).rowcount)
 
-    def write_columns(
-        self,
-        session: Session,
-        user_id: Any,
-        before: SubscriptionColumns,
-        after: SubscriptionColumns,
-    ) -> None:
-        """Write what has changed into the user's row."""
-        names = COLUMN_NAMES[1:]
-        values = {
-            self._user_columns[name].key: new
-            for name, old, new in zip(names, before, after, strict=True)
-            if new != old
-        }
-        connection = self._connection(session, self._user_mapper)
-        connection.execute(self._update_user, {**values, "user_id": user_id})
+    def write_account(self, before: Account, after: Account) -> Write:
+        """Write what has changed into the user's row; one column, if nothing has."""
+        changed = _difference(_user_values(before), _user_values(after))
+        same = {"stripe_cancel_at_period_end": after.columns.cancel_at_period_end}
+        return self._users.update(after.user_id, changed or same)
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
         """What an instance's columns say. No query, if it is loaded."""
@@ -291,14 +328,20 @@ class Accounts:
         )
 
     def refresh(self, session: Session, user: Any) -> None:
-        """Have an instance show what the database has now."""
+        """Have an instance show what the database has now.
+
+        One that is in no session stays as it is where its row is gone.
+        """
         if user in session:
             session.expire(user, COLUMN_NAMES)
             return
 
         connection = self._connection(session, self._user_mapper)
         values = {"user_id": self.key_of(user)}
-        row = connection.execute(self._find_by_key, values).one()
+        row = connection.execute(self._find_by_key, values).one_or_none()
+
+        if row is None:
+            return
 
         for name, value in zip(COLUMN_NAMES, row[1:], strict=True):
             set_committed_value(user, name, value)
@@ -306,18 +349,26 @@ class Accounts:
     # -- subscriptions ---------------------------------------------------------------
 
     def read(
-        self, session: Session, customer_id: str, event_id: str | None = None
+        self,
+        session: Session,
+        customer_id: str,
+        event_id: str | None = None,
+        *,
+        has_read: bool = False,
     ) -> Rows:
-        """The rows of a customer, and whether an event is in the ledger."""
+        """The rows of a customer, and whether an event is in the ledger.
+
+        :param has_read: Whether the transaction may have read before it locked the
+            user. MariaDB would then show the rows of that time, not those of the lock,
+            unless they are locked as well; PostgreSQL shows them or fails.
+        """
         connection = self._connection(session, self._subscription_mapper)
+        is_behind = has_read and connection.dialect.name in ("mysql", "mariadb")
+        statement = self._committed_rows if is_behind else self._rows
         values = {"customer": customer_id, "event_id": event_id}
-        rows = connection.execute(self._rows, values).all()
+        rows = connection.execute(statement, values).all()
         return Rows(
-            {
-                row[1]: StoredSubscription(SubscriptionState(*row[1:-2]), *row[-2:])
-                for row in rows
-                if row[1] is not None
-            },
+            {row[1]: _to_stored(row[1:]) for row in rows if row[1] is not None},
             bool(rows[0][0]),
         )
 
@@ -327,6 +378,61 @@ class Accounts:
         """The rows of a customer, by subscription id."""
         return self.read(session, customer_id).subscriptions
 
+    def subscriptions_of(
+        self, session: Session, customer_ids: Collection[str]
+    ) -> dict[str, dict[str, StoredSubscription]]:
+        """The rows of customers, by customer id and subscription id."""
+        found: dict[str, dict[str, StoredSubscription]] = {
+            customer_id: {} for customer_id in customer_ids
+        }
+        columns = self._subscription_mapper.columns
+        names = (*_STATE_NAMES, "synced_at", "revision")
+        statement = select(*(columns[name] for name in names)).where(
+            columns.customer_id.in_(customer_ids)
+        )
+        connection = self._connection(session, self._subscription_mapper)
+
+        for row in connection.execute(statement):
+            stored = _to_stored(row)
+            found[stored.state.customer_id][stored.state.id] = stored
+
+        return found
+
+    def list_running(
+        self,
+        session: Session,
+        after: RunningSubscription | None = None,
+        *,
+        limit: int,
+    ) -> list[RunningSubscription]:
+        """Subscriptions that have not ended and whose time of creation is known.
+
+        :param after: The one that the list goes on after.
+        :return: Newest first, as Stripe lists them.
+        """
+        model = self.subscription_model
+        statement = select(model.created, model.id, model.customer_id).where(
+            model.created.is_not(None), model.status.not_in(sorted(FINAL_STATUSES))
+        )
+
+        if after is not None:
+            older = model.created < after.created
+            as_old = and_(model.created == after.created, model.id < after.id)
+            statement = statement.where(or_(older, as_old))
+
+        statement = statement.order_by(model.created.desc(), model.id.desc())
+        rows = session.execute(statement.limit(limit))
+        return [
+            RunningSubscription(created, subscription_id, customer_id)
+            for created, subscription_id, customer_id in rows
+            if created is not None
+        ]
+
+    def count_subscriptions(self, session: Session) -> int:
+        """How many rows there are."""
+        model = self.subscription_model
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """The revision of a row by its id, empty if there is none."""
         connection = self._connection(session, self._subscription_mapper)
@@ -335,41 +441,41 @@ class Accounts:
 
     def write_subscriptions(
         self,
-        session: Session,
-        before: dict[str, StoredSubscription],
+        before: Mapping[str, StoredSubscription],
         after: Iterable[StoredSubscription],
-    ) -> None:
+    ) -> Iterator[Write]:
         """Insert the rows that are new, and write what has changed in the others."""
-        connection = self._connection(session, self._subscription_mapper)
-
         for stored in after:
-            subscription_id = stored.state.id
-            old = before.get(subscription_id)
+            old = before.get(stored.state.id)
 
             if old is None:
-                values = self._values(stored)
-                connection.execute(self._insert_subscription, values)
+                yield self._subscriptions.insert(_row_values(stored))
             elif stored != old:
-                values = self._values(stored, old)
-                values["subscription"] = subscription_id
-                connection.execute(self._update_subscription, values)
+                changed = _difference(_row_values(old), _row_values(stored))
+                yield self._subscriptions.update(stored.state.id, changed)
 
-    def _values(
-        self, stored: StoredSubscription, old: StoredSubscription | None = None
-    ) -> dict[str, Any]:
-        """The values of a row by column; only those that are not as they were."""
-        values = {
-            name: getattr(stored.state, name)
-            for name in _STATE_NAMES
-            if old is None or getattr(stored.state, name) != getattr(old.state, name)
-        }
 
-        if old is None or stored.synced_at != old.synced_at:
-            values["synced_at"] = stored.synced_at
+def _user_values(account: Account) -> dict[str, Any]:
+    values = (account.customer_id, *account.columns)
+    return dict(zip(COLUMN_NAMES, values, strict=True))
 
-        columns = self._subscription_mapper.columns
-        values["revision"] = stored.revision
-        return {columns[name].key: value for name, value in values.items()}
+
+def _row_values(stored: StoredSubscription) -> dict[str, Any]:
+    values = {name: getattr(stored.state, name) for name in _STATE_NAMES}
+    return {**values, "synced_at": stored.synced_at, "revision": stored.revision}
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in after.items() if value != before[name]}
+
+
+def _to_account(row: Any) -> Account:
+    user_id, customer_id, *columns = row
+    return Account(user_id, customer_id, SubscriptionColumns(*columns))
+
+
+def _to_stored(row: Any) -> StoredSubscription:
+    return StoredSubscription(SubscriptionState(*row[:-2]), *row[-2:])
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
 from functools import partial
 from typing import Final
 
+from sqlalchemy.orm import Session
+
 from .customers import CHANGE
 from .customers import tell_owed_change
 from .errors import KavachStripeError
-from .errors import StripeError
 from .ledger import StoredEvent
 from .processing import attach_object
 from .processing import run
@@ -106,27 +108,49 @@ def find_due(state: State) -> list[str]:
     return event_ids
 
 
-def try_due(state: State, event_id: str) -> None:
-    """Run the handlers of an event, unless another worker has it.
+def try_due(state: State, event_id: str) -> bool:
+    """Run the handlers of an event that is due, unless another worker has it.
 
     What goes wrong is recorded, and tried again when it is due.
+
+    :return: ``False`` if another worker has it, or has tried it since.
     """
+    lock = partial(state.ledger.lock_due, now=datetime.now(UTC), delays=DELAYS)
+
+    try:
+        return _run_locked(state, event_id, lock)
+    except HandlerError:
+        logger.info("Event %s is tried again later.", event_id)
+    except KavachStripeError as error:  # the object of a thin event is not read
+        record_failure(state, event_id, error)
+
+    return True
+
+
+def run_if_free(state: State, event_id: str) -> bool:
+    """Run the handlers of an unprocessed event, unless another process has it.
+
+    :return: ``False`` if another one has it, or had it.
+    :raises HandlerError: If a handler raised.
+    """
+    return _run_locked(state, event_id, state.ledger.lock)
+
+
+def _run_locked(
+    state: State, event_id: str, lock: Callable[[Session, str], StoredEvent | None]
+) -> bool:
     session = state.session
+    session.commit()
 
     with rollback_on_error(session):
         begin_write(session, state.event_model)
-        stored = state.ledger.lock_due(session, event_id)
+        stored = lock(session, event_id)
 
         if stored is None:
             session.commit()
-            return
+            return False
 
-        try:
-            _run(state, stored)
-        except HandlerError:
-            logger.info("Event %s is tried again later.", event_id)
-        except StripeError as error:  # the object of a thin event could not be read
-            record_failure(state, event_id, error)
+        return _run(state, stored)
 
 
 def _run(state: State, stored: StoredEvent) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 from flask_login import current_user
@@ -118,24 +120,39 @@ def sync_subscription(user: Any) -> Subscription | None:
     customer_id = account.customer_id
     state.session.commit()
 
-    if customer_id is None:
-        return get_subscription(instance)
+    if customer_id is not None:
+        read = partial(list_from_stripe, state, customer_id)
+        sync_customer(state, instance, customer_id, read)
 
-    def read(rows: Rows) -> tuple[Change, ...]:
-        return _list_from_stripe(state, customer_id, rows)
+    return get_subscription(instance)
 
+
+def sync_customer(
+    state: State,
+    instance: Any,
+    customer_id: str,
+    read: Callable[[Rows], tuple[Change, ...]],
+    changes: tuple[Change, ...] | None = None,
+) -> None:
+    """Store what Stripe knows of a user's customer.
+
+    :param read: Asks Stripe for all of the customer, see :func:`list_from_stripe`.
+    :param changes: What it said already; Stripe is asked where that is not enough.
+    """
     try:
-        store_for_user(state, instance, Update(customer_id, changes=None, read=read))
+        store_for_user(state, instance, Update(customer_id, changes, read=read))
     except InvalidRequestError as error:
         if not is_deleted_customer(error):
             raise
 
         forget_customer(state, instance, customer_id)
 
-    return get_subscription(instance)
 
+def list_from_stripe(state: State, customer_id: str, rows: Rows) -> tuple[Change, ...]:
+    """All subscriptions of a customer; the rows that Stripe does not list have ended.
 
-def _list_from_stripe(state: State, customer_id: str, rows: Rows) -> tuple[Change, ...]:
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
     listed = state.client.paginate(
         "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
     )

@@ -232,6 +232,20 @@ class StripeClient:
 
         .. versionadded:: 0.1
         """
+        for page in self.pages(path, params):
+            for item in page["data"]:
+                yield StripeResponse(item, request_id=page.request_id, as_of=page.as_of)
+
+    def pages(
+        self, path: str, params: Mapping[str, Any] | None = None
+    ) -> Iterator[StripeResponse]:
+        """Go through the pages that :meth:`paginate` goes through.
+
+        :return: Each page as Stripe sent it, one for each request; with
+            ``ending_before`` its ``data`` is turned round.
+
+        .. versionadded:: 0.1
+        """
         params = dict(params or {})
         backwards = params.get("ending_before") is not None
 
@@ -244,8 +258,10 @@ class StripeClient:
             ):
                 raise APIError(f"GET {path}: the answer is not a list of objects.")
 
-            for item in reversed(objects) if backwards else objects:
-                yield StripeResponse(item, request_id=page.request_id, as_of=page.as_of)
+            if backwards:
+                objects.reverse()
+
+            yield page
 
             if page.get("next_page_url"):  # of /v2/; never followed as a URL
                 query = parse_qs(urlsplit(str(page["next_page_url"])).query)
@@ -254,10 +270,9 @@ class StripeClient:
                 key, value = "page", page["next_page"]
             elif not page.get("has_more") or not objects:
                 return
-            elif backwards:
-                key, value = "ending_before", objects[0].get("id")
             else:
-                key, value = "starting_after", objects[-1].get("id")
+                key = "ending_before" if backwards else "starting_after"
+                value = objects[-1].get("id")
 
             if value is None or value == params.get(key):
                 raise APIError(f"GET {path}: the list does not go on.")

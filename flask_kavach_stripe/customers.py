@@ -41,6 +41,7 @@ from .storing import store
 from .storing import tell_change
 from .storing import Update
 from .transactions import rollback_on_error
+from .writes import Write
 
 logger: Final = logging.getLogger(__name__)
 
@@ -205,14 +206,15 @@ def store_for_user(state: State, instance: Any, update: Update) -> None:
     """
     session = state.session
 
-    def record(account: Account | None, changed: bool) -> str | None:
+    def record(
+        account: Account | None, changed: bool
+    ) -> tuple[str | None, list[Write]]:
         if account is None or not changed or not state.registry.subscription_handlers:
-            return None
+            return None, []
 
         entry = Entry(update.customer_id, str(account.user_id), True, False)
         event = {"id": f"{CHANGE}_{uuid.uuid4().hex}", "type": CHANGE, "payload": "{}"}
-        state.ledger.claim(session, event, entry)
-        return event["id"]
+        return event["id"], [state.ledger.claim(event, entry)]
 
     owed = store(state, update, record)
     state.accounts.refresh(session, instance)

@@ -16,10 +16,7 @@ from typing import Any
 from typing import Final
 from typing import Literal
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from flask import current_app
-from flask import url_for
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +24,11 @@ from .client import quote_path
 from .client import StripeClient
 from .config import Price
 from .config import Settings
+from .endpoints import list_endpoints
+from .endpoints import location_of
+from .endpoints import needed_events
+from .endpoints import path_of
+from .endpoints import webhook_path
 from .errors import APIConnectionError
 from .errors import ConfigurationError
 from .errors import explain
@@ -34,7 +36,6 @@ from .errors import InvalidRequestError
 from .errors import KavachStripeError
 from .errors import PermissionDeniedError
 from .errors import StripeError
-from .handlers import HANDLERS
 from .objects import as_mapping
 from .objects import read_text
 from .state import missing_tables
@@ -77,14 +78,8 @@ class Examination:
         self.endpoint: Mapping[str, Any] | None = None
 
     @cached_property
-    def webhook_path(self) -> str:
-        with current_app.test_request_context():
-            return url_for("kavach_stripe.webhook", _external=False)
-
-    @cached_property
     def needed_events(self) -> frozenset[str]:
-        """Ours, and those that the app's handlers name in full."""
-        return frozenset(HANDLERS) | self.state.registry.event_types
+        return needed_events(self.state.registry)
 
     def require_stripe(self) -> StripeClient:
         if not self.stripe_answers:
@@ -169,12 +164,9 @@ def check_stripe(examination: Examination) -> str:
 def check_endpoint(examination: Examination) -> str:
     """Of several endpoints, such as one for each deployment, the best one counts."""
     client, needed = examination.require_stripe(), examination.needed_events
+    path = webhook_path()
     endpoint = max(
-        (
-            found
-            for found in client.paginate("/v1/webhook_endpoints", {"limit": 100})
-            if _path_of(found.get("url")) == examination.webhook_path
-        ),
+        (found for found in list_endpoints(client) if path_of(found) == path),
         key=lambda found: (
             found.get("status") == "enabled",
             _is_readable(found.get("api_version")),
@@ -185,19 +177,19 @@ def check_endpoint(examination: Examination) -> str:
 
     if endpoint is None:
         raise CheckFailed(
-            f"None at Stripe has the path {examination.webhook_path}. Add one in"
-            " Stripe's Dashboard, under Webhooks."
+            f"None at Stripe has the path {path}. Add one with 'flask stripe webhook"
+            " create URL'."
         )
 
     examination.endpoint = endpoint
 
     if endpoint.get("status") != "enabled":
         raise CheckFailed(
-            f"{_location(endpoint)} is {endpoint.get('status')}. Enable it in Stripe's"
-            " Dashboard."
+            f"{location_of(endpoint)} is {endpoint.get('status')}. Enable it in"
+            " Stripe's Dashboard."
         )
 
-    return f"{_location(endpoint)} is enabled."
+    return f"{location_of(endpoint)} is enabled."
 
 
 def check_events(examination: Examination) -> str:
@@ -207,7 +199,7 @@ def check_events(examination: Examination) -> str:
 
     if missing:
         raise CheckFailed(
-            f"Not sent: {', '.join(missing)}. Add them to {_location(endpoint)} in"
+            f"Not sent: {', '.join(missing)}. Add them to {location_of(endpoint)} in"
             " Stripe's Dashboard."
         )
 
@@ -286,19 +278,6 @@ def missing_events(
     enabled = endpoint.get("enabled_events")
     types = enabled if isinstance(enabled, list) else []
     return () if "*" in types else tuple(sorted(needed.difference(map(str, types))))
-
-
-def _path_of(url: object) -> str | None:
-    try:
-        return urlsplit(url).path if isinstance(url, str) else None
-    except ValueError:
-        return None
-
-
-def _location(endpoint: Mapping[str, Any]) -> str:
-    """The URL without what may be secret: user, password, query."""
-    url = urlsplit(str(endpoint.get("url")))
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
 def _is_readable(version: object) -> bool:

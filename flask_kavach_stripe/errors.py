@@ -21,6 +21,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 
 class KavachStripeError(Exception):
     """Base of all errors that this extension raises on its own account."""
@@ -132,6 +134,16 @@ class RateLimitError(StripeError):
 
 class APIError(StripeError):
     """Stripe failed, or what answered was not Stripe."""
+
+
+#: What the next call to Stripe would meet, too.
+LASTING_ERRORS: Final = (
+    APIConnectionError,
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    RateLimitError,
+)
 
 
 class RequestRefused(KavachStripeError):

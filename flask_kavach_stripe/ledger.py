@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,13 +13,13 @@ from typing import NamedTuple
 
 from sqlalchemy import and_
 from sqlalchemy import bindparam
+from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import delete
+from sqlalchemy import Executable
 from sqlalchemy import false
-from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import or_
-from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy import update
 from sqlalchemy.orm import defer
@@ -26,6 +27,8 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
+from .writes import Table
+from .writes import Write
 
 _MAX_ERROR_LENGTH = 2000
 
@@ -60,22 +63,22 @@ class AlreadyStored(Exception):
 
 
 class Ledger:
-    """The table behind ``StripeEventMixin``. Nothing here commits."""
+    """The table behind ``StripeEventMixin``. Nothing here commits.
+
+    The names of parameters are no names of columns, as in ``accounts``.
+    """
 
     def __init__(self, model: type[StripeEventMixin]) -> None:
         self._model = model
         self._mapper: Mapper[Any] = inspect(model)
         columns = self._mapper.columns
-        is_meant = columns.id == bindparam("event_id")
+        is_meant = columns.id == bindparam("event__id")
         is_unprocessed = columns.processed_at.is_(None)
         self._find = select(
             columns.customer_id, columns.user_id, columns.changed, columns.processed_at
         ).where(is_meant)
         self._read = self._find.add_columns(columns.id, columns.type, columns.payload)
-        # By its id: to look for it and to lock it in one statement would lock all that
-        # MariaDB looks at.
-        self._lock = self._read.where(is_unprocessed).with_for_update(skip_locked=True)
-        self._insert = insert(columns.id.table)
+        self._events = Table(self._mapper, dict(columns), columns.id)
         change = update(columns.id.table).where(is_meant)
         self._reopen = change.values(
             {columns.processed_at: None, columns.attempts: 0, columns.error: None}
@@ -84,9 +87,9 @@ class Ledger:
             {columns.attempts: columns.attempts + 1}
         )
         self._begin = attempted.values(
-            {columns.processed_at: bindparam("now"), columns.error: None}
+            {columns.processed_at: bindparam("event__now"), columns.error: None}
         )
-        self._fail = attempted.values({columns.error: bindparam("failure")})
+        self._fail = attempted.values({columns.error: bindparam("event__failure")})
         self._forget = delete(columns.id.table).where(is_meant)
 
     def _connection(self, session: Session) -> Connection:
@@ -95,25 +98,45 @@ class Ledger:
     def find(self, session: Session, event_id: str) -> Entry | None:
         """The entry of an event, ``None`` if it was never stored."""
         connection = self._connection(session)
-        row = connection.execute(self._find, {"event_id": event_id}).one_or_none()
+        row = connection.execute(self._find, {"event__id": event_id}).one_or_none()
         return None if row is None else _to_entry(row)
 
     def read(self, session: Session, event_id: str) -> StoredEvent | None:
         """The entry of an event with the event, ``None`` if it was never stored."""
         return self._read_one(session, self._read, event_id)
 
-    def lock_due(self, session: Session, event_id: str) -> StoredEvent | None:
-        """Lock an unprocessed event; ``None`` if another one has it, or had it.
+    def lock(self, session: Session, event_id: str) -> StoredEvent | None:
+        """Lock an unprocessed event; ``None`` if another process has it, or had it.
 
-        SQLite locks nothing here.
+        It is locked by its id: to look for it and to lock it in one statement would
+        lock all that MariaDB looks at. SQLite locks nothing here.
         """
-        return self._read_one(session, self._lock, event_id)
+        condition = self._mapper.columns.processed_at.is_(None)
+        return self._lock(session, event_id, condition)
+
+    def lock_due(
+        self,
+        session: Session,
+        event_id: str,
+        now: datetime,
+        delays: Sequence[timedelta],
+    ) -> StoredEvent | None:
+        """As :meth:`lock`, of an event that :meth:`list_due` gave; ``None`` also if
+        another worker has tried it since.
+        """
+        return self._lock(session, event_id, self._is_due(now, delays))
+
+    def _lock(
+        self, session: Session, event_id: str, condition: ColumnElement[bool]
+    ) -> StoredEvent | None:
+        statement = self._read.where(condition).with_for_update(skip_locked=True)
+        return self._read_one(session, statement, event_id)
 
     def _read_one(
-        self, session: Session, statement: Select[Any], event_id: str
+        self, session: Session, statement: Executable, event_id: str
     ) -> StoredEvent | None:
         connection = self._connection(session)
-        row = connection.execute(statement, {"event_id": event_id}).one_or_none()
+        row = connection.execute(statement, {"event__id": event_id}).one_or_none()
 
         if row is None:
             return None
@@ -152,17 +175,23 @@ class Ledger:
             is due. An event with more attempts is not.
         """
         model = self._model
-        due = [
-            and_(model.attempts == attempts, model.received_at <= now - delay)
-            for attempts, delay in enumerate(delays)
-        ]
         statement = (
             select(model.id)
-            .where(model.processed_at.is_(None), or_(*due))
+            .where(self._is_due(now, delays))
             .order_by(model.received_at, model.id)
             .limit(limit)
         )
         return list(session.scalars(statement))
+
+    def _is_due(
+        self, now: datetime, delays: Sequence[timedelta]
+    ) -> ColumnElement[bool]:
+        columns = self._mapper.columns
+        times = [
+            and_(columns.attempts == attempts, columns.received_at <= now - delay)
+            for attempts, delay in enumerate(delays)
+        ]
+        return and_(columns.processed_at.is_(None), or_(false(), *times))
 
     def search(
         self,
@@ -196,6 +225,11 @@ class Ledger:
         """The whole row of an event."""
         return session.get(self._model, event_id)
 
+    def find_known(self, session: Session, event_ids: Collection[str]) -> set[str]:
+        """Which of some events were stored. Not for thousands of them."""
+        statement = select(self._model.id).where(self._model.id.in_(event_ids))
+        return set(session.scalars(statement))
+
     def require_new(self, session: Session, event_id: str) -> None:
         """Check that an event is not stored yet.
 
@@ -206,26 +240,25 @@ class Ledger:
         if entry is not None:
             raise AlreadyStored(entry)
 
-    def claim(self, session: Session, event: Mapping[str, Any], entry: Entry) -> None:
+    def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Store an event that is new.
 
         :param event: The columns that describe the event.
-        :raises sqlalchemy.exc.IntegrityError: If it is stored already. The transaction
-            must be rolled back then.
+        :return: To be sent. If the event is stored already, that raises an
+            :exc:`sqlalchemy.exc.IntegrityError`, and the transaction must be rolled
+            back.
         """
         now = datetime.now(UTC)
-        values = {
-            **event,
-            "customer_id": entry.customer_id,
-            "user_id": entry.user_id,
-            "changed": entry.changed,
-            "received_at": now,
-            "processed_at": now if entry.is_processed else None,
-            "attempts": 0,
-        }
-        columns = self._mapper.columns
-        self._connection(session).execute(
-            self._insert, {columns[name].key: value for name, value in values.items()}
+        return self._events.insert(
+            {
+                **event,
+                "customer_id": entry.customer_id,
+                "user_id": entry.user_id,
+                "changed": entry.changed,
+                "received_at": now,
+                "processed_at": now if entry.is_processed else None,
+                "attempts": 0,
+            }
         )
 
     def begin(self, session: Session, event_id: str) -> bool:
@@ -236,7 +269,7 @@ class Ledger:
 
         :return: ``False`` if it is processed already.
         """
-        values = {"event_id": event_id, "now": datetime.now(UTC)}
+        values = {"event__id": event_id, "event__now": datetime.now(UTC)}
         return bool(self._connection(session).execute(self._begin, values).rowcount)
 
     def reopen(self, session: Session, event_id: str) -> bool:
@@ -244,18 +277,50 @@ class Ledger:
 
         :return: ``False`` if it was never stored.
         """
-        values = {"event_id": event_id}
+        values = {"event__id": event_id}
         return bool(self._connection(session).execute(self._reopen, values).rowcount)
 
     def forget(self, session: Session, event_id: str) -> None:
         """Delete an entry that is done with."""
-        self._connection(session).execute(self._forget, {"event_id": event_id})
+        self._connection(session).execute(self._forget, {"event__id": event_id})
+
+    def list_processed(
+        self, session: Session, before: datetime, after: str = "", *, limit: int
+    ) -> list[str]:
+        """The ids of processed events that were received before a time.
+
+        :param after: The id that the list goes on after.
+        """
+        model = self._model
+        statement = (
+            select(model.id)
+            .where(
+                model.id > after,
+                model.processed_at.is_not(None),
+                model.received_at < before,
+            )
+            .order_by(model.id)
+            .limit(limit)
+        )
+        return list(session.scalars(statement))
+
+    def delete_processed(self, session: Session, event_ids: Collection[str]) -> int:
+        """Delete events, but for those that are to be processed again meanwhile.
+
+        :return: How many were deleted.
+        """
+        result = session.execute(
+            delete(self._model)
+            .where(self._model.id.in_(event_ids), self._model.processed_at.is_not(None))
+            .execution_options(synchronize_session=False)
+        )
+        return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Remember what an attempt failed with."""
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
         text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
-        values = {"event_id": event_id, "failure": text[:_MAX_ERROR_LENGTH]}
+        values = {"event__id": event_id, "event__failure": text[:_MAX_ERROR_LENGTH]}
         self._connection(session).execute(self._fail, values)
 
 

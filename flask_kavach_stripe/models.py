@@ -14,6 +14,7 @@ from sqlalchemy import Integer
 from sqlalchemy import String
 from sqlalchemy import Text
 from sqlalchemy import text
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
@@ -52,12 +53,17 @@ def _as_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-# Stripe's ids are case-sensitive, and the usual collations of MySQL are not.
+# Stripe's ids are case-sensitive, and the usual collations of MySQL are not. With a
+# collation comes its character set: that of the database may lack most letters.
 # Source: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible
-_Id = String(255).with_variant(String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+_COLLATION = "utf8mb4_bin"
+_Id = String(255).with_variant(String(255, collation=_COLLATION), "mysql", "mariadb")
 
-# A TEXT of MySQL ends at 64 KiB; one of this length is a MEDIUMTEXT.
-_LongText = Text().with_variant(Text(2**24 - 1), "mysql", "mariadb")
+_Text = Text().with_variant(Text(collation=_COLLATION), "mysql", "mariadb")
+
+# A TEXT of MySQL ends at 64 KiB. Not a TEXT with a length: MySQL makes another type of
+# it, and every `flask db migrate` would find a change.
+_LongText = Text().with_variant(MEDIUMTEXT(collation=_COLLATION), "mysql", "mariadb")
 
 # Text, which every database reads as its own false. Alembic would write `false()` into
 # a migration as the database says it where it is generated, and PostgreSQL takes no 0.
@@ -132,7 +138,7 @@ class StripeEventMixin:
     #: ``evt_...``
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     #: Stripe's event type.
-    type: Mapped[str] = mapped_column(String(255))
+    type: Mapped[str] = mapped_column(_Id)
     #: Stripe's time of the event.
     created: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: The id of the object that the event is about.
@@ -140,11 +146,11 @@ class StripeEventMixin:
     #: The customer whom the event concerns.
     customer_id: Mapped[str | None] = mapped_column(_Id, index=True)
     #: The primary key of that customer's user, as text.
-    user_id: Mapped[str | None] = mapped_column(String(255))
+    user_id: Mapped[str | None] = mapped_column(_Id)
     #: Whether it happened in live mode.
     livemode: Mapped[bool | None] = mapped_column(Boolean)
     #: The API version that the payload is written in.
-    api_version: Mapped[str | None] = mapped_column(String(255))
+    api_version: Mapped[str | None] = mapped_column(_Id)
     #: The event, as sent.
     payload: Mapped[str] = mapped_column(_LongText)
     #: Whether it changed the user's columns.
@@ -156,19 +162,21 @@ class StripeEventMixin:
     #: How often its handlers were run.
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     #: What the last attempt failed with.
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(_Text)
 
     @declared_attr.directive
     @classmethod
     def __table_args__(cls) -> tuple[Index, ...]:
         """An index of what is left to do, in order of arrival.
 
-        It is empty where all is done, but in MariaDB, which has no partial indexes.
+        It is empty where all is done. MariaDB has no partial indexes: there the first
+        column finds what the condition keeps elsewhere.
         """
         unprocessed = text("processed_at IS NULL")
         return (
             Index(
                 f"ix_{cls.__tablename__}_unprocessed",
+                "processed_at",
                 "received_at",
                 postgresql_where=unprocessed,
                 sqlite_where=unprocessed,

@@ -37,6 +37,7 @@ from .transactions import rollback_on_error
 from .webhooks import Event
 from .webhooks import Handler
 from .webhooks import parse_event
+from .writes import Write
 
 logger: Final = logging.getLogger(__name__)
 
@@ -148,9 +149,11 @@ def _store(
         if entry is not None:
             return entry
 
-    def record(account: Account | None, changed: bool) -> Entry | None:
+    def record(
+        account: Account | None, changed: bool
+    ) -> tuple[Entry | None, list[Write]]:
         if account is None and not handlers:
-            return None
+            return None, []
 
         tells_change = changed and bool(state.registry.subscription_handlers)
         entry = Entry(
@@ -160,10 +163,10 @@ def _store(
             is_processed=not handlers and not tells_change,
         )
 
-        if event.id is not None:
-            state.ledger.claim(state.session, _describe(event, payload), entry)
+        if event.id is None:
+            return entry, []
 
-        return entry
+        return entry, [state.ledger.claim(_describe(event, payload), entry)]
 
     own_handler = HANDLERS.get(event.type) if event.account is None else None
     update = None if own_handler is None else own_handler(state, event)
@@ -179,7 +182,8 @@ def _store(
 
     with rollback_on_error(state.session):
         begin_write(state.session, state.event_model)
-        entry = record(_find_account(state, event), False)
+        entry, writes = record(_find_account(state, event), False)
+        state.sender.send(state.session, writes)
         state.session.commit()
         return entry
 

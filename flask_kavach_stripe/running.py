@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
 
@@ -91,13 +92,20 @@ def run_once(
             try:
                 run_handlers(session, calls)
             except Exception as error:
-                session.rollback()
-                record_failure(state, event_id, error)
-                raise HandlerError(error) from error
+                raise _failed(state, event_id, error) from error
 
-        session.commit()
+        try:
+            session.commit()
+        except IntegrityError as error:  # a constraint that is checked in the end
+            raise _failed(state, event_id, error) from error
 
     return is_due
+
+
+def _failed(state: State, event_id: str | None, error: Exception) -> HandlerError:
+    state.session.rollback()
+    record_failure(state, event_id, error)
+    return HandlerError(error)
 
 
 def record_failure(state: State, event_id: str | None, error: Exception) -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import requests
 from flask import current_app
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session
@@ -27,6 +28,7 @@ from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .subscriptions import UNKNOWN_STATUS
 from .webhooks import HandlerRegistry
+from .writes import Sender
 
 EXTENSION_KEY: Final = "kavach_stripe"
 
@@ -76,6 +78,7 @@ class State:
         self.subscription_model = subscription_model
         self._user_model = user_model
         self.ledger: Final = Ledger(event_model)
+        self.sender: Final = Sender()
         self.use(settings, client)
 
     def use(self, settings: Settings, client: StripeClient) -> None:
@@ -182,11 +185,19 @@ def get_state() -> State:
     :raises RuntimeError: Outside of an app context, or if the app has no
         ``KavachStripe``.
     """
+    return get_state_of(current_app)
+
+
+def get_state_of(app: Flask) -> State:
+    """The state of an app.
+
+    :raises RuntimeError: If it has no ``KavachStripe``.
+    """
     try:
-        state: State = current_app.extensions[EXTENSION_KEY]
+        state: State = app.extensions[EXTENSION_KEY]
     except KeyError:
         raise RuntimeError(
-            "The current Flask app is not registered with 'KavachStripe'. Did you"
+            "The Flask app is not registered with 'KavachStripe'. Did you"
             " forget to call 'init_app'?"
         ) from None
 

@@ -39,7 +39,9 @@ from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .subscriptions import Verdict
 from .transactions import begin_write
+from .transactions import is_running_handlers
 from .transactions import rollback_on_error
+from .writes import Write
 
 #: How often Stripe is asked while others keep writing to the same rows.
 MAX_READS: Final = 3
@@ -75,16 +77,17 @@ class Update(NamedTuple):
 def store(
     state: State,
     update: Update,
-    record: Callable[[Account | None, bool], R],
+    record: Callable[[Account | None, bool], tuple[R, list[Write]]],
     *,
     event_id: str | None = None,
 ) -> R:
     """Store an update of a customer and commit it.
 
     :param record: Called in the transaction with the account, or ``None`` where nobody
-        has this customer, and with whether the user's columns changed.
+        has this customer, and with whether the user's columns changed. It returns a
+        result, and what to write besides.
     :param event_id: The event that it is about, which must not be in the ledger yet.
-    :return: What ``record`` returned.
+    :return: The result of ``record``.
     :raises AlreadyStored: If it is.
     :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
         stored then.
@@ -99,29 +102,45 @@ def store(
             account = accounts.lock(session, update.customer_id)
 
             if account is None:
-                result = record(None, False)
+                result, claims = record(None, False)
+                state.sender.send(session, claims)
                 session.commit()
                 return result
 
-            before, has_event = accounts.read(session, update.customer_id, event_id)
+            before, has_event = accounts.read(
+                session,
+                update.customer_id,
+                event_id,
+                has_read=is_running_handlers(session),
+            )
 
             if has_event and event_id is not None:
                 state.ledger.require_new(session, event_id)
 
-            rows = _adopted(state, account, before, update.customer_id)
+            rows = with_adopted(before, account, update.customer_id)
             revisions = _revisions(rows, update.subscription_id)
 
             if reading is not None and reading.revisions == revisions:
-                after = _advance(rows, reading.changes)
+                after = advance(rows, reading.changes)
             elif update.customer_deleted:
-                after = _advance(rows, [Ending(id_, update.time) for id_ in rows])
+                after = advance(rows, [Ending(id_, update.time) for id_ in rows])
             else:
-                after = _advance(rows, update.changes)
+                after = advance(rows, update.changes)
 
             if after is not None:
                 after = _own(state, before, after)
-                changed = _write(state, account, update, before, after)
-                result = record(account, changed)
+                projected = _project(state, account, update, after)
+                result, claims = record(account, projected != account)
+                writes = [*accounts.write_subscriptions(before, after.values())]
+
+                # Also where the columns stay: whoever waits for the user in
+                # PostgreSQL's REPEATABLE READ fails only if the user's row was
+                # written, and would decide by old rows otherwise.
+                if writes or projected != account:
+                    writes.append(accounts.write_account(account, projected))
+
+                writes += claims
+                state.sender.send(session, writes)
                 session.commit()
                 return result
 
@@ -137,7 +156,7 @@ def store(
         reads += 1
 
 
-def _adopted(state: State, account: Account, rows: Rows, customer_id: str) -> Rows:
+def with_adopted(rows: Rows, account: Account, customer_id: str) -> Rows:
     """The rows, and the one that the columns name without there being one."""
     named = account.columns.subscription_id
 
@@ -156,7 +175,7 @@ def _revisions(rows: Rows, subscription_id: str | None) -> Mapping[str, int]:
     }
 
 
-def _advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
+def advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
     """The rows after some changes, ``None`` if Stripe has to be asked."""
     if changes is None:
         return None
@@ -184,25 +203,19 @@ def _own(state: State, before: Rows, after: Rows) -> Rows:
     }
 
 
-def _write(
-    state: State, account: Account, update: Update, before: Rows, after: Rows
-) -> bool:
-    session, accounts = state.session, state.accounts
-    columns = account.columns
+def _project(state: State, account: Account, update: Update, rows: Rows) -> Account:
+    """What the user's row says, given the rows of the customer."""
+    customer_id = None if update.customer_deleted else account.customer_id
+    return Account(account.user_id, customer_id, project_rows(state, account, rows))
 
-    if after:
-        states = [stored.state for stored in after.values()]
-        columns = project(states, state.settings.active_statuses)
 
-    accounts.write_subscriptions(session, before, after.values())
+def project_rows(state: State, account: Account, rows: Rows) -> SubscriptionColumns:
+    """What a user's columns are to say; without rows, what they say."""
+    if not rows:
+        return account.columns
 
-    if columns != account.columns:
-        accounts.write_columns(session, account.user_id, account.columns, columns)
-
-    if update.customer_deleted:
-        accounts.link(session, account.user_id, None, replacing=update.customer_id)
-
-    return columns != account.columns or update.customer_deleted
+    states = [stored.state for stored in rows.values()]
+    return project(states, state.settings.active_statuses)
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:
@@ -250,7 +263,12 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
 
     user_id = accounts.parse_key(session, checkout.client_reference_id)
     account = None if user_id is None else accounts.get(session, user_id)
-    return account if account is not None and account.customer_id is None else None
+
+    # Another one may have linked them since the customer was looked for.
+    if account is None or account.customer_id not in (None, checkout.customer_id):
+        return None
+
+    return account
 
 
 def link_customer(state: State, account: Account, customer_id: str) -> None:

@@ -318,8 +318,15 @@ def _summarise(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return type(error).__name__
 
+    original = error.orig
+    code = getattr(original, "sqlstate", None)  # PostgreSQL's drivers
+
+    if code is None and original is not None:
+        code = next((arg for arg in original.args if isinstance(arg, int)), None)
+
     return (
-        f"{type(error).__name__} ({type(error.orig).__name__}) in {error.statement!r}"
+        f"{type(error).__name__} ({type(original).__name__}, code {code})"
+        f" in {error.statement!r}"
     )
 
 

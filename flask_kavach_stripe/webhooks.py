@@ -174,7 +174,7 @@ class HandlerRegistry:
             found = self._found[event_type] = [
                 handler
                 for patterns, handler in self._handlers
-                if any(_matches(event_type, pattern) for pattern in patterns)
+                if any(matches(event_type, pattern) for pattern in patterns)
             ]
 
         return found
@@ -191,7 +191,18 @@ class HandlerRegistry:
             if "*" not in pattern
         )
 
+    @property
+    def patterns(self) -> frozenset[str]:
+        """What handlers are on that is no event type in full."""
+        return frozenset(
+            pattern
+            for patterns, _ in self._handlers
+            for pattern in patterns
+            if "*" in pattern
+        )
 
-def _matches(event_type: str, pattern: str) -> bool:
+
+def matches(event_type: str, pattern: str) -> bool:
+    """Whether an event type is meant by a pattern, where ``*`` is any text."""
     regex = ".*".join(re.escape(part) for part in pattern.split("*"))
     return re.fullmatch(regex, event_type) is not None

@@ -16,6 +16,7 @@ from flask_login import login_user
 from flask_login import LoginManager
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import String
 from sqlalchemy.event import listen
 from sqlalchemy.event import remove
 from sqlalchemy.orm import Mapped
@@ -62,13 +63,13 @@ class Shop:
         class User(UserMixin, StripeUserMixin, db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
             __tablename__ = "users"
             id: Mapped[int] = mapped_column(primary_key=True)
-            email: Mapped[str | None]
+            email: Mapped[str | None] = mapped_column(String(255))
 
         class Note(db.Model):  # type: ignore[name-defined, misc]  # as above
             """What handlers write."""
 
             id: Mapped[int] = mapped_column(primary_key=True)
-            text: Mapped[str]
+            text: Mapped[str] = mapped_column(String(255))
 
         self.User = User
         self.Note = Note
@@ -95,6 +96,11 @@ class Shop:
             if self.db.engine.name != "sqlite":  # that file goes with its folder
                 self.db.drop_all()
 
+        self.dispose()
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        with self.app.app_context():
             for engine in self.db.engines.values():
                 engine.dispose()
 

@@ -55,6 +55,10 @@ class Program:
         with self._changed:
             return self._printed
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def wait_for(self, pattern: str) -> str:
         """Wait until the program prints something, and give the first group of it."""
 

@@ -60,11 +60,34 @@ class Server:
 
     def restart(self) -> None:
         """Let it crash and start it again: what was committed is still there."""
+        self.crash()
+        self.start_again()
+
+    def crash(self) -> None:
+        """End it without giving it time to write anything."""
+        self._own_process.crash()
+
+    def start_again(self) -> None:
+        """Start it after a crash."""
+        self._own_process.start_again()
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Let it take connections and answer nothing."""
+        process = self._own_process
+        process.send(signal.SIGSTOP)
+
+        try:
+            yield
+        finally:
+            process.send(signal.SIGCONT)
+
+    @property
+    def _own_process(self) -> _Process:
         if self._process is None:
             raise NotImplementedError("only a server of the test's own is restarted")
 
-        self._process.crash()
-        self._process.start_again()
+        return self._process
 
 
 @contextmanager
@@ -187,6 +210,10 @@ class _Process:
     def crash(self) -> None:
         self._end(self.crash_signal)
 
+    def send(self, number: signal.Signals) -> None:
+        assert self._popen is not None
+        self._popen.send_signal(number)
+
     def stop(self) -> None:
         self._end(self._stop_signal)
 
@@ -272,15 +299,22 @@ def _create_database(server: URL) -> URL:
 
 
 @contextmanager
-def _given(uri: str, default_port: int) -> Iterator[Server]:
-    """A server that somebody else runs, with a database of the test's own."""
+def new_database(uri: str) -> Iterator[str]:
+    """A database beside another one, dropped in the end."""
     server = make_url(uri)
     made = _create_database(server)
 
     try:
-        yield Server(_text(made), made.port or default_port)
+        yield _text(made)
     finally:
         _execute(server, f"DROP DATABASE {made.database}")
+
+
+@contextmanager
+def _given(uri: str, default_port: int) -> Iterator[Server]:
+    """A server that somebody else runs, with a database of the test's own."""
+    with new_database(uri) as made:
+        yield Server(made, make_url(made).port or default_port)
 
 
 def _execute(url: URL, statement: str) -> None:

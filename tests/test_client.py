@@ -967,6 +967,30 @@ def test_paginate_backwards(
     assert [item["id"] for item in found] == ["b", "c", "d"]
 
 
+def test_pages_tell_their_time(
+    client: StripeClient, stripe_api: responses.RequestsMock
+) -> None:
+    first = {"Date": "Thu, 15 Jan 2026 12:00:00 GMT"}
+    stripe_api.get(
+        f"{API}/v1/prices", json=page("c", "b", has_more=True), headers=first
+    )
+    stripe_api.get(
+        f"{API}/v1/prices",
+        json=page("a"),
+        match=[query_param_matcher({"starting_after": "b"})],
+    )
+
+    found = list(client.pages("/v1/prices"))
+
+    assert [[item["id"] for item in each["data"]] for each in found] == [
+        ["c", "b"],
+        ["a"],
+    ]
+    assert found[0].as_of is not None
+    assert found[0].as_of.date() == date(2026, 1, 15)
+    assert found[1].as_of is None
+
+
 @pytest.mark.parametrize(
     ("path", "first"),
     [

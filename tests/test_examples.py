@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,20 @@ from tests.programs import ROOT
 from tests.programs import running
 
 SAAS = ("-m", "examples.saas", "--port", "0")
+CELERY = ("-m", "flask", "--app", "examples.celery.app", "run", "--port", "0")
 MINIMAL = ("-m", "flask", "--app", "examples/minimal/app.py", "run", "--port", "0")
-COMMANDS = {"minimal": MINIMAL, "saas": (*SAAS, "--stripe-port", "0")}
+COMMANDS = {
+    "celery": CELERY,
+    "minimal": MINIMAL,
+    "saas": (*SAAS, "--stripe-port", "0"),
+}
+#: What the extra ``examples`` does not install.
+MARKS = {
+    "celery": [
+        pytest.mark.servers,
+        pytest.mark.skipif(find_spec("celery") is None, reason="no Celery"),
+    ]
+}
 ADDRESS = r"(http://127\.0\.0\.1:\d+)"
 
 
@@ -55,7 +68,9 @@ def test_every_example_is_started_here() -> None:
     assert folders - {"__pycache__"} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in COMMANDS]
+)
 def test_example_starts_answers_and_stops(name: str, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'test.sqlite'}"
 

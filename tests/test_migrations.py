@@ -393,6 +393,7 @@ def test_the_migration_imports_nothing_of_ours(project: Project) -> None:
     assert "UTCDateTime" not in script
     assert set(re.findall(r"^(?:from|import) .*$", script, re.MULTILINE)) == {
         "from alembic import op",
+        "from sqlalchemy.dialects import mysql",
         "import sqlalchemy as sa",
     }
 
@@ -438,7 +439,7 @@ def test_the_migration_on_mysql(project: Project, dialect: str) -> None:
 
     assert added(sql, "stripe_cancel_at_period_end") == "BOOL NOT NULL DEFAULT '0'"
     assert added(sql, "stripe_current_period_end") == "DATETIME"
-    assert "payload TEXT(16777215) NOT NULL" in sql
+    assert "payload MEDIUMTEXT COLLATE utf8mb4_bin NOT NULL" in sql
 
     for name in ("stripe_customer_id", "stripe_subscription_id", "stripe_price_id"):
         assert added(sql, name) == binary

@@ -8,6 +8,9 @@ from flask_kavach_stripe.sandbox import Sandbox
 
 from .config import STRIPE_PRICES
 
+#: What the plans cost a month, in cents.
+AMOUNTS = {"pro": 900, "team": 2900}
+
 
 def set_up(sandbox: Sandbox, app_url: str) -> dict[str, Any]:
     """Do what one does in Stripe's Dashboard: make the prices and the webhook endpoint.
@@ -16,7 +19,7 @@ def set_up(sandbox: Sandbox, app_url: str) -> dict[str, Any]:
     :param app_url: Where the app is, without a slash at the end.
     :returns: What to give to ``create_app``.
     """
-    for name, amount in {"pro": 900, "team": 2900}.items():
+    for name, amount in AMOUNTS.items():
         sandbox.create_price(
             STRIPE_PRICES[name], unit_amount=amount, product_name=name.capitalize()
         )

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
-from ..backlog import process_event
 from ..backlog import replay
+from ..backlog import run_if_free
 from ..errors import explain
 from ..errors import KavachStripeError
 from ..models import StripeEventMixin
@@ -128,8 +129,9 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
     """Run the handlers of stored events again.
 
     Of the events that are named: also if they were processed, so what their handlers
-    write is then written once more. The user's columns are not touched. The exit status
-    is 1 if a handler failed, or an event is not in the ledger.
+    write is then written once more. The user's columns are not touched. Of the others,
+    what a worker is at is left to it. The exit status is 1 if a handler failed, or an
+    event is not in the ledger.
 
     \b
     Examples:
@@ -143,8 +145,9 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
     unprocessed = state.ledger.list_unprocessed(
         state.session, failed=failed, pending=pending
     )
+    state.session.commit()  # the runs have sessions of their own, and may take long
     runs = [(event_id, replay) for event_id in event_ids]
-    runs += [(event_id, process_event) for event_id in unprocessed]
+    runs += [(event_id, run_if_free) for event_id in unprocessed]
     failures = sum(not _try(state, event_id, run) for event_id, run in runs)
 
     if failures:
@@ -156,8 +159,11 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
 
 def _try(state: State, event_id: str, run: Callable[[State, str], bool]) -> bool:
     """Run the handlers of one event and say how it went."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
+
     try:
-        outcome = "processed" if run(state, event_id) else "was processed meanwhile"
+        with app.app_context():  # a session of its own, as a request has
+            outcome = "processed" if run(state, event_id) else "left to another process"
     except HandlerError as error:
         failure = f"{type(error.error).__name__}: {error.error}"
     except KavachStripeError as error:

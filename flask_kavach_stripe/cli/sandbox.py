@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import click
-from flask import current_app
-from flask import url_for
 from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
+from ..endpoints import webhook_path
 from ..state import get_state
 
 #: Found by name, when it is to run: the start of an app must not wait for it.
@@ -49,7 +48,7 @@ def sandbox_command(port: int, forward_to: str | None, seed: int | None) -> None
         flask stripe sandbox --forward-to http://127.0.0.1:5000/auth/stripe/webhook
     """
     if forward_to is None:
-        forward_to = _APP_URL + _webhook_path()
+        forward_to = _APP_URL + webhook_path()
     elif "://" not in forward_to:
         forward_to = f"http://{forward_to}"
 
@@ -60,8 +59,3 @@ def sandbox_command(port: int, forward_to: str | None, seed: int | None) -> None
         seed=seed,
         prices=prices or {"price_pro": "pro"},
     )
-
-
-def _webhook_path() -> str:
-    with current_app.test_request_context():
-        return url_for("kavach_stripe.webhook")

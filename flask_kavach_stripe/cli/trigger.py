@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import Any
 
 import click
 from flask.cli import with_appcontext
@@ -12,6 +10,7 @@ from flask.cli import with_appcontext
 from ..handlers import HANDLERS
 from ..state import get_state
 from ..trigger import trigger
+from .formats import show_value
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 
@@ -60,14 +59,10 @@ def trigger_command(event_type: str, user_id: str | None) -> None:
         click.echo(f"No column of user {user_id} changed.")
 
     for name, (before, after) in delivery.changes.items():
-        click.echo(f"{name:<27}  {_show(before)} -> {_show(after)}")
+        click.echo(f"{name:<27}  {show_value(before)} -> {show_value(after)}")
 
     if delivery.status != 200:
         reason = delivery.error or "It gave no reason."
         raise click.ClickException(
             f"The webhook did not take the event. {reason} The log says more."
         )
-
-
-def _show(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
+from queue import Empty
+from queue import SimpleQueue
 from types import FrameType
+from typing import Final
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..backlog import find_due
 from ..backlog import try_due
 from ..state import get_state
 from ..state import State
+
+logger: Final = logging.getLogger(__name__)
+
+#: Seconds to wait for a database that failed: doubled each time, up to this.
+MAX_PAUSE: Final = 30
+
+
+class Stop:
+    """Whether the end was asked for.
+
+    Not a :class:`threading.Event`: the lock in it is not made for a signal that comes
+    while it is held.
+    """
+
+    def __init__(self) -> None:
+        self.is_requested = False
+        self._requests: SimpleQueue[None] = SimpleQueue()
+
+    def request(self) -> None:
+        self.is_requested = True
+        self._requests.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or until the end is asked for."""
+        with suppress(Empty):
+            self._requests.get(timeout=seconds)
 
 
 @click.command("worker")
@@ -36,48 +67,86 @@ def worker_command(once: bool, poll: float) -> None:
 
     For an app with 'enqueue=leave_to_worker', and for events whose handlers failed: it
     tries these again, less and less often, for three days. Several may run at the same
-    time. Ctrl-C and SIGTERM let it finish the event that it is at.
+    time. Ctrl-C and SIGTERM let it finish the event that it is at; a second Ctrl-C does
+    not. If the database goes away, it waits until it is back.
 
     \b
     Example:
         flask stripe worker
     """
     state = get_state()
+    find_due(state)  # what is wrong from the beginning is no reason to wait
 
-    with _set_by_signals() as stop:
-        while not stop.is_set():
-            event_ids = find_due(state)
+    with _stopped_by_signals() as stop:
+        click.echo("Waiting for events. Ctrl-C ends it.", err=True)
+        failures = 0
 
-            for event_id in event_ids:
-                if not stop.is_set():
-                    _try(state, event_id)
-
-            if not event_ids:
+        while not stop.is_requested:
+            try:
+                has_tried = _try_all(state, stop)
+            except SQLAlchemyError as error:
                 if once:
-                    break
+                    raise
 
-                stop.wait(poll)
+                failures += 1
+                _wait_for_database(stop, error, failures)
+                continue
+
+            failures = 0
+
+            if has_tried:
+                continue
+
+            if once:
+                break
+
+            stop.wait(poll)
 
 
-def _try(state: State, event_id: str) -> None:
+def _try_all(state: State, stop: Stop) -> bool:
+    """Try what is due now, and say whether any of it was left to this worker."""
+    has_tried = False
+
+    for event_id in find_due(state):
+        if stop.is_requested:
+            break
+
+        has_tried |= _try(state, event_id)
+
+    return has_tried
+
+
+def _try(state: State, event_id: str) -> bool:
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
 
     with app.app_context():  # a session of its own, as a request has
-        try_due(state, event_id)
+        return try_due(state, event_id)
+
+
+def _wait_for_database(stop: Stop, error: SQLAlchemyError, failures: int) -> None:
+    pause = min(2 ** (failures - 1), MAX_PAUSE)
+    logger.error(  # without its text, which may have a customer's data
+        "The database failed (%s). The worker goes on in %s s.",
+        type(error).__name__,
+        pause,
+    )
+    stop.wait(pause)
 
 
 @contextmanager
-def _set_by_signals() -> Iterator[threading.Event]:
-    """Set an event where a signal would end the process."""
-    stop = threading.Event()
+def _stopped_by_signals() -> Iterator[Stop]:
+    """Take the signals that would end the process."""
+    stop = Stop()
+    previous = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
 
     def request_stop(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        stop.request()
+        signal.signal(signal.SIGINT, previous[signal.SIGINT])  # Ctrl-C ends it now
 
-    previous = {
-        number: signal.signal(number, request_stop)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    for number in previous:
+        signal.signal(number, request_stop)
 
     try:
         yield stop

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .clock import Clock
+from .clock import DAY
 from .core import BillingSettings
 from .core import Core
 from .delivery import Delivery
@@ -16,7 +17,9 @@ from .life import Life
 from .rendering import Renderer
 from .resources.catalogue import Prices
 from .resources.catalogue import Products
+from .resources.charges import Charges
 from .resources.checkout import CheckoutSessions
+from .resources.collection import Collection
 from .resources.customers import Customers
 from .resources.cycle import Cycle
 from .resources.discounts import Coupons
@@ -25,10 +28,14 @@ from .resources.discounts import PromotionCodes
 from .resources.event_destinations import EventDestinations
 from .resources.events import Events
 from .resources.events import ThinEvents
+from .resources.invoice_actions import InvoiceActions
+from .resources.invoice_payments import InvoicePayments
 from .resources.invoices import Invoices
 from .resources.paying import Paying
 from .resources.payment_methods import PaymentMethods
 from .resources.payments import PaymentIntents
+from .resources.pending_updates import PendingUpdates
+from .resources.periods import Periods
 from .resources.portal_actions import PortalActions
 from .resources.portal_configurations import PortalConfigurations
 from .resources.portal_rules import PortalRules
@@ -37,9 +44,13 @@ from .resources.previews import Previews
 from .resources.subscription_items import SubscriptionItems
 from .resources.subscriptions import Subscriptions
 from .resources.test_clocks import TestClocks
+from .resources.transitions import Transitions
 from .resources.webhook_endpoints import WebhookEndpoints
 from .store import Object
 from .store import Store
+
+#: A longer way through the years of a subscriber would take minutes.
+_FARTHEST = 100 * 365 * DAY
 
 
 class Account:
@@ -74,14 +85,17 @@ class Account:
         self.coupons: Final = Coupons(core)
         self.promotion_codes: Final = PromotionCodes(core)
         self.discounts: Final = Discounts(core, self.promotion_codes)
-        self.payments: Final = PaymentIntents(core, self.payment_methods)
+        self.charges: Final = Charges(core)
+        self.payments: Final = PaymentIntents(core, self.payment_methods, self.charges)
+        self.invoice_payments: Final = InvoicePayments(core, self.payments)
         self.invoices: Final = Invoices(core, self.payments, self.discounts)
-        self.cycle: Final = Cycle(
+        self.cycle: Final = _cycle(
             core, self.invoices, self.payment_methods, self.discounts
         )
         self.paying: Final = Paying(
             core, self.cycle, self.invoices, self.payments, self.payment_methods
         )
+        self.invoice_actions: Final = InvoiceActions(core, self.cycle, self.invoices)
         self.subscriptions: Final = Subscriptions(
             core, self.cycle, self.prices, self.payment_methods, self.discounts
         )
@@ -131,15 +145,19 @@ class Account:
         So a webhook is on its way while its time is the present. Returns when the
         webhooks were sent once. Whoever calls does not hold the lock.
 
-        :raises ValueError: If ``moment`` is past.
+        :raises ValueError: If ``moment`` is past, or more than 100 years away.
         """
-        if moment < self.clock.now():
+        stop = self.clock.now()
+
+        if moment < stop:
             raise ValueError(
-                f"The clock only moves forward: it is {self.clock.now()}, after"
-                f" {moment}."
+                f"The clock only moves forward: it is {stop}, after {moment}."
             )
 
-        stop = self.clock.now()
+        if moment - stop > _FARTHEST:
+            raise ValueError(
+                f"From {stop} to {moment} are more than 100 years, too many at once."
+            )
 
         while True:
             with self.store.lock:
@@ -158,3 +176,21 @@ class Account:
         hidden = self.store.hidden[event["id"]]
         hidden["payloads"] = self.renderer.payloads(event, hidden["endpoints"])
         self.delivery.enqueue(event, hidden["endpoints"])
+
+
+def _cycle(
+    core: Core,
+    invoices: Invoices,
+    payment_methods: PaymentMethods,
+    discounts: Discounts,
+) -> Cycle:
+    """Put the parts of a subscription's life together."""
+    pending_updates = PendingUpdates(core, invoices)
+    transitions = Transitions(core, invoices, pending_updates)
+    collection = Collection(
+        core, invoices, payment_methods, pending_updates, transitions
+    )
+    periods = Periods(core, invoices, discounts)
+    return Cycle(
+        core, periods, collection, transitions, pending_updates, payment_methods
+    )

@@ -23,16 +23,16 @@ from .account import Account
 from .core import API_VERSION
 from .core import RequestInfo
 from .errors import ApiError
+from .expansion import parse_path
 from .idempotency import Answer
 from .params import array
 from .params import decode
 from .params import text
-from .rendering import check_depth
 from .routes import Route
 from .routes import Routes
 from .store import Object
+from .upgrades import upgrade_params
 from .versions import check_version
-from .versions import upgrade_params
 
 EXTENSION_KEY = "stripe_sandbox"
 KEY_PREFIXES = ("sk_test_", "rk_test_")
@@ -91,13 +91,16 @@ def handle_http_error(error: HTTPException) -> HTTPException | Response:
 
 
 def _not_found(account: Account, status: int = 404) -> Response:
-    error = ApiError(
+    request_id = account.store.new_id("request")
+    return _respond(account, _error_answer(_unrecognized(status), request_id))
+
+
+def _unrecognized(status: int = 404) -> ApiError:
+    return ApiError(
         f"Unrecognized request URL ({request.method}: {request.path}). The sandbox"
         " knows the calls that subscriptions need, not all of Stripe's.",
         status=status,
     )
-    request_id = account.store.new_id("request")
-    return _respond(account, _error_answer(error, request_id))
 
 
 def _answer(account: Account, route: Route) -> Response:
@@ -109,6 +112,10 @@ def _answer(account: Account, route: Route) -> Response:
     try:
         _authenticate(account.api_key)
         version = check_version(_version())
+
+        if not route.call.is_in(version):
+            raise _unrecognized()
+
         pairs = _read_pairs()
 
         if key:
@@ -153,9 +160,8 @@ def _run(
 ) -> Answer:
     params = decode(pairs)
     paths = array(text())(params.pop("expand", {}), "expand") or []
-    expand = [path or "" for path in paths]
-    check_depth(expand)
-    upgrade_params(request.method, route.pattern, params, version)
+    expand = [parse_path(path or "", route.call.answers, version) for path in paths]
+    upgrade_params(route.call.method, route.call.path, params, version)
 
     with account.store.lock:
         account.life.catch_up()
@@ -163,7 +169,7 @@ def _run(
 
         try:
             with account.core.on_clock_of(_named(account, params, route.values)):
-                result = route.handler(params, *route.values)
+                result = route.call.handler(params, *route.values)
         finally:
             account.core.request = None
 

@@ -174,6 +174,26 @@ def find_card(number: str) -> TestCard:
     return CARDS[digits]
 
 
+def number_of(card: str) -> str:
+    """Return the number of a card that somebody pays with in Python.
+
+    :param card: That number, or a key of :data:`TOKENS`.
+    :raises TypeError: If it is no string.
+    :raises ValueError: If it is another word.
+    """
+    expected = "the number of a test card, '4242424242424242', or 'pm_card_visa'"
+
+    if not isinstance(card, str):
+        raise TypeError(f"A card is a string, {expected}; not {card!r}.")
+
+    number = TOKENS.get(card, card)
+
+    if any(char.isalpha() for char in number):
+        raise ValueError(f"A card is {expected} or the like; not {card!r}.")
+
+    return number
+
+
 def clean_number(number: str) -> str:
     return number.replace(" ", "").replace("-", "")
 

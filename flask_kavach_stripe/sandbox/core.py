@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,15 +39,22 @@ class BillingSettings:
     :param retry_days: After how many days each further try to be paid comes. (Stripe's
         default is "smart retries" within two weeks; their days are not public.)
     :param after_retries: The status of a subscription after the last try in vain.
+    :param upcoming_days: How many days before a renewal its invoice is announced.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     after_retries: AfterRetries = "canceled"
+    upcoming_days: int = 7
 
     def __post_init__(self) -> None:
         if self.after_retries not in ("canceled", "unpaid", "past_due"):
             raise ValueError(
                 f"{self.after_retries!r} is not canceled, unpaid or past_due."
+            )
+
+        if any(days < 1 for days in self.retry_days):
+            raise ValueError(
+                f"Payments are tried again after 1 day or more, not {self.retry_days}."
             )
 
 
@@ -111,12 +119,15 @@ class Core:
             "type": event_type,
         }
 
-        if self._rehearsing:
-            return event
+        if not self._rehearsing:
+            self.send(event, endpoints)
 
-        self.store.add(event, endpoints=endpoints, attempts=[])
-        self._on_event(event)
         return event
+
+    def send(self, event: Object, endpoint_ids: Sequence[str]) -> None:
+        """Keep a new event, and have it sent."""
+        self.store.add(event, endpoints=endpoint_ids, attempts=[])
+        self._on_event(event)
 
     @contextmanager
     def changing(self, obj: Object, event_type: str) -> Iterator[None]:

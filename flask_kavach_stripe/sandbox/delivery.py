@@ -17,11 +17,11 @@ import requests
 
 from ..signatures import sign_payload
 from .core import Core
+from .downgrades import downgrade_event
 from .faults import Fault
 from .faults import Faults
 from .recipients import find_recipient
 from .store import Object
-from .versions import downgrade_event
 
 #: Brings a body with headers to a URL and returns the HTTP status of the answer.
 Sender = Callable[[str, bytes, Mapping[str, str]], int]
@@ -312,7 +312,8 @@ class Delivery:
 
     def _now(self) -> float:
         if self._thread is None:
-            return self._core.clock.now()
+            # Not that of a test clock, on which an event may have come to be.
+            return self._core.clock.unpinned()
 
         return time.monotonic()
 
@@ -354,7 +355,7 @@ class Delivery:
         store = self._core.store
 
         with store.lock:
-            event = store.find("event", job.event_id)
+            event = store.find_any(job.event_id)
             recipient = find_recipient(store, job.endpoint_id)
 
             if event is None or recipient is None:
@@ -365,7 +366,9 @@ class Delivery:
             url, secret = recipient
             payload = store.hidden[job.event_id]["payloads"].get(job.endpoint_id, event)
 
-            if fault is not None and fault.kind == "old_version":
+            has_versions = payload["object"] == "event"
+
+            if fault is not None and fault.kind == "old_version" and has_versions:
                 payload = downgrade_event(event, fault.api_version, store)
 
             body = json.dumps(payload).encode()
@@ -445,7 +448,7 @@ class Delivery:
             told = {old.endpoint_id for old in attempts if old.succeeded}
             attempts.append(attempt)
 
-            if attempt.succeeded and job.endpoint_id not in told:
+            if attempt.succeeded and job.endpoint_id not in told and "data" in event:
                 event["pending_webhooks"] -= 1
 
         if self.on_attempt is not None:

@@ -10,6 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Protocol
 
+#: Codes without an entry on Stripe's page about codes; the last one is our own.
+#: Source: https://docs.stripe.com/error-codes
+_WITHOUT_PAGE = frozenset(
+    (
+        "payment_method_missing",
+        "price_inactive",
+        "property_forbidden",
+        "sandbox_not_simulated",
+    )
+)
+
 
 class SandboxError(Exception):
     """Base of all errors that the sandbox raises in Python."""
@@ -92,6 +103,8 @@ class ApiError(SandboxError):
 
         if self.code is not None:
             error["code"] = self.code
+
+        if self.code is not None and self.code not in _WITHOUT_PAGE:
             error["doc_url"] = (
                 f"https://docs.stripe.com/error-codes#{self.code.replace('_', '-')}"
             )

@@ -23,6 +23,7 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
 from .errors import ApiError
+from .versions import check_version
 
 WebhookFault = Literal[
     "concurrent",
@@ -161,11 +162,28 @@ class Faults:
         if lost not in ("answer", "request"):
             raise ValueError(f"'lost' must be 'answer' or 'request', not {lost!r}.")
 
+        is_call, strikes_calls = " " in on or "/" in on, kind in _API_FAULTS
+
+        if on != "*" and is_call is not strikes_calls:
+            example = "GET /v1/subscriptions/*" if strikes_calls else "invoice.paid"
+            raise ValueError(f"{kind!r} strikes such as {example!r}, never {on!r}.")
+
         if times is None:
             times = 1 if probability == 1 else math.inf
 
         if seconds is None:
             seconds = _DEFAULT_SECONDS.get(kind, 0.0)
+
+        if not times > 0:
+            raise ValueError(f"'times' must be more than 0, not {times}.")
+
+        if not seconds >= 0:
+            raise ValueError(f"'seconds' must not be negative, as {seconds} is.")
+
+        try:
+            check_version(api_version)
+        except ApiError as error:
+            raise ValueError(str(error)) from error
 
         fault = Fault(kind, on, times, probability, seconds, api_version, lost)
 

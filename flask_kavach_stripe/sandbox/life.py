@@ -6,6 +6,7 @@ from .core import Core
 from .core import TEST_CLOCK
 from .params import read
 from .params import timestamp
+from .resources.base import deleted
 from .resources.base import Params
 from .resources.checkout import CheckoutSessions
 from .resources.customers import Customers
@@ -93,7 +94,7 @@ class Life:
 
         self._core.store.remove(TEST_CLOCK, object_id)
         self._core.emit(f"{TEST_CLOCK}.deleted", test_clock)
-        return {"id": object_id, "object": TEST_CLOCK, "deleted": True}
+        return deleted(TEST_CLOCK, object_id)
 
     def _run(self, until: int) -> None:
         while (alarm := self._core.next_alarm(until, None)) is not None:
@@ -107,6 +108,7 @@ class Life:
             self._checkout.expire_now(obj)
             return
 
+        self._cycle.announce_upcoming(obj)
         step = self._cycle.next_step(obj)
 
         if step is not None and step.at <= at:

@@ -116,6 +116,16 @@ def text(max_length: int = 5000) -> Reader:
     return reader
 
 
+def cursor(value: Any, path: str) -> str:
+    """The id at which a page of a list begins or ends."""
+    string = _scalar(value, path)
+
+    if not string:
+        raise parameter_empty(path)
+
+    return string
+
+
 def url(value: Any, path: str) -> str | None:
     """An http(s) URL with a host."""
     string = _scalar(value, path)
@@ -340,6 +350,7 @@ def in_range(value: int | None, wanted: int | dict[str, int] | None) -> bool:
 
 LIST_SPEC: Spec = {
     "limit": integer(1, 100),
-    "starting_after": text(),
-    "ending_before": text(),
+    "starting_after": cursor,
+    "ending_before": cursor,
+    "include": array(choice("total_count")),
 }

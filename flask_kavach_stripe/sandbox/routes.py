@@ -3,27 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Final
 from typing import NamedTuple
 
 from .account import Account
+from .resources.base import Resource
 from .store import Object
+from .versions import BASIL
 
 Handler = Callable[..., Object]
 
 #: Stands in a path for the id of an object.
 _ID = "<object_id>"
 
+#: The calls that many kinds of objects have: method, and whether an id is in the path.
+_STANDARD: Final = {
+    "create": ("POST", False),
+    "delete": ("DELETE", True),
+    "list": ("GET", False),
+    "retrieve": ("GET", True),
+    "update": ("POST", True),
+}
+
+
+class Call(NamedTuple):
+    """A call that the sandbox knows.
+
+    :param path: With ``<object_id>`` in place of ids.
+    :param handler: Is given the parameters, then the ids.
+    :param answers: The kind of object that is answered with: ``list of ...`` for a
+        list, ``deleted`` for what is left of a deleted one.
+    :param since: The first API version that has it.
+    :param until: The first one that does not have it any more.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    answers: str
+    since: str = ""
+    until: str = "~"
+
+    def is_in(self, version: str) -> bool:
+        """Does an API version have the call?"""
+        return self.since <= version < self.until
+
 
 class Route(NamedTuple):
     """A call that was found.
 
-    :param pattern: The path with ``<object_id>`` in place of ids.
-    :param handler: Is given the parameters, then the ids.
-    :param values: The ids.
+    :param values: The ids in the path.
     """
 
-    pattern: str
-    handler: Handler
+    call: Call
     values: tuple[str, ...]
 
 
@@ -31,14 +64,17 @@ class Routes:
     """Finds what answers a call."""
 
     def __init__(self, account: Account) -> None:
-        self._handlers = {
-            (method, tuple(path.split("/"))): handler
-            for method, path, handler in routes(account)
+        self._calls = {
+            (call.method, tuple(call.path.split("/"))): call for call in calls(account)
         }
 
     def find(self, method: str, path: str) -> Route | None:
         """Return the call; a name in the path goes before an id."""
         *before, name, last = path.split("/")
+
+        if last == "search":
+            return None  # Stripe's, but not ours; and no id
+
         candidates: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             ((*before, name, last), ()),
             ((*before, name, _ID), (last,)),
@@ -46,123 +82,158 @@ class Routes:
         )
 
         for pattern, ids in candidates:
-            handler = self._handlers.get((method, pattern))
+            call = self._calls.get((method, pattern))
 
-            if handler is not None and all(ids):
-                return Route("/".join(pattern), handler, ids)
+            if call is not None and all(ids):
+                return Route(call, ids)
 
         return None
 
 
-def routes(account: Account) -> list[tuple[str, str, Handler]]:
-    """Every call that the sandbox knows: method, path, and what answers it."""
-    a = account
-    table: list[tuple[str, str, Handler]] = [
-        (
-            "GET",
-            "/v1/checkout/sessions/<object_id>/line_items",
-            a.checkout.list_line_items,
-        ),
-        ("POST", "/v1/checkout/sessions/<object_id>/expire", a.checkout.expire),
-        ("POST", "/v1/billing_portal/sessions", a.portal_sessions.create),
-        (
-            "GET",
-            "/v1/customers/<object_id>/payment_methods",
-            a.payment_methods.list_of_customer,
-        ),
-        ("POST", "/v1/invoices/create_preview", a.previews.create),
-        ("GET", "/v1/invoices/<object_id>/lines", a.invoices.list_lines),
-        ("POST", "/v1/invoices/<object_id>/pay", a.paying.pay_invoice),
-        ("POST", "/v1/payment_intents/<object_id>/confirm", a.paying.confirm),
-        ("POST", "/v1/payment_methods/<object_id>/attach", a.payment_methods.attach),
-        ("POST", "/v1/payment_methods/<object_id>/detach", a.payment_methods.detach),
-        ("DELETE", "/v1/subscriptions/<object_id>", a.subscriptions.cancel),
-        ("POST", "/v1/subscriptions/<object_id>/pause", a.subscriptions.pause),
-        ("POST", "/v1/subscriptions/<object_id>/resume", a.subscriptions.resume),
-        (
-            "POST",
-            "/v1/test_helpers/test_clocks/<object_id>/advance",
-            a.life.advance_test_clock,
-        ),
-        (
-            "DELETE",
-            "/v1/test_helpers/test_clocks/<object_id>",
-            a.life.delete_test_clock,
-        ),
-        ("GET", "/v2/core/events/<object_id>", a.thin_events.retrieve),
-        *_event_destination_routes(account),
-    ]
-
-    for creatable in (
-        a.checkout,
-        a.coupons,
-        a.customers,
-        a.payment_methods,
-        a.portal_configurations,
-        a.prices,
-        a.products,
-        a.promotion_codes,
-        a.subscription_items,
-        a.subscriptions,
-        a.test_clocks,
-        a.webhook_endpoints,
-    ):
-        table.append(("POST", creatable.path, creatable.create))
-
-    for updatable in (
-        a.coupons,
-        a.customers,
-        a.portal_configurations,
-        a.prices,
-        a.products,
-        a.promotion_codes,
-        a.subscription_items,
-        a.subscriptions,
-        a.webhook_endpoints,
-    ):
-        table.append(("POST", f"{updatable.path}/<object_id>", updatable.update))
-
-    for deletable in (
-        a.coupons,
-        a.customers,
-        a.products,
-        a.subscription_items,
-        a.webhook_endpoints,
-    ):
-        table.append(("DELETE", f"{deletable.path}/<object_id>", deletable.delete))
-
-    for readable in (
-        a.checkout,
-        a.coupons,
-        a.customers,
-        a.events,
-        a.invoices,
-        a.payment_methods,
-        a.payments,
-        a.portal_configurations,
-        a.prices,
-        a.products,
-        a.promotion_codes,
-        a.subscription_items,
-        a.subscriptions,
-        a.test_clocks,
-        a.webhook_endpoints,
-    ):
-        table.append(("GET", readable.path, readable.list))
-        table.append(("GET", f"{readable.path}/<object_id>", readable.retrieve))
-
-    return table
-
-
-def _event_destination_routes(account: Account) -> list[tuple[str, str, Handler]]:
-    destinations = account.event_destinations
-    path = destinations.path
+def calls(account: Account) -> Sequence[Call]:
+    """Every call that the sandbox knows."""
     return [
-        ("GET", path, destinations.list),
-        ("POST", path, destinations.create),
-        ("GET", f"{path}/<object_id>", destinations.retrieve),
-        ("POST", f"{path}/<object_id>", destinations.update),
-        ("DELETE", f"{path}/<object_id>", destinations.delete),
-        ("POST", f"{path}/<object_id>/disable", destinations.disable),
-        ("POST", f"{path}/<object_id>/enable", destinations.enable),
+        *_catalogue(account),
+        *_customers(account),
+        *_hosted_pages(account),
+        *_subscriptions(account),
+        *_invoices(account),
+        *_webhooks(account),
+        *_test_clocks(account),
     ]
+
+
+def _catalogue(a: Account) -> Sequence[Call]:
+    return [
+        *_standard(a.products, "create", "delete", "list", "retrieve", "update"),
+        *_standard(a.prices, "create", "list", "retrieve", "update"),
+        *_standard(a.coupons, "create", "delete", "list", "retrieve", "update"),
+        *_standard(a.promotion_codes, "create", "list", "retrieve", "update"),
+    ]
+
+
+def _customers(a: Account) -> Sequence[Call]:
+    cards = a.payment_methods
+    return [
+        *_standard(a.customers, "create", "delete", "list", "retrieve", "update"),
+        Call(
+            "GET",
+            f"{a.customers.path}/{_ID}/payment_methods",
+            cards.list_of_customer,
+            f"list of {cards.kind}",
+        ),
+        *_standard(cards, "create", "list", "retrieve"),
+        _action(cards, "attach", cards.attach),
+        _action(cards, "detach", cards.detach),
+    ]
+
+
+def _hosted_pages(a: Account) -> Sequence[Call]:
+    return [
+        *_standard(a.checkout, "create", "list", "retrieve", "update"),
+        _action(a.checkout, "expire", a.checkout.expire),
+        Call(
+            "GET",
+            f"{a.checkout.path}/{_ID}/line_items",
+            a.checkout.list_line_items,
+            "list of item",
+        ),
+        *_standard(a.portal_sessions, "create"),
+        *_standard(a.portal_configurations, "create", "list", "retrieve", "update"),
+    ]
+
+
+def _subscriptions(a: Account) -> Sequence[Call]:
+    return [
+        *_standard(a.subscriptions, "create", "list", "retrieve", "update"),
+        Call(
+            "DELETE",
+            f"{a.subscriptions.path}/{_ID}",
+            a.subscriptions.cancel,
+            a.subscriptions.kind,
+        ),
+        _action(a.subscriptions, "migrate", a.subscriptions.migrate)._replace(
+            since="2025-06-30.basil"
+        ),
+        _action(a.subscriptions, "pause", a.subscriptions.pause)._replace(
+            since="2026-09-30.endive"
+        ),
+        _action(a.subscriptions, "resume", a.subscriptions.resume),
+        *_standard(
+            a.subscription_items, "create", "delete", "list", "retrieve", "update"
+        ),
+    ]
+
+
+def _invoices(a: Account) -> Sequence[Call]:
+    path = a.invoices.path
+    return [
+        *_standard(a.invoices, "list", "retrieve"),
+        Call("POST", f"{path}/{_ID}", a.invoice_actions.update, "invoice"),
+        _action(a.invoices, "finalize", a.invoice_actions.finalize),
+        _action(a.invoices, "mark_uncollectible", a.invoice_actions.mark_uncollectible),
+        _action(a.invoices, "void", a.invoice_actions.void),
+        Call("GET", f"{path}/{_ID}/lines", a.invoices.list_lines, "list of line_item"),
+        Call("POST", f"{path}/create_preview", a.previews.create, "invoice"),
+        Call("GET", f"{path}/upcoming", a.previews.upcoming, "invoice", until=BASIL),
+        Call(
+            "GET",
+            f"{path}/upcoming/lines",
+            a.previews.list_upcoming_lines,
+            "list of line_item",
+            until=BASIL,
+        ),
+        _action(a.invoices, "pay", a.paying.pay_invoice),
+        *_standard(a.payments, "list", "retrieve"),
+        *_standard(a.charges, "list", "retrieve"),
+        *(
+            call._replace(since=BASIL)
+            for call in _standard(a.invoice_payments, "list", "retrieve")
+        ),
+        _action(a.payments, "confirm", a.paying.confirm),
+    ]
+
+
+def _webhooks(a: Account) -> Sequence[Call]:
+    endpoints, destinations = a.webhook_endpoints, a.event_destinations
+    return [
+        *_standard(a.events, "list", "retrieve"),
+        *_standard(endpoints, "create", "delete", "list", "retrieve", "update"),
+        *_standard(a.thin_events, "list", "retrieve"),
+        *_standard(destinations, "create", "delete", "list", "retrieve", "update"),
+        _action(destinations, "disable", destinations.disable),
+        _action(destinations, "enable", destinations.enable),
+        Call("POST", f"{destinations.path}/{_ID}/ping", destinations.ping, "event"),
+    ]
+
+
+def _test_clocks(a: Account) -> Sequence[Call]:
+    return [
+        *_standard(a.test_clocks, "create", "list", "retrieve"),
+        _action(a.test_clocks, "advance", a.life.advance_test_clock),
+        Call(
+            "DELETE",
+            f"{a.test_clocks.path}/{_ID}",
+            a.life.delete_test_clock,
+            "deleted",
+        ),
+    ]
+
+
+def _standard(resource: Resource, *names: str) -> Sequence[Call]:
+    """The calls of a kind of object that are named like its methods."""
+    found = []
+
+    for name in names:
+        method, has_id = _STANDARD[name]
+        path = f"{resource.path}/{_ID}" if has_id else resource.path
+        answers = {"delete": "deleted", "list": f"list of {resource.kind}"}
+        kind = answers.get(name, resource.kind)
+        found.append(Call(method, path, getattr(resource, name), kind))
+
+    return found
+
+
+def _action(resource: Resource, name: str, handler: Handler) -> Call:
+    """A call that does something with an object."""
+    return Call("POST", f"{resource.path}/{_ID}/{name}", handler, resource.kind)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -21,15 +18,13 @@ import requests
 from flask import Flask
 from flask import request
 from flask import Response
-from werkzeug.serving import BaseWSGIServer
-from werkzeug.serving import make_server
-from werkzeug.serving import WSGIRequestHandler
 
 from .account import Account
 from .adapter import WsgiAdapter
 from .api import EXTENSION_KEY
 from .api import KEY_PREFIXES
 from .api import register_api
+from .cards import number_of
 from .clock import Clock
 from .clock import to_timestamp
 from .core import AfterRetries
@@ -39,20 +34,17 @@ from .delivery import RETRY_DELAYS
 from .delivery import send_over_http
 from .delivery import Sender
 from .errors import AuthenticationRequired
-from .errors import PortInUseError
 from .errors import SandboxError
 from .errors import UndeliveredError
 from .faults import Faults
 from .faults import IN_PROCESS
 from .pages import bp as pages_bp
 from .resources.card_form import CardForm
+from .serving import HttpServer
 from .store import Object
 from .store import Store
 from .visitors import is_cross_site
 from .visitors import is_local
-
-_POLL_INTERVAL = 0.05
-_BACKLOG = 128
 
 
 class Sandbox:
@@ -104,6 +96,12 @@ class Sandbox:
                 "The sandbox's secret key must begin with 'sk_test_' or 'rk_test_'."
             )
 
+        if clock is not None and not isinstance(clock, Clock):
+            raise TypeError(
+                "The clock is a Clock of the sandbox, for example Clock(1768478400),"
+                f" not {clock!r}."
+            )
+
         self.api_key = secret_key
         self.clock: Clock = clock or Clock()
         #: What goes wrong on demand.
@@ -122,8 +120,7 @@ class Sandbox:
         self._failures: list[Attempt] = []
         #: Whether it is served to this machine only.
         self._is_local = False
-        self._server: BaseWSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: HttpServer | None = None
 
         #: The Flask app that serves the API and the pages.
         self.app: Final = Flask(__name__)
@@ -205,7 +202,15 @@ class Sandbox:
         :exc:`UndeliveredError` from whatever made the webhooks go out, :meth:`pay`,
         :meth:`advance`, :meth:`deliver` or :meth:`resend`, unless one of the
         :attr:`faults` is to blame.
+
+        :raises SandboxError: If there is such an endpoint: one would get the webhooks
+            of the other.
         """
+        if self._raises_failures:
+            raise SandboxError(
+                "The sandbox is connected to an app already; make another one."
+            )
+
         store, delivery = self._account.store, self._account.delivery
         before = delivery.send, delivery.on_attempt, self._raises_failures
 
@@ -276,46 +281,23 @@ class Sandbox:
         if self._server is not None:
             raise SandboxError(f"The sandbox is running already, at {self.url}.")
 
-        listener = _listen(host, port)
+        self._server = HttpServer(self.app, host, port)
         self.faults.stopped.clear()
-
-        try:
-            server = make_server(
-                host,
-                port,
-                self.app,
-                threaded=True,
-                request_handler=_QuietHandler,
-                fd=listener.fileno(),
-            )
-        finally:
-            listener.close()
-
-        shown_host = f"[{host}]" if ":" in host else host
-        self._account.core.base_url = f"http://{shown_host}:{server.port}"
+        self._account.core.base_url = self._server.url
         self._is_local = is_local(host)
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever,
-            args=(_POLL_INTERVAL,),
-            name="sandbox-server",
-            daemon=True,
-        )
-        self._thread.start()
+        self._server.start()
         self._account.delivery.start()
         return self
 
     def stop(self) -> None:
         """End the server and the webhooks; once more does nothing."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
 
         self._account.delivery.stop()
         self.faults.stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server = self._thread = None
+        self._server.stop()
+        self._server = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -416,21 +398,19 @@ class Sandbox:
 
         :param unit_amount: In the currency's smallest unit.
         :param interval: ``day``, ``week``, ``month`` or ``year``.
+        :raises ApiError: For what Stripe would refuse, such as ``9.99``.
         :raises SandboxError: If there is a price with this id.
         """
-        if interval not in ("day", "week", "month", "year"):
-            raise ValueError(f"{interval!r} is not day, week, month or year.")
-
         with self._account.store.lock:
             if self._account.store.find("price", id) is not None:
                 raise SandboxError(f"There is a price with the id {id!r} already.")
 
-            price = self._account.prices.add(
+            price = self._account.prices.create(
                 {
                     "currency": currency,
                     "product_data": {"name": product_name},
                     "recurring": {"interval": interval},
-                    "unit_amount": unit_amount,
+                    "unit_amount": str(unit_amount),
                 },
                 price_id=id,
             )
@@ -448,14 +428,19 @@ class Sandbox:
 
         Returns when the webhooks about it were sent once.
 
-        :param card: The number of a test card; ``None`` where no card is asked for.
+        :param card: The number of a test card, or a payment method that Stripe has
+            ready for tests, ``pm_card_visa``; ``None`` where no card is asked for.
         :param email: The address that is typed in; a known customer keeps its own.
         :param authenticate: Whether 3-D Secure is passed if the bank asks for it.
         :returns: The session.
         :raises AuthenticationRequired: If the bank asks and ``authenticate`` is
             ``None``: the page that answers is still open.
         :raises ApiError: If the card is declined or the session is not open.
+        :raises TypeError: For a session in place of its id, a card that is no string.
+        :raises ValueError: For a card that is another word.
         """
+        _check_id(checkout_session_id, "Checkout session")
+        form = None if card is None else CardForm(number_of(card))
         account = self._account
 
         with account.store.lock:
@@ -463,11 +448,7 @@ class Sandbox:
             session = account.checkout.get(checkout_session_id)
 
             try:
-                account.checkout.complete(
-                    session,
-                    email=email,
-                    card=None if card is None else CardForm(card),
-                )
+                account.checkout.complete(session, email=email, card=form)
             except AuthenticationRequired:
                 if authenticate is None:
                     raise
@@ -488,7 +469,9 @@ class Sandbox:
         :param approved: Whether it is passed.
         :returns: The invoice: paid, or open if 3-D Secure or the charge failed.
         :raises ApiError: If its payment does not wait for 3-D Secure.
+        :raises TypeError: For an invoice in place of its id.
         """
+        _check_id(invoice_id, "invoice")
         account = self._account
 
         with account.store.lock:
@@ -509,7 +492,7 @@ class Sandbox:
         The clock stops at each of these moments until the webhooks about it were sent
         once.
 
-        :raises ValueError: If it would move back.
+        :raises ValueError: If it would move back, or more than 100 years at once.
         """
         step = timedelta(days=days, hours=hours, seconds=seconds)
         self.advance_to(self.clock.now() + int(step.total_seconds()))
@@ -518,7 +501,8 @@ class Sandbox:
         """Move the clock to a time.
 
         :param moment: Unix seconds or an aware ``datetime``.
-        :raises ValueError: If that is past, or the datetime has no time zone.
+        :raises ValueError: If that is past or more than 100 years away, or the
+            datetime has no time zone.
         """
         self._account.advance_to(to_timestamp(moment))
         self._raise_failures()
@@ -533,51 +517,12 @@ class Sandbox:
         return self._account.delivery.wait_idle(timeout)
 
 
+def _check_id(value: str, noun: str) -> None:
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"The id of the {noun} is wanted, a string; not a {kind}.")
+
+
 def _indexed(values: Sequence[str]) -> dict[str, str]:
     """A list as decoded parameters have it."""
     return {str(index): value for index, value in enumerate(values)}
-
-
-class _QuietHandler(WSGIRequestHandler):
-    # One request for each connection: none stays open after stop().
-    protocol_version = "HTTP/1.0"
-
-    def send_response(self, code: int, message: str | None = None) -> None:
-        """As the base does, but without a ``Date``: the app sends the sandbox's."""
-        self.send_response_only(code, message)
-        self.send_header("Server", self.version_string())
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Leave the terminal to the app under test."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """As above: a browser that hangs up is nothing to report."""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    :raises PortInUseError: If that is not possible.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-
-    try:
-        # Allows a restart at once; does not allow two sandboxes on one port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            reason = "another program uses it already"
-        else:
-            reason = str(error)
-
-        raise PortInUseError(
-            f"The sandbox cannot listen on port {port} of {host}: {reason}. Choose"
-            " another port, or 0 for any free one."
-        ) from error
-
-    return listener

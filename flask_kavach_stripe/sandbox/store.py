@@ -18,6 +18,7 @@ _ALPHABET = string.ascii_letters + string.digits
 ID_SHAPES = {
     "billing_portal.configuration": ("bpc_1", 23),
     "billing_portal.session": ("bps_1", 23),
+    "charge": ("ch_3", 23),
     "checkout.session": ("cs_test_a1", 58),
     "client_secret": ("_secret_", 25),
     "coupon": ("", 8),

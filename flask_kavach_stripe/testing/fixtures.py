@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import datetime
 from datetime import UTC
 from typing import Final
@@ -31,10 +32,23 @@ def stripe_sandbox_clock() -> Clock:
 
 
 @pytest.fixture
-def stripe_sandbox(app: Flask, stripe_sandbox_clock: Clock) -> Iterator[Sandbox]:
+def stripe_sandbox_amounts() -> Mapping[str, int]:
+    """What the prices in ``STRIPE_PRICES`` cost if not 9 dollars a month: cents, by
+    name. Nothing; override the fixture to say it."""
+    return {}
+
+
+@pytest.fixture
+def stripe_sandbox(
+    app: Flask,
+    stripe_sandbox_clock: Clock,
+    stripe_sandbox_amounts: Mapping[str, int],
+) -> Iterator[Sandbox]:
     """A local Stripe that the ``app`` of your own fixture talks to.
 
     .. versionadded:: 0.1
     """
-    with connect(app, Sandbox(clock=stripe_sandbox_clock)) as sandbox:
+    sandbox = Sandbox(clock=stripe_sandbox_clock)
+
+    with connect(app, sandbox, amounts=stripe_sandbox_amounts):
         yield sandbox

@@ -21,6 +21,8 @@ from ..client import DEFAULT_API_VERSION
 BASIL: Final = "2025-03-31.basil"
 
 _MONTH = 30 * 24 * 3600
+#: These are part of an object's name; before others it is the object they belong to.
+_NAMESPACES = ("billing_portal.", "checkout.", "test_helpers.")
 
 Object = dict[str, Any]
 
@@ -224,6 +226,10 @@ def make_thin_event(
     """
     time = datetime.fromtimestamp(_now() if created is None else created, UTC)
     kind = event_type.rpartition(".")[0]
+
+    if not kind.startswith(_NAMESPACES):  # customer.subscription is a subscription
+        kind = kind.rpartition(".")[2]
+
     return {
         "id": id or f"evt_test_{uuid.uuid4().hex}",
         "object": "v2.core.event",
@@ -234,7 +240,7 @@ def make_thin_event(
         "related_object": {
             "id": object_id,
             "type": kind,
-            "url": f"/v1/{kind.rpartition('.')[2]}s/{object_id}",
+            "url": f"/v1/{kind.replace('.', '/')}s/{object_id}",
         },
         "snapshot_event": snapshot_event,
         "type": f"v1.{event_type}",

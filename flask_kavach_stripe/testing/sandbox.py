@@ -17,7 +17,7 @@ from flask import has_app_context
 from flask import url_for
 
 from ..sandbox import Sandbox
-from ..state import EXTENSION_KEY
+from ..state import get_state_of
 from ..state import make_client
 from ..state import State
 
@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
 #: The signing secret where the app has none.
 _SECRET = "whsec_sandbox"  # noqa: S105  (made up, and public)
+_AMOUNT = 900
 
 
 @contextmanager
 def connect(
-    app: Flask, sandbox: Sandbox, *, api_version: str | None = None
+    app: Flask,
+    sandbox: Sandbox,
+    *,
+    api_version: str | None = None,
+    amounts: Mapping[str, int] | None = None,
 ) -> Iterator[Sandbox]:
     """Let an app and a sandbox talk to each other, in this process.
 
@@ -55,10 +60,14 @@ def connect(
 
     :param app: After ``init_app``.
     :param api_version: Of the webhooks; by default the newest one.
+    :param amounts: What prices cost if not 9 dollars, in cents, by their names in
+        ``STRIPE_PRICES``.
+    :raises ValueError: If there is no such name.
+    :raises RuntimeError: If the app has no ``KavachStripe``.
 
     .. versionadded:: 0.1
     """
-    state: State = app.extensions[EXTENSION_KEY]
+    state = get_state_of(app)
     settings, client = state.settings, state.client
     server_name = app.config["SERVER_NAME"]
 
@@ -66,7 +75,8 @@ def connect(
         webhook_url = url_for("kavach_stripe.webhook", _external=True)
 
     secret = (settings.webhook_secrets or (_SECRET,))[0]
-    create_prices(sandbox, {p.id: name for name, p in settings.prices.items()})
+    names = {price.id: name for name, price in settings.prices.items()}
+    create_prices(sandbox, names, amounts or {})
 
     with requests.Session() as session:
         session.trust_env = False
@@ -86,14 +96,27 @@ def connect(
             app.config["SERVER_NAME"] = server_name
 
 
-def create_prices(sandbox: Sandbox, names: Mapping[str, str]) -> None:
+def create_prices(
+    sandbox: Sandbox, names: Mapping[str, str], amounts: Mapping[str, int]
+) -> None:
     """Sell what an app sells.
 
     :param names: By price id; nothing stands for ``price_pro``.
+    :param amounts: In cents, by name.
+    :raises ValueError: If an amount is for a name that there is not.
     """
-    for price_id, name in (names or {"price_pro": "pro"}).items():
+    names = names or {"price_pro": "pro"}
+
+    if unknown := amounts.keys() - names.values():
+        raise ValueError(
+            f"There is an amount for {', '.join(map(repr, sorted(unknown)))}, but the"
+            f" prices of the app are {', '.join(map(repr, names.values()))}."
+        )
+
+    for price_id, name in names.items():
         if not sandbox.has_price(price_id):
-            sandbox.create_price(price_id, product_name=name.title())
+            amount = amounts.get(name, _AMOUNT)
+            sandbox.create_price(price_id, amount, product_name=name.title())
 
 
 class _Sender:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from flask import url_for
 
+from ..errors import ConfigurationError
 from ..signatures import sign_payload
-from ..state import EXTENSION_KEY
-from ..state import State
+from ..state import get_state_of
 
 if TYPE_CHECKING:  # slow to import, and every start of an app would wait for it
+    from flask import Flask
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
@@ -32,6 +33,8 @@ def post_event(
         ``STRIPE_WEBHOOK_SECRET``.
     :param timestamp: When it was signed, in Unix seconds; by default now.
     :return: The app's answer.
+    :raises ConfigurationError: If there is no signing secret.
+    :raises RuntimeError: If the app has no ``KavachStripe``.
 
     .. versionadded:: 0.1
     """
@@ -39,8 +42,7 @@ def post_event(
     payload = event if isinstance(event, bytes) else json.dumps(event).encode()
 
     if secret is None:
-        state: State = app.extensions[EXTENSION_KEY]
-        secret = state.settings.webhook_secrets[0]
+        secret = _first_secret(app)
 
     signature = sign_payload(payload, secret, timestamp=timestamp)
 
@@ -55,4 +57,14 @@ def post_event(
             "Stripe-Signature": signature,
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         },
+    )
+
+
+def _first_secret(app: Flask) -> str:
+    for secret in get_state_of(app).settings.webhook_secrets:
+        return secret
+
+    raise ConfigurationError(
+        "'STRIPE_WEBHOOK_SECRET' is not set, so an event cannot be signed. Set it to"
+        " any text in the configuration of your tests."
     )

@@ -19,6 +19,7 @@ from flask_kavach_stripe.testing import make_invoice
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing import make_thin_event
 
+from .conftest import Api
 from .conftest import Hook
 from .conftest import NOON
 
@@ -90,6 +91,22 @@ def test_sample_of_a_thin_event_has_only_what_stripe_has() -> None:
     sandbox.create_thin_destination("https://shop.test/")
     sandbox.create_price()
     sandbox.deliver()
-    made = make_thin_event("price.created", "price_1")
+    made = make_thin_event("price.created", "price_pro")
+    assert made["related_object"] == hook.received[-1]["related_object"]
     assert list(unknown_keys(made, hook.received[-1])) == []
     assert hook.received[-1].keys() == made.keys()
+
+
+def test_sample_of_a_thin_event_names_its_object_as_stripe_does() -> None:
+    hook = Hook()
+    sandbox = Sandbox(clock=Clock(NOON), send=hook)
+    sandbox.create_price()
+    sandbox.create_thin_destination("https://shop.test/")
+    sandbox.pay(Api(sandbox).checkout()["id"])
+
+    for event in hook.received:
+        related, event_type = event["related_object"], event["type"]
+        made = make_thin_event(event_type.removeprefix("v1."), related["id"])
+        assert (made["type"], made["related_object"]) == (event_type, related)
+
+    assert hook.types[-1] == "v1.checkout.session.completed"

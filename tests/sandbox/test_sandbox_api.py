@@ -12,6 +12,7 @@ import pytest
 from flask_kavach_stripe.sandbox import Sandbox
 
 from .conftest import Api
+from .conftest import checkout_params
 from .conftest import NOON
 
 Subscribe = Callable[..., Any]
@@ -199,6 +200,17 @@ def test_json_body_is_refused(api: Api) -> None:
     assert "form-urlencoded" in response.text
 
 
+def test_error_leads_to_its_entry_at_stripe(api: Api) -> None:
+    _, error = api.error("GET", "/v1/customers/cus_none")
+    assert error["doc_url"] == "https://docs.stripe.com/error-codes#resource-missing"
+
+
+def test_error_that_stripe_does_not_describe_leads_nowhere(api: Api) -> None:
+    _, error = api.error("POST", "/v1/checkout/sessions", {"mode": "payment"})
+    assert error["code"] == "sandbox_not_simulated"
+    assert "doc_url" not in error
+
+
 def test_several_unknown_parameters_are_named_together(api: Api) -> None:
     _, error = api.error("POST", "/v1/customers", {"nmae": "Ada", "emial": "a"})
     assert error["code"] == "parameter_unknown"
@@ -214,10 +226,10 @@ def test_empty_value_of_a_required_parameter_is_named(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1/charges"),
+        ("GET", "/v1/refunds"),
         ("GET", "/v1/customers/"),
         ("DELETE", "/v1/customers"),
-        ("POST", "/v1/subscriptions/sub_1/migrate"),
+        ("DELETE", "/v1/subscriptions/sub_1/discount"),
         ("PUT", "/v1/customers/cus_1"),
         ("GET", "/v1/"),
         ("GET", "/v3/customers"),
@@ -311,6 +323,20 @@ def test_unknown_cursor_is_refused(api: Api) -> None:
     assert (error["code"], error["param"]) == ("resource_missing", "starting_after")
 
 
+@pytest.mark.parametrize("cursor", ["starting_after", "ending_before"])
+def test_empty_cursor_is_refused(api: Api, cursor: str) -> None:
+    status, error = api.error("GET", "/v1/customers", {cursor: ""})
+    assert (status, error["code"]) == (400, "parameter_invalid_empty")
+    assert error["param"] == cursor
+
+
+def test_two_cursors_are_refused(api: Api) -> None:
+    newest, _, oldest = make_customers(api, 3)
+    cursors = {"starting_after": newest, "ending_before": oldest}
+    status, error = api.error("GET", "/v1/customers", cursors)
+    assert (status, error["code"]) == (400, "parameters_exclusive")
+
+
 def test_events_by_type_and_time(sandbox: Sandbox, api: Api) -> None:
     make_customers(api, 1)
     sandbox.advance(days=1)
@@ -385,6 +411,78 @@ def test_call_that_expands_too_deep_does_nothing(api: Api) -> None:
     status, error = api.error("POST", "/v1/customers", {"expand[]": "a.b.c.d.e"})
     assert (status, error["param"]) == (400, "expand")
     assert api.get("/v1/customers")["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "params"),
+    [
+        ("POST", "/v1/customers", {}),
+        ("POST", "/v1/customers/{customer}", {"name": "Ada"}),
+        ("DELETE", "/v1/customers/{customer}", {}),
+        ("POST", "/v1/checkout/sessions", checkout_params()),
+        (
+            "POST",
+            "/v1/subscriptions",
+            {"items[0][price]": "price_pro"},
+        ),
+        ("POST", "/v1/subscriptions/{subscription}", {"metadata[a]": "b"}),
+        ("POST", "/v1/subscriptions/{subscription}/pause", {}),
+        ("DELETE", "/v1/subscriptions/{subscription}", {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "expand", ["no_such_attribute", "latest_invoice.payment_intent", "status", "data"]
+)
+def test_call_that_expands_what_is_not_there_changes_nothing(
+    sandbox: Sandbox,
+    api: Api,
+    method: str,
+    path: str,
+    params: dict[str, str],
+    expand: str,
+) -> None:
+    customer = api.customer()
+    subscription = api.subscribe(customer)
+    ids = {"customer": customer["id"], "subscription": subscription["id"]}
+    before = everything(api)
+    status, error = api.error(
+        method,
+        path.format(**ids),
+        {**params, "expand[]": expand}
+        | ({"customer": customer["id"]} if "items[0][price]" in params else {}),
+    )
+    assert (status, error["param"]) == (400, "expand")
+    assert everything(api) == before
+
+
+def test_key_of_a_call_that_expands_what_is_not_there_can_be_used_again(
+    api: Api,
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    wrong, right = {"expand[]": "nothing"}, {"expand[]": "test_clock"}
+    assert api.call("POST", "/v1/customers", wrong, headers).status_code == 400
+    assert api.call("POST", "/v1/customers", right, headers).status_code == 200
+
+
+@pytest.mark.parametrize("expand", ["data.default_payment_method", "data.test_clock"])
+def test_what_is_null_can_be_expanded(api: Api, expand: str) -> None:
+    api.subscribe(api.customer())
+    (found,) = api.get("/v1/subscriptions", {"expand[]": expand})["data"]
+    assert found[expand.removeprefix("data.")] is None
+
+
+def everything(api: Api) -> list[Any]:
+    """Whatever a call could have changed."""
+    return [
+        api.get(path, {"limit": "100"})
+        for path in (
+            "/v1/checkout/sessions",
+            "/v1/customers",
+            "/v1/events",
+            "/v1/invoices",
+            "/v1/subscriptions",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,21 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask import g
 from flask_login import LoginManager
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
+from flask_kavach_stripe import ConfigurationError
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.sandbox import SandboxError
 from flask_kavach_stripe.sandbox import UndeliveredError
+from flask_kavach_stripe.testing import make_event
+from flask_kavach_stripe.testing import post_event
 from flask_kavach_stripe.testing.sandbox import connect
 
 pytest_plugins = ["flask_kavach_stripe.testing.fixtures"]
@@ -157,6 +162,29 @@ def test_uncommitted_changes_are_there_for_the_webhook(
     assert user.email == "newer@example.com"
 
 
+def test_what_a_webhook_wrote_is_there_for_the_test(
+    app: Flask, stripe_sandbox: Sandbox, db: SQLAlchemy, user: Any
+) -> None:
+    """Also where a commit does not make the session read anew."""
+    db.session().expire_on_commit = False
+    checkout = kavach_stripe.create_checkout_session(user, "price_pro")
+    assert user.stripe_subscription_status is None
+    stripe_sandbox.pay(checkout.id)
+    assert user.stripe_subscription_status == "active"
+
+
+def test_webhook_has_an_app_context_of_its_own(
+    app: Flask, stripe_sandbox: Sandbox, user: Any
+) -> None:
+    g.of_the_test = True
+    seen: list[bool] = []
+    registry = app.extensions["kavach_stripe"].registry
+    registry.on("customer.created")(lambda event: seen.append("of_the_test" in g))
+    kavach_stripe.create_customer(user)
+    stripe_sandbox.deliver()
+    assert seen == [False]
+
+
 @pytest.mark.parametrize("api_version", ["2024-12-18.acacia", "2025-03-31.basil"])
 def test_webhooks_of_an_older_version(
     app: Flask, user: Any, db: SQLAlchemy, api_version: str
@@ -173,6 +201,27 @@ def test_webhooks_of_an_older_version(
     assert subscription is not None
     assert subscription.price == "pro"
     assert set(seen) == {api_version}
+
+
+def test_app_without_the_extension() -> None:
+    with (
+        pytest.raises(RuntimeError, match="forget to call 'init_app'"),
+        connect(Flask("bare"), Sandbox()),
+    ):
+        raise AssertionError("It was connected.")
+
+
+def test_event_that_cannot_be_signed(app: Flask) -> None:
+    with pytest.raises(ConfigurationError, match="'STRIPE_WEBHOOK_SECRET' is not set"):
+        post_event(app.test_client(), make_event("price.created", {}))
+
+
+def test_sandbox_of_another_app(app: Flask, stripe_sandbox: Sandbox) -> None:
+    with (
+        pytest.raises(SandboxError, match="connected to an app already"),
+        connect(app, stripe_sandbox),
+    ):
+        raise AssertionError("It was connected.")
 
 
 def test_connection_ends_as_it_began(app: Flask) -> None:
@@ -215,6 +264,23 @@ def test_prices_of_the_app_can_be_bought(app: Flask) -> None:
 
     with connect(app, sandbox):  # they are there already
         pass
+
+
+def test_prices_of_the_app_cost_what_the_test_says(app: Flask) -> None:
+    with connect(app, Sandbox(), amounts={"pro": 2900}):
+        price = app.extensions["kavach_stripe"].client.get("/v1/prices/price_pro")
+
+    assert price["unit_amount"] == 2900
+
+
+def test_amount_for_an_unknown_name(app: Flask) -> None:
+    message = r"amount for 'team', but the prices of the app are 'pro'\."
+
+    with (
+        pytest.raises(ValueError, match=message),
+        connect(app, Sandbox(), amounts={"team": 2900}),
+    ):
+        raise AssertionError("It was connected.")
 
 
 def test_nothing_leaves_the_process(

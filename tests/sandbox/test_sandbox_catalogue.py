@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flask_kavach_stripe.sandbox import ApiError
 from flask_kavach_stripe.sandbox import Sandbox
 
 from .conftest import Api
@@ -30,6 +31,26 @@ def test_price_is_renamed_but_costs_the_same(sandbox: Sandbox, api: Api) -> None
     assert sandbox.events[-1]["type"] == "price.updated"
     status, error = api.error("POST", path_of(price), {"unit_amount": "1"})
     assert (status, error["code"]) == (400, "parameter_unknown")
+
+
+@pytest.mark.parametrize(
+    ("param", "values"),
+    [
+        ("unit_amount", {"unit_amount": -5}),
+        ("unit_amount", {"unit_amount": 9.99}),
+        ("currency", {"currency": "dollars"}),
+        ("recurring[interval]", {"interval": "fortnight"}),
+        ("product_data[name]", {"product_name": ""}),
+    ],
+)
+def test_price_that_the_api_refuses_cannot_be_made_in_python(
+    sandbox: Sandbox, param: str, values: dict[str, Any]
+) -> None:
+    with pytest.raises(ApiError) as error:
+        sandbox.create_price("price_odd", **values)
+
+    assert error.value.param == param
+    assert not sandbox.has_price("price_odd")
 
 
 def test_inactive_price_is_kept_by_those_who_have_it(

@@ -162,6 +162,43 @@ def test_declined_card_makes_nothing(
     assert api.get(f"/v1/checkout/sessions/{session['id']}")["status"] == "open"
 
 
+def test_test_payment_method_stands_for_its_number(sandbox: Sandbox, api: Api) -> None:
+    session = sandbox.pay(api.checkout()["id"], "pm_card_mastercard")
+    [card] = api.get("/v1/payment_methods", {"customer": session["customer"]})["data"]
+
+    assert card["card"]["last4"] == "4444"
+
+    with pytest.raises(ApiError) as error:
+        sandbox.pay(api.checkout()["id"], "pm_card_chargeDeclinedLostCard")
+
+    assert error.value.decline_code == "lost_card"
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        (4242424242424242, TypeError),
+        ("pm_card_vista", ValueError),
+        ("pm_1T0aBc2DeF3gHi", ValueError),
+    ],
+)
+def test_card_that_is_no_number_says_what_is_wanted(
+    sandbox: Sandbox, api: Api, card: Any, expected: type[Exception]
+) -> None:
+    with pytest.raises(expected, match=r"'4242424242424242', or 'pm_card_visa'") as e:
+        sandbox.pay(api.checkout()["id"], card)
+
+    assert repr(card) in str(e.value)
+
+
+def test_object_in_place_of_its_id_is_named(sandbox: Sandbox, api: Api) -> None:
+    with pytest.raises(TypeError, match=r"id of the Checkout session .* not a dict"):
+        sandbox.pay(api.checkout())
+
+    with pytest.raises(TypeError, match=r"id of the invoice .* not a dict"):
+        sandbox.authenticate({"id": "in_1"})  # type: ignore[arg-type]  # misuse
+
+
 def test_session_is_paid_once(sandbox: Sandbox, api: Api) -> None:
     session = api.checkout()
     sandbox.pay(session["id"])
@@ -287,3 +324,10 @@ def test_sessions_of_one_customer(api: Api) -> None:
     api.checkout()
     page = api.get("/v1/checkout/sessions", {"customer": customer["id"]})
     assert [found["id"] for found in page["data"]] == [session["id"]]
+
+
+def test_metadata_of_a_session_can_be_changed(api: Api) -> None:
+    session = api.checkout(metadata__a="1")
+    path = f"/v1/checkout/sessions/{session['id']}"
+    changed = api.post(path, {"metadata[b]": "2"})
+    assert changed == {**session, "metadata": {"a": "1", "b": "2"}} == api.get(path)

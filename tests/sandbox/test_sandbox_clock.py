@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from datetime import UTC
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,27 @@ def test_clock_does_not_go_back() -> None:
 def test_sandbox_does_not_go_back(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="only moves forward"):
         sandbox.advance(days=-1)
+
+
+def test_too_many_years_at_once_are_refused(sandbox: Sandbox) -> None:
+    before = sandbox.clock.now()
+
+    with pytest.raises(ValueError, match="more than 100 years"):
+        sandbox.advance(days=10**7)
+
+    assert sandbox.clock.now() == before
+
+
+@pytest.mark.parametrize("clock", [datetime, 1768478400, "2026-01-15"])
+def test_clock_that_is_none_is_refused(clock: Any) -> None:
+    with pytest.raises(TypeError, match=r"for example Clock\(1768478400\)"):
+        Sandbox(clock=clock)
+
+
+@pytest.mark.parametrize("days", [(-1,), (3, 0)])
+def test_payments_cannot_be_tried_again_before(days: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="after 1 day or more"):
+        Sandbox(payment_retry_days=days)
 
 
 def test_naive_datetime_is_refused(sandbox: Sandbox) -> None:

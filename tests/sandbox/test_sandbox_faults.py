@@ -209,6 +209,17 @@ def test_seed_repeats_a_run(api: Api) -> None:
     assert run(1) != run(2)
 
 
+def test_reading_changes_no_ids() -> None:
+    ids = set()
+
+    for reads in range(3):
+        api = Api(Sandbox(clock=Clock(NOON)))
+        [api.get("/v1/customers") for _ in range(reads)]
+        ids.add(api.post("/v1/customers")["id"])
+
+    assert len(ids) == 1
+
+
 def test_faults_change_no_ids() -> None:
     plain, faulty = Sandbox(seed=3), Sandbox(seed=3)
     faulty.create_webhook_endpoint("https://shop.test/")
@@ -237,6 +248,12 @@ def test_resend_needs_an_event(sandbox: Sandbox) -> None:
         ({"kind": "drop", "probability": 0}, "'probability' must be"),
         ({"kind": "drop", "probability": 1.1}, "'probability' must be"),
         ({"kind": "timeout", "lost": "both"}, "'lost' must be"),
+        ({"kind": "drop", "times": 0}, "'times' must be"),
+        ({"kind": "drop", "times": math.nan}, "'times' must be"),
+        ({"kind": "delay", "seconds": -1}, "'seconds' must not be"),
+        ({"kind": "old_version", "api_version": "2019"}, "Invalid Stripe API version"),
+        ({"kind": "timeout", "on": "invoice.*"}, "such as 'GET /v1"),
+        ({"kind": "drop", "on": "GET /v1/prices"}, r"such as 'invoice\.paid'"),
     ],
 )
 def test_faults_that_are_none(
@@ -266,6 +283,12 @@ def test_api_answers_with_an_error(
         client.with_options(max_network_retries=0).get("/v1/prices/price_pro")
 
     assert (caught.value.http_status, caught.value.code) == (status, code)
+
+
+def test_rate_limit_says_which_one(sandbox: Sandbox, api: Api) -> None:
+    sandbox.faults.add("rate_limit")
+    answer = api.call("GET", "/v1/prices")
+    assert answer.headers["Stripe-Rate-Limited-Reason"] == "global-rate"
 
 
 @pytest.mark.parametrize("lost", ["answer", "request"])

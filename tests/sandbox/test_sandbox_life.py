@@ -30,6 +30,7 @@ def test_renewal(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> None:
     count = len(sandbox.events)
     sandbox.advance(days=31)
     assert types_since(sandbox, count) == [
+        "invoice.upcoming",
         "customer.subscription.updated",
         "invoice.created",
         "invoice.finalized",
@@ -51,7 +52,7 @@ def test_renewal_event_has_the_old_items_whole(
     subscription = subscribe()
     count = len(sandbox.events)
     sandbox.advance(days=31)
-    previous = sandbox.events[count]["data"]["previous_attributes"]
+    previous = sandbox.events[count + 1]["data"]["previous_attributes"]
     assert previous == {
         "items": {"data": subscription["items"]["data"]},
         "latest_invoice": subscription["latest_invoice"],
@@ -94,14 +95,17 @@ def test_trial_ends_with_the_first_payment(
     subscription = subscribe(subscription_data__trial_period_days="14")
     count = len(sandbox.events)
     sandbox.advance(days=11)
-    assert types_since(sandbox, count) == ["customer.subscription.trial_will_end"]
+    assert types_since(sandbox, count) == [
+        "invoice.upcoming",
+        "customer.subscription.trial_will_end",
+    ]
     sandbox.advance(days=3)
     after = api.get(path_of(subscription), {"expand[]": "latest_invoice"})
     assert after["status"] == "active"
     assert after["billing_cycle_anchor"] == NOON + 14 * DAY
     assert after["items"]["data"][0]["current_period_end"] == NOON + (14 + 30) * DAY
     assert after["latest_invoice"]["amount_paid"] == 900
-    updated = sandbox.events[count + 1]
+    updated = sandbox.events[count + 2]
     assert updated["data"]["previous_attributes"]["status"] == "trialing"
 
 
@@ -210,6 +214,17 @@ def test_cancel_now(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> None:
     assert metadata == {"a": "1"}
 
 
+def test_cancel_ends_the_tries_to_be_paid(
+    sandbox: Sandbox, api: Api, subscribe: Subscribe
+) -> None:
+    subscription = subscribe("4000000000000341")
+    sandbox.advance(days=31)
+    ended = api.delete(path_of(subscription))
+    invoice = api.get(f"/v1/invoices/{ended['latest_invoice']}")
+    assert (invoice["status"], invoice["auto_advance"]) == ("open", False)
+    assert invoice["next_payment_attempt"] is None
+
+
 def test_list_leaves_canceled_ones_out_unless_asked(
     api: Api, subscribe: Subscribe
 ) -> None:
@@ -242,6 +257,7 @@ def test_failed_renewal_is_past_due(
     count = len(sandbox.events)
     sandbox.advance(days=31)
     assert types_since(sandbox, count) == [
+        "invoice.upcoming",
         "customer.subscription.updated",
         "invoice.created",
         "invoice.finalized",
@@ -383,7 +399,8 @@ def test_trial_ended_early(sandbox: Sandbox, api: Api, subscribe: Subscribe) -> 
     sandbox.advance(days=1)
     after = api.post(path_of(subscription), {"trial_end": "now"})
     assert after["status"] == "active"
-    assert after["trial_end"] == NOON + DAY
+    assert after["trial_end"] == after["billing_cycle_anchor"] == NOON + DAY
+    assert after["items"]["data"][0]["current_period_end"] == NOON + DAY + MONTH
     assert api.get(f"/v1/invoices/{after['latest_invoice']}")["amount_paid"] == 900
 
 
@@ -401,3 +418,27 @@ def test_a_year_of_several_subscribers(sandbox: Sandbox, api: Api) -> None:
         and event["data"]["object"]["billing_reason"] == "subscription_cycle"
     ]
     assert len(cycles) == 10 * 12
+
+
+def test_renewal_is_announced_a_week_before(
+    sandbox: Sandbox, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    sandbox.advance(days=60)
+    upcoming = [e for e in sandbox.events if e["type"] == "invoice.upcoming"]
+    assert [e["created"] for e in upcoming] == [NOON + 24 * DAY, NOON + 52 * DAY]
+    invoice = upcoming[0]["data"]["object"]
+    assert "id" not in invoice
+    assert (invoice["amount_due"], invoice["status"]) == (900, "draft")
+    assert (
+        invoice["parent"]["subscription_details"]["subscription"]
+        == (subscription["id"])
+    )
+
+
+def test_renewal_that_does_not_come_is_not_announced(
+    sandbox: Sandbox, api: Api, subscribe: Subscribe
+) -> None:
+    api.change(subscribe(), cancel_at_period_end="true")
+    sandbox.advance(days=60)
+    assert "invoice.upcoming" not in [event["type"] for event in sandbox.events]

@@ -439,7 +439,15 @@ def test_faults_are_taken_back(sandbox: Sandbox, browser: Client) -> None:
     assert list(sandbox.faults) == []
 
 
-@pytest.mark.parametrize("form", [{}, {"kind": "x"}, {"kind": "drop", "count": "x"}])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"kind": "x"},
+        {"kind": "drop", "count": "x"},
+        {"kind": "drop", "on": "GET /v1/prices"},
+    ],
+)
 def test_faults_that_there_are_not(browser: Client, form: dict[str, str]) -> None:
     assert browser.post("/faults", data=form).status_code == 400
 

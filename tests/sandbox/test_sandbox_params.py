@@ -20,7 +20,7 @@ from flask_kavach_stripe.sandbox.params import read
 from flask_kavach_stripe.sandbox.params import text
 from flask_kavach_stripe.sandbox.params import url
 from flask_kavach_stripe.sandbox.resources import catalogue
-from flask_kavach_stripe.sandbox.resources import checkout
+from flask_kavach_stripe.sandbox.resources import checkout_params
 from flask_kavach_stripe.sandbox.resources import discounts
 from flask_kavach_stripe.sandbox.resources import portal_configurations
 from flask_kavach_stripe.sandbox.resources import previews
@@ -133,7 +133,7 @@ def declared(params: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("spec", "params"),
     [
-        (checkout._CREATE, stripe.params.checkout.SessionCreateParams),
+        (checkout_params.CREATE, stripe.params.checkout.SessionCreateParams),
         (subscription_params.CREATE, stripe.params.SubscriptionCreateParams),
         (subscription_params.UPDATE, stripe.params.SubscriptionUpdateParams),
         (subscription_params.PAUSE, stripe.params.SubscriptionPauseParams),

@@ -330,3 +330,52 @@ def test_voided_invoice_cannot_be_paid(sandbox: Sandbox, api: Api) -> None:
     pay = f"/v1/invoices/{subscription['latest_invoice']}/pay"
     status, error = api.error("POST", pay)
     assert (status, "it is void" in error["message"]) == (400, True)
+
+
+# Charges, and which payment belongs to which invoice
+
+
+def test_payment_leaves_a_charge(api: Api) -> None:
+    customer = api.customer()
+    subscription = api.subscribe(customer)
+    (charge,) = api.get("/v1/charges", {"customer": customer["id"]})["data"]
+    assert (charge["amount"], charge["status"], charge["paid"]) == (
+        900,
+        "succeeded",
+        True,
+    )
+    (payment,) = api.get("/v1/invoice_payments")["data"]
+    assert payment["invoice"] == subscription["latest_invoice"]
+    path = f"/v1/payment_intents/{charge['payment_intent']}"
+    intent = api.get(path, {"expand[]": "latest_charge"})
+    assert intent["latest_charge"] == charge == api.again(charge)
+
+
+def test_refusal_leaves_a_charge_that_says_why(api: Api) -> None:
+    customer = api.customer("pm_card_chargeCustomerFail")
+    api.subscribe(customer)
+    (charge,) = api.get("/v1/charges")["data"]
+    assert (charge["status"], charge["failure_code"]) == ("failed", "card_declined")
+    assert charge["outcome"]["reason"] == "generic_decline"
+    assert charge["amount_captured"] == 0
+
+
+def test_wait_for_3d_secure_leaves_no_charge(api: Api) -> None:
+    api.subscribe(api.customer("pm_card_threeDSecure2Required"))
+    assert api.get("/v1/charges")["data"] == []
+
+
+def test_invoice_is_found_by_its_payment(api: Api) -> None:
+    one, other = (api.subscribe(api.customer()) for _ in range(2))
+    (wanted,) = api.get(
+        "/v1/invoice_payments", {"invoice": one["latest_invoice"], "status": "paid"}
+    )["data"]
+    found = api.get(
+        "/v1/invoice_payments",
+        {
+            "payment[type]": "payment_intent",
+            "payment[payment_intent]": wanted["payment"]["payment_intent"],
+        },
+    )["data"]
+    assert found == [wanted] == [api.again(wanted)]
+    assert wanted["invoice"] != other["latest_invoice"]

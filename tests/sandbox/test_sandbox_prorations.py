@@ -316,3 +316,21 @@ def test_lines_of_an_invoice_have_pages(api: Api, subscription: Any) -> None:
 )
 def test_what_a_coupon_takes_off(coupon: dict[str, Any], expected: list[int]) -> None:
     assert deductions(coupon, [1000, -700, 500]) == expected
+
+
+def test_preview_does_not_end_the_tries_to_be_paid(sandbox: Sandbox, api: Api) -> None:
+    session = sandbox.pay(api.checkout()["id"], "4000000000000341")
+    sandbox.advance(days=31)
+    unpaid = api.get(f"/v1/subscriptions/{session['subscription']}")
+    invoice = api.get(f"/v1/invoices/{unpaid['latest_invoice']}")
+    assert invoice["next_payment_attempt"] is not None
+    preview(api, unpaid)
+    assert api.again(invoice) == invoice
+
+
+def test_preview_does_not_use_a_coupon_up(api: Api, subscription: Any) -> None:
+    coupon = {"id": "ONE", "percent_off": "10", "duration": "once"}
+    api.post("/v1/coupons", {**coupon, "max_redemptions": "1"})
+    params = {"subscription": subscription["id"], "discounts[0][coupon]": "ONE"}
+    api.post("/v1/invoices/create_preview", params)
+    assert api.get("/v1/coupons/ONE")["times_redeemed"] == 0

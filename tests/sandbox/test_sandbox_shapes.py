@@ -16,7 +16,10 @@ from werkzeug.test import Client
 
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.sandbox.routes import routes
+from flask_kavach_stripe.sandbox.errors import ApiError
+from flask_kavach_stripe.sandbox.expansion import parse_path
+from flask_kavach_stripe.sandbox.routes import calls
+from flask_kavach_stripe.sandbox.versions import VERSIONS
 
 from .conftest import Api
 from .conftest import NOON
@@ -29,6 +32,8 @@ FIXTURES = Path(
 )
 #: Keys of the samples that objects of the newest version do not have, and why.
 GONE = {
+    "charge.refunds": "shown when expanded since 2022-11-15; there are no refunds",
+    "charge.source": "for payments without a payment method",
     "invoice.subscription": "in parent.subscription_details since 2025-03-31.basil",
 }
 #: Keys that the classes of the package do not declare, and why they are there.
@@ -40,6 +45,7 @@ UNDECLARED = {
 KINDS = {
     "billing_portal.configuration",
     "billing_portal.session",
+    "charge",
     "checkout.session",
     "coupon",
     "customer",
@@ -187,10 +193,12 @@ def answers() -> list[Any]:
         "/v1/subscriptions": {"status": "all"},
     }
 
-    for method, path, _ in routes(sandbox._account):
-        if method == "GET" and "<" not in path:
-            listed = api.get(path, needed.get(path))
-            assert listed["data"], path
+    for call in calls(sandbox._account):
+        known = call.method == "GET" and call.is_in(VERSIONS[-1])
+
+        if known and "<" not in call.path:
+            listed = api.get(call.path, needed.get(call.path))
+            assert listed["data"], call.path
             seen.append(listed)
 
     return [*seen, *sandbox._account.store.all("v2.core.event")]
@@ -288,3 +296,22 @@ def test_every_key_is_declared_by_stripes_package(answers: list[Any]) -> None:
             extra.update(undeclared(obj, cls, kind))
 
     assert extra == set(UNDECLARED)
+
+
+def test_attributes_that_can_be_expanded_are_those_of_stripes_package(
+    answers: list[Any],
+) -> None:
+    """``str | ForwardRef`` is an attribute that holds an id or an object."""
+    lacking = set()
+
+    for obj in objects_in(answers):
+        cls = get_object_class("V1", obj["object"])
+
+        for name, hint in declared(cls).items() if cls else ():
+            if name in obj and "str, ForwardRef(" in str(hint):
+                try:
+                    parse_path(name, obj["object"], VERSIONS[-1])
+                except ApiError:
+                    lacking.add(f"{obj['object']}.{name}")
+
+    assert sorted(lacking) == []

@@ -10,6 +10,7 @@ from flask_kavach_stripe.sandbox import Sandbox
 
 from .conftest import Api
 from .conftest import DAY
+from .conftest import Hook
 from .conftest import NOON
 
 #: 1 March 2027, 00:00 UTC
@@ -64,6 +65,17 @@ def test_advance_renews_on_the_way(sandbox: Sandbox, api: Api, clock: Any) -> No
     after = api.again(subscription)
     assert after["items"]["data"][0]["current_period_start"] == MARCH + MONTH
     assert sandbox.clock.now() == NOON
+
+
+def test_webhooks_do_not_wait_for_the_sandboxs_own_clock(
+    sandbox: Sandbox, api: Api, hook: Hook, clock: Any
+) -> None:
+    """The test clock is a year ahead of it."""
+    api.subscribe(api.customer(test_clock=clock["id"]))
+    advance(api, clock, MONTH)
+    sandbox.advance(seconds=1)
+    assert hook.received[-1]["id"] == sandbox.events[-1]["id"]
+    assert {event["pending_webhooks"] for event in sandbox.events} == {0}
 
 
 def test_two_clocks_do_not_move_each_other(

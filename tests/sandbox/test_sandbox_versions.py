@@ -19,12 +19,12 @@ from flask_kavach_stripe.objects import read_invoice
 from flask_kavach_stripe.objects import read_subscription
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.sandbox.downgrades import downgrade
+from flask_kavach_stripe.sandbox.downgrades import OBJECTS
 from flask_kavach_stripe.sandbox.errors import ApiError
 from flask_kavach_stripe.sandbox.store import Store
-from flask_kavach_stripe.sandbox.versions import downgrade
-from flask_kavach_stripe.sandbox.versions import OBJECTS
-from flask_kavach_stripe.sandbox.versions import PARAMS
-from flask_kavach_stripe.sandbox.versions import upgrade_params
+from flask_kavach_stripe.sandbox.upgrades import PARAMS
+from flask_kavach_stripe.sandbox.upgrades import upgrade_params
 from flask_kavach_stripe.sandbox.versions import VERSIONS
 
 from .conftest import Api
@@ -310,6 +310,160 @@ def test_promotion_code_is_created_as_its_version_does(api: Api, version: str) -
     other = {"promotion__coupon": "TEN"} if version < CLOVER else {"coupon": "TEN"}
     error = Caller(api, version).error("POST", "/v1/promotion_codes", **other)
     assert error["code"] == "parameter_unknown"
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_invoice_in_acacia_names_its_payment_and_its_charge(
+    api: Api, paid: bool
+) -> None:
+    customer = api.customer("pm_card_visa" if paid else "pm_card_chargeCustomerFail")
+    old = Caller(api, ACACIA)
+    answered = old.post(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        items__0__price="price_pro",
+        expand__0="latest_invoice",
+    )["latest_invoice"]
+    path = f"/v1/invoices/{answered['id']}"
+    (charge,) = old.get("/v1/charges")["data"]
+    (intent,) = old.get("/v1/payment_intents")["data"]
+    assert charge["invoice"] == intent["invoice"] == answered["id"]
+    assert intent["latest_charge"] == charge["id"]
+    expected = (paid, False, charge["id"], intent["id"])
+
+    for invoice in (answered, old.get(path), *old.get("/v1/invoices")["data"]):
+        assert (
+            invoice["paid"],
+            invoice["paid_out_of_band"],
+            invoice["charge"],
+            invoice["payment_intent"],
+        ) == expected
+
+    expand = {"expand__0": "charge", "expand__1": "payment_intent.latest_charge"}
+    expanded = old.get(path, **expand)
+    assert expanded["charge"] == expanded["payment_intent"]["latest_charge"] == charge
+
+
+def test_invoice_events_in_acacia_name_the_payment_as_soon_as_there_is_one(
+    sandbox: Sandbox, api: Api, hook: HookByUrl
+) -> None:
+    url = hook_url(sandbox, api, ACACIA)
+    subscription = api.subscribe(api.customer())
+    sandbox.deliver()
+    (charge,) = api.get("/v1/charges")["data"]
+    intent_id = charge["payment_intent"]
+    told = {
+        event["type"]: (
+            event["data"]["object"]["paid"],
+            event["data"]["object"]["payment_intent"],
+            event["data"]["object"]["charge"],
+        )
+        for event in hook.by_url[url]
+        if event["data"]["object"]["object"] == "invoice"
+    }
+    assert told == {
+        "invoice.created": (False, None, None),
+        "invoice.finalized": (False, intent_id, None),
+        "invoice.paid": (True, intent_id, charge["id"]),
+        "invoice.payment_succeeded": (True, intent_id, charge["id"]),
+    }
+    assert subscription["latest_invoice"]
+
+
+def test_invoice_paid_out_of_band_in_acacia(api: Api) -> None:
+    subscription = api.subscribe(api.customer("pm_card_chargeCustomerFail"))
+    path = f"/v1/invoices/{subscription['latest_invoice']}"
+    new = api.post(f"{path}/pay", {"paid_out_of_band": "true"})
+    assert (new["amount_paid"], new["amount_paid_off_stripe"]) == (900, 900)
+    old = Caller(api, ACACIA).get(path)
+    assert (old["paid"], old["paid_out_of_band"]) == (True, True)
+
+
+def test_invoice_payments_came_with_basil(api: Api) -> None:
+    headers = {"Stripe-Version": ACACIA}
+    response = api.call("GET", "/v1/invoice_payments", headers=headers)
+    assert response.status_code == 404
+    assert "Unrecognized request URL" in response.text
+    assert Caller(api, BASIL).get("/v1/invoice_payments")["data"] == []
+
+
+@pytest.mark.parametrize("version", [ACACIA, "2025-02-24.acacia"])
+def test_upcoming_invoice_in_acacia(sandbox: Sandbox, api: Api, version: str) -> None:
+    sandbox.create_price("price_team", unit_amount=3000)
+    subscription = api.subscribe(api.customer())
+    old = Caller(api, version)
+    plain = old.get("/v1/invoices/upcoming", customer=subscription["customer"])
+    assert "id" not in plain
+    assert (plain["subscription"], plain["total"]) == (subscription["id"], 900)
+    changed = old.get(
+        "/v1/invoices/upcoming",
+        subscription=subscription["id"],
+        subscription_items__0__id=subscription["items"]["data"][0]["id"],
+        subscription_items__0__price="price_team",
+        subscription_proration_behavior="always_invoice",
+        subscription_billing_cycle_anchor="now",
+    )
+    assert [line["amount"] for line in changed["lines"]["data"]] == [-900, 3000]
+    lines = old.get(
+        "/v1/invoices/upcoming/lines", customer=subscription["customer"], limit="1"
+    )
+    assert [line["amount"] for line in lines["data"]] == [900]
+    assert api.again(subscription) == subscription
+
+
+def test_upcoming_invoice_with_a_coupon_in_acacia(api: Api) -> None:
+    api.post("/v1/coupons", {"id": "TEN", "percent_off": "10", "duration": "once"})
+    customer = api.customer()
+    upcoming = Caller(api, ACACIA).get(
+        "/v1/invoices/upcoming",
+        customer=customer["id"],
+        subscription_items__0__price="price_pro",
+        coupon="TEN",
+    )
+    assert upcoming["total"] == 810
+
+
+@pytest.mark.parametrize("path", ["upcoming", "upcoming/lines"])
+@pytest.mark.parametrize("version", [BASIL, ENDIVE])
+def test_upcoming_invoice_is_unknown_since_basil(
+    api: Api, version: str, path: str
+) -> None:
+    headers = {"Stripe-Version": version}
+    params = {"customer": api.customer()["id"]}
+    response = api.call("GET", f"/v1/invoices/{path}", params, headers)
+    assert response.status_code == 404
+    assert "Unrecognized request URL" in response.text
+
+
+def test_customer_without_a_subscription_has_no_upcoming_invoice(api: Api) -> None:
+    params = {"customer": api.customer()["id"]}
+    status, error = api.error("POST", "/v1/invoices/create_preview", params)
+    assert (status, error["code"]) == (404, "invoice_upcoming_none")
+
+
+def test_anchor_of_a_preview_is_plain_before_endive(api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    params = {
+        "subscription": subscription["id"],
+        "subscription_details__billing_cycle_anchor": "now",
+    }
+    assert (
+        Caller(api, DAHLIA).post("/v1/invoices/create_preview", **params)["total"] == 0
+    )
+    error = Caller(api, ENDIVE).error("POST", "/v1/invoices/create_preview", **params)
+    assert error["param"] == "subscription_details[billing_cycle_anchor]"
+
+
+def test_end_can_wait_for_a_payment_since_endive(api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    path = f"/v1/subscriptions/{subscription['id']}"
+    params = {
+        "cancel_at_period_end": "true",
+        "payment_behavior": "pending_if_incomplete",
+    }
+    error = Caller(api, DAHLIA).error("POST", path, **params)
+    assert error["param"] == "cancel_at_period_end"
+    assert Caller(api, ENDIVE).post(path, **params)["cancel_at_period_end"] is True
 
 
 def test_shipping_of_a_session_in_acacia(api: Api) -> None:
@@ -723,3 +877,40 @@ def test_app_follows_a_subscription(make_shop: Any, version: str) -> None:
     assert scheduled == {**renewed, "cancel_at_period_end": True}
     assert ended["subscription_status"] == "canceled"
     assert ended["cancel_at_period_end"] is False
+
+
+def test_lists_are_counted_before_basil_only(api: Api) -> None:
+    for _ in range(3):
+        api.post("/v1/customers")
+
+    count = {"limit": "1", "include__0": "total_count"}
+    listed = Caller(api, ACACIA).get("/v1/customers", **count)
+    assert (len(listed["data"]), listed["total_count"]) == (1, 3)
+    assert "total_count" not in Caller(api, ACACIA).get("/v1/customers")
+    error = Caller(api, BASIL).error("GET", "/v1/customers", **count)
+    assert error["code"] == "property_forbidden"
+
+
+def test_pause_came_with_endive(api: Api) -> None:
+    subscription = api.subscribe(api.customer())
+    path = f"/v1/subscriptions/{subscription['id']}/pause"
+    headers = {"Stripe-Version": DAHLIA}
+    assert api.call("POST", path, headers=headers).status_code == 404
+    assert Caller(api, ENDIVE).post(path)["status"] == "paused"
+
+
+def test_migration_to_flexible_billing(sandbox: Sandbox, api: Api) -> None:
+    subscription = api.subscribe(api.customer(), billing_mode__type="classic")
+    path = f"/v1/subscriptions/{subscription['id']}/migrate"
+    params = {"billing_mode[type]": "flexible"}
+    headers = {"Stripe-Version": BASIL}
+    assert api.call("POST", path, params, headers).status_code == 404
+    assert api.post(path, params)["billing_mode"]["type"] == "flexible"
+    assert sandbox.events[-1]["type"] == "customer.subscription.updated"
+
+
+@pytest.mark.parametrize("kind", ["customers", "invoices", "subscriptions"])
+def test_search_is_an_unknown_url(api: Api, kind: str) -> None:
+    status, error = api.error("GET", f"/v1/{kind}/search", {"query": "email:'a'"})
+    assert status == 404
+    assert "Unrecognized request URL" in error["message"]

@@ -48,7 +48,7 @@ def test_year_of_a_subscriber(benchmark: Any) -> None:
     ]
     assert Counter(shop.seen) == {"invoice.paid": 13, "invoice.payment_failed": 1}
     # Product and price were there before the app was connected.
-    assert [len(tries) for tries in attempts] == [0, 0, *[1] * 78]
+    assert [len(tries) for tries in attempts] == [0, 0, *[1] * 90]
     assert requests == {
         "POST customers": 1,
         "POST checkout": 1,

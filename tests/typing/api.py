@@ -220,6 +220,7 @@ def ask() -> None:
     client.delete("/v1/subscriptions/sub_1")
     pages: Iterator[dict[str, Any]] = client.paginate("/v1/invoices", {"limit": 100})
     assert next(pages)["id"]
+    assert_type(next(client.pages("/v1/invoices")).as_of, datetime | None)
 
 
 # -- errors --------------------------------------------------------------------------

@@ -1,50 +1,39 @@
-"""The app as it runs, but for the network: webhooks come through a test client."""
+"""The app as it runs, but for the network: Stripe is in this process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_migrate import upgrade
 
 from examples.saas import create_app
 from examples.saas.extensions import db
-from examples.saas.local_stripe import set_up
+from examples.saas.local_stripe import AMOUNTS
 from flask_kavach_stripe.sandbox import Sandbox
 
-APP_URL = "http://localhost"
+pytest_plugins = ["flask_kavach_stripe.testing.fixtures"]
+
+ACCOUNT = {"email": "ada@example.com", "password": "12345678"}
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    def send(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        app: Flask = running.app.extensions["app under test"]
-        client = app.test_client()
-        return client.post(url, data=body, headers=dict(headers)).status_code
-
-    with Sandbox(send=send) as running:
-        yield running
-
-
-@pytest.fixture
-def app(sandbox: Sandbox, tmp_path: Path) -> Iterator[Flask]:
+def app(tmp_path: Path) -> Iterator[Flask]:
     app = create_app(
         {
             "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'test.sqlite'}",
             "STRIPE_MAX_NETWORK_RETRIES": 0,
             "TESTING": True,
             "WTF_CSRF_ENABLED": False,
-            **set_up(sandbox, APP_URL),
         }
     )
-    sandbox.app.extensions["app under test"] = app
 
     with app.app_context():
-        upgrade()
+        db.create_all()
 
     yield app
 
@@ -53,12 +42,33 @@ def app(sandbox: Sandbox, tmp_path: Path) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def stripe_sandbox_amounts() -> dict[str, int]:
+    """What the plans cost in these tests."""
+    return AMOUNTS
+
+
+@pytest.fixture
+def client(app: Flask, stripe_sandbox: Sandbox) -> FlaskClient:
+    """A visitor's browser."""
     return app.test_client()
 
 
 @pytest.fixture
 def ada(client: FlaskClient) -> FlaskClient:
     """The browser of someone who has just signed up."""
-    client.post("/sign-up", data={"email": "ada@example.com", "password": "12345678"})
+    client.post("/sign-up", data=ACCOUNT)
     return client
+
+
+@pytest.fixture
+def subscribe(
+    ada: FlaskClient, stripe_sandbox: Sandbox
+) -> Callable[..., dict[str, Any]]:
+    """Press the button of a plan and pay at Checkout."""
+
+    def subscribe(card: str = "4242424242424242", plan: str = "pro") -> dict[str, Any]:
+        checkout = ada.post("/auth/stripe/checkout", data={"price": plan})
+        session_id = checkout.location.rpartition("/")[2]
+        return stripe_sandbox.pay(session_id, card)
+
+    return subscribe

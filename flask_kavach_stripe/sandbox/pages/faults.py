@@ -59,12 +59,17 @@ def add_fault() -> BaseResponse:
         abort(400, "Unknown fault.")
 
     _, times, probability = COUNTS[count]
-    account.faults.add(
-        cast(WebhookFault | ApiFault, kind),
-        on,
-        times=times,
-        probability=probability,
-    )
+
+    try:
+        account.faults.add(
+            cast(WebhookFault | ApiFault, kind),
+            on,
+            times=times,
+            probability=probability,
+        )
+    except ValueError as error:
+        abort(400, str(error))
+
     return redirect(url_for(".dashboard", _anchor="faults"), 303)
 
 

@@ -6,15 +6,21 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from ..core import Core
+from ..errors import ApiError
 from ..errors import resource_missing
+from ..params import integer
 from ..params import LIST_SPEC
 from ..params import read
 from ..params import Spec
 from ..store import Object
 
 Params = Mapping[str, Any]
+
+#: What lists of the API's second version take.
+PAGE_SPEC: Spec = {"limit": integer(1, 100), "page": integer(0)}
 
 #: A list that is asked for one of these has the objects of test clocks, too.
 _SHOW_TEST_CLOCKS = ("customer", "subscription", "test_clock")
@@ -78,7 +84,8 @@ def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Obje
     """Cut one page out of a list.
 
     :param objects: All of them, newest first.
-    :param wanted: ``limit``, ``starting_after``, ``ending_before``.
+    :param wanted: ``limit``, ``starting_after``, ``ending_before``, ``include``.
+    :raises ApiError: If both ends are given, or are not in the list.
 
     Source: https://docs.stripe.com/api/pagination
     """
@@ -91,17 +98,58 @@ def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Obje
 
         raise resource_missing(noun, wanted[param], param)
 
-    if wanted.get("ending_before"):
+    if "starting_after" in wanted and "ending_before" in wanted:
+        raise ApiError(
+            "A page begins after 'starting_after' or ends before 'ending_before'; give"
+            " one of them.",
+            code="parameters_exclusive",
+        )
+
+    if "ending_before" in wanted:
         end = position("ending_before")
         start = max(0, end - limit)
         has_more = start > 0
     else:
-        start = position("starting_after") + 1 if wanted.get("starting_after") else 0
+        start = position("starting_after") + 1 if "starting_after" in wanted else 0
         end = start + limit
         has_more = end < len(objects)
 
-    return list_object(objects[start:end], url, has_more=has_more)
+    found = list_object(objects[start:end], url, has_more=has_more)
+
+    if "total_count" in (wanted.get("include") or ()):
+        found["total_count"] = len(objects)
+
+    return found
+
+
+def page_by_url(
+    objects: Sequence[Object], wanted: Params, url: str, query: Mapping[str, str]
+) -> Object:
+    """Cut one page out of a list, as the API's second version does it.
+
+    :param objects: All of them, newest first.
+    :param wanted: ``limit`` and ``page``, which is the place where the page begins.
+    :param query: The other parameters, for the URL of the next page.
+
+    Source: https://docs.stripe.com/api-v2-overview
+    """
+    limit, start = wanted.get("limit") or 20, wanted.get("page") or 0
+
+    def link(at: int) -> str:
+        return f"{url}?{urlencode({**query, 'limit': limit, 'page': at})}"
+
+    end = start + limit
+    return {
+        "data": list(objects[start:end]),
+        "next_page_url": link(end) if end < len(objects) else None,
+        "previous_page_url": link(max(0, start - limit)) if start else None,
+    }
 
 
 def list_object(data: Sequence[Object], url: str, *, has_more: bool = False) -> Object:
     return {"object": "list", "data": list(data), "has_more": has_more, "url": url}
+
+
+def deleted(kind: str, object_id: str) -> Object:
+    """Return what stands in place of an object that was deleted."""
+    return {"id": object_id, "object": kind, "deleted": True}

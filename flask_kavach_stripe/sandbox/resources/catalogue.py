@@ -24,6 +24,7 @@ from ..params import Spec
 from ..params import text
 from ..params import time_range
 from ..store import Object
+from .base import deleted
 from .base import Params
 from .base import Resource
 
@@ -137,7 +138,7 @@ class Products(Resource):
 
         self.core.store.remove(self.kind, object_id)
         self.core.emit("product.deleted", product)
-        return {"id": object_id, "object": self.kind, "deleted": True}
+        return deleted(self.kind, object_id)
 
     def list(self, params: Params) -> Object:
         return self.select(
@@ -188,10 +189,14 @@ class Prices(Resource):
     noun = "price"
     path = "/v1/prices"
 
-    def create(self, params: Params) -> Object:
+    def create(self, params: Params, price_id: str | None = None) -> Object:
+        """Keep a new price.
+
+        :param price_id: The id it is to have; no call of the API can say that.
+        """
         values = read(params, _PRICE_CREATE, required=("currency",))
         self._check_lookup_key(values)
-        return self.add(values)
+        return self.add(values, price_id=price_id)
 
     def update(self, params: Params, object_id: str) -> Object:
         """What a price costs cannot be changed; subscriptions keep a price that is

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..core import Core
 from ..errors import ApiError
-from ..errors import not_simulated
 from ..errors import parameter_missing
 from ..errors import resource_missing
 from ..params import merge_metadata
@@ -15,13 +14,13 @@ from ..store import clone
 from ..store import Object
 from .catalogue import Prices
 from .cycle import Cycle
-from .cycle import FINAL
 from .discounts import Discounts
 from .items import interval_of
 from .items import new_item
 from .items import period_end
 from .items import set_price
 from .payment_methods import PaymentMethods
+from .subscription_object import FINAL
 
 _AFTER_THE_END = frozenset(("cancellation_details", "metadata"))
 _WITH_AN_INVOICE = frozenset(("billing_cycle_anchor", "items", "trial_end"))
@@ -40,6 +39,8 @@ class Changes:
     ) -> None:
         self._core = core
         self._cycle = cycle
+        self._periods = cycle.periods
+        self._transitions = cycle.transitions
         self._prices = prices
         self._payment_methods = payment_methods
         self._discounts = discounts
@@ -62,6 +63,9 @@ class Changes:
                 "You cannot update a subscription in `incomplete` status in a way that"
                 " results in a new invoice."
             )
+
+        if values.get("payment_behavior") == "pending_if_incomplete":
+            self._cycle.pending_updates.check(values)
 
         self.check_times(values)
         now, date = self._core.clock.now(), values.get("proration_date")
@@ -140,32 +144,31 @@ class Changes:
         invoice = None
 
         if trial_end == "now" and trialing:
-            invoice = self._cycle.end_trial(subscription, "subscription_update")
+            invoice = self._periods.end_trial(subscription, "subscription_update")
         elif isinstance(trial_end, int):
             if behavior != "none":
-                self._cycle.prorate(subscription, before, restart=True)
+                self._periods.prorate(subscription, before, restart=True)
 
             self._begin_trial(subscription, trial_end)
         else:
             if behavior != "none":
                 at = values.get("proration_date")
-                self._cycle.prorate(subscription, before, restart=restart, at=at)
+                self._periods.prorate(subscription, before, restart=restart, at=at)
 
             if restart and subscription["status"] != "paused":
                 subscription["billing_cycle_anchor"] = self._core.clock.now()
-                invoice = self._cycle.begin_periods(
+                invoice = self._periods.begin_periods(
                     subscription, subscription["items"]["data"], "subscription_update"
                 )
             elif behavior == "always_invoice":
-                invoice = self._cycle.bill_pending(subscription, "subscription_update")
+                invoice = self._periods.bill_pending(
+                    subscription, "subscription_update"
+                )
 
         self.apply_end(subscription, values)
         return invoice
 
     def check_times(self, values: dict[str, Any]) -> None:
-        if values.get("payment_behavior") == "pending_if_incomplete":
-            raise not_simulated("payment_behavior=pending_if_incomplete")
-
         if "cancel_at" in values and "cancel_at_period_end" in values:
             raise ApiError(
                 "You may only specify one of these parameters: cancel_at,"
@@ -287,13 +290,13 @@ class Changes:
 
     def apply_end(self, subscription: Object, values: dict[str, Any]) -> None:
         if values.get("cancel_at_period_end"):
-            self._cycle.schedule_end(subscription, period_end(subscription, min))
+            self._transitions.schedule_end(subscription, period_end(subscription, min))
             subscription["cancel_at_period_end"] = True
         elif subscription["cancel_at_period_end"] and (
             values.get("cancel_at_period_end") is False
         ):
             # Does not take back a cancel_at: flexible billing's portal sets only that.
-            self._cycle.unschedule_end(subscription)
+            self._transitions.unschedule_end(subscription)
 
         if "cancel_at" not in values:
             return
@@ -301,14 +304,14 @@ class Changes:
         cancel_at = values["cancel_at"]
 
         if cancel_at is None:
-            self._cycle.unschedule_end(subscription)
+            self._transitions.unschedule_end(subscription)
             return
 
         if isinstance(cancel_at, str):
             pick = min if cancel_at == "min_period_end" else max
             cancel_at = period_end(subscription, pick)
 
-        self._cycle.schedule_end(subscription, cancel_at)
+        self._transitions.schedule_end(subscription, cancel_at)
         subscription["cancel_at_period_end"] = False
 
     def _begin_trial(self, subscription: Object, trial_end: int) -> None:

@@ -13,24 +13,15 @@ from ..core import Core
 from ..errors import ApiError
 from ..errors import AuthenticationRequired
 from ..errors import parameter_missing
-from ..params import array
-from ..params import boolean
 from ..params import choice
-from ..params import ignored
 from ..params import in_range
-from ..params import integer
 from ..params import LIST_SPEC
 from ..params import mapping
 from ..params import merge_metadata
 from ..params import metadata
 from ..params import read
-from ..params import refused
-from ..params import removed
-from ..params import Spec
 from ..params import text
 from ..params import time_range
-from ..params import timestamp
-from ..params import url
 from ..store import clone
 from ..store import Object
 from .base import list_object
@@ -38,101 +29,15 @@ from .base import page
 from .base import Params
 from .base import Resource
 from .card_form import CardForm
-from .catalogue import PRICE_DATA_SPEC
 from .catalogue import Prices
+from .checkout_object import customer_details
+from .checkout_object import new_session
+from .checkout_params import CREATE
 from .customers import Customers
-from .discounts import DISCOUNTS
 from .discounts import Discounts
 from .discounts import PromotionCodes
-from .payment_methods import empty_address
 from .payment_methods import PaymentMethods
-from .subscription_params import BILLING_MODE
-from .subscription_params import TRIAL_SETTINGS
 from .subscriptions import Subscriptions
-
-_CREATE: Spec = {
-    "adaptive_pricing": ignored,
-    "after_expiration": ignored,
-    "allow_promotion_codes": boolean,
-    "allowed_payment_method_types": ignored,
-    "automatic_tax": ignored,
-    "billing_address_collection": choice("auto", "required"),
-    "branding_settings": ignored,
-    "cancel_url": url,
-    "client_reference_id": text(200),
-    "consent_collection": ignored,
-    "currency": text(3),
-    "custom_fields": ignored,
-    "custom_text": ignored,
-    "customer": text(),
-    "customer_account": refused,
-    "customer_creation": text(),
-    "customer_email": text(512),
-    "customer_update": ignored,
-    "discounts": DISCOUNTS,
-    "excluded_payment_method_types": ignored,
-    "expires_at": timestamp,
-    "integration_identifier": text(),
-    "invoice_creation": refused,
-    "line_items": array(
-        mapping(
-            {
-                "adjustable_quantity": ignored,
-                "metadata": metadata,
-                "price": text(),
-                "price_data": mapping(PRICE_DATA_SPEC, required=("currency",)),
-                "quantity": integer(1, 1_000_000),
-                "tax_rates": refused,
-            }
-        ),
-        limit=20,
-    ),
-    "locale": text(),
-    "managed_payments": refused,
-    "metadata": metadata,
-    "mode": choice("payment", "setup", "subscription"),
-    "name_collection": ignored,
-    "optional_items": refused,
-    "origin_context": ignored,
-    "payment_intent_data": refused,
-    "payment_method_collection": choice("always", "if_required"),
-    "payment_method_configuration": ignored,
-    "payment_method_data": ignored,
-    "payment_method_options": ignored,
-    "payment_method_types": removed,
-    "permissions": ignored,
-    "phone_number_collection": ignored,
-    "redirect_on_completion": refused,
-    "return_url": refused,
-    "saved_payment_method_options": ignored,
-    "setup_intent_data": refused,
-    "shipping_address_collection": refused,
-    "shipping_options": refused,
-    "submit_type": text(),
-    "subscription_data": mapping(
-        {
-            "application_fee_percent": refused,
-            "billing_cycle_anchor": refused,
-            "billing_cycle_anchor_config": refused,
-            "billing_mode": BILLING_MODE,
-            "default_tax_rates": refused,
-            "description": text(500),
-            "invoice_settings": ignored,
-            "metadata": metadata,
-            "on_behalf_of": refused,
-            "pending_invoice_item_interval": refused,
-            "proration_behavior": choice("create_prorations", "none"),
-            "transfer_data": refused,
-            "trial_end": timestamp,
-            "trial_period_days": integer(1, 730),
-            "trial_settings": TRIAL_SETTINGS,
-        }
-    ),
-    "success_url": url,
-    "tax_id_collection": ignored,
-    "ui_mode": choice("hosted_page"),
-    "wallet_options": ignored,
-}
 
 
 class CheckoutSessions(Resource):
@@ -164,9 +69,9 @@ class CheckoutSessions(Resource):
     # The API
 
     def create(self, params: Params) -> Object:
-        values = read(params, _CREATE)
+        values = read(params, CREATE)
         self._check(values)
-        store, now = self.core.store, self.core.clock.now()
+        store = self.core.store
         lines = self._read_lines(values["line_items"])
         customer = (
             self._customers.get_live(values["customer"], "customer", status=400)
@@ -174,89 +79,7 @@ class CheckoutSessions(Resource):
             else None
         )
         data = values.get("subscription_data") or {}
-        session_id = store.new_id("checkout.session")
-        email = customer["email"] if customer else values.get("customer_email")
-        automatic_tax = values.get("automatic_tax") or {}
-        session: Object = {
-            "id": session_id,
-            "object": "checkout.session",
-            "adaptive_pricing": {"enabled": False},
-            "after_expiration": None,
-            "allow_promotion_codes": values.get("allow_promotion_codes"),
-            "amount_subtotal": 0,
-            "amount_total": 0,
-            "automatic_tax": {
-                "enabled": automatic_tax.get("enabled") == "true",
-                "liability": None,
-                "provider": None,
-                "status": None,
-            },
-            "billing_address_collection": values.get("billing_address_collection"),
-            "cancel_url": values.get("cancel_url"),
-            "client_reference_id": values.get("client_reference_id"),
-            "client_secret": None,
-            "collected_information": None,
-            "consent": None,
-            "consent_collection": None,
-            "created": now,
-            "currency": lines[0][0]["currency"],
-            "currency_conversion": None,
-            "custom_fields": [],
-            "custom_text": {
-                "after_submit": None,
-                "shipping_address": None,
-                "submit": None,
-                "terms_of_service_acceptance": None,
-            },
-            "customer": customer and customer["id"],
-            "customer_account": None,
-            "customer_creation": None if customer else "always",
-            "customer_details": _customer_details(email, None) if email else None,
-            "customer_email": values.get("customer_email"),
-            "discounts": [],
-            "expires_at": values.get("expires_at") or now + DAY,
-            "integration_identifier": values.get("integration_identifier"),
-            "invoice": None,
-            "invoice_creation": None,
-            "livemode": False,
-            "locale": values.get("locale"),
-            "managed_payments": {"enabled": False},
-            "metadata": merge_metadata({}, values.get("metadata")),
-            "mode": "subscription",
-            "origin_context": None,
-            "payment_intent": None,
-            "payment_link": None,
-            "payment_method_collection": values.get("payment_method_collection")
-            or "always",
-            "payment_method_configuration_details": None,
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-            "payment_method_types": ["card"],
-            "payment_status": "unpaid",
-            "permissions": None,
-            "phone_number_collection": {"enabled": False},
-            "recovered_from": None,
-            "saved_payment_method_options": {
-                "allow_redisplay_filters": ["always"],
-                "payment_method_remove": "disabled",
-                "payment_method_save": None,
-            },
-            "setup_intent": None,
-            "shipping_address_collection": None,
-            "shipping_cost": None,
-            "shipping_options": [],
-            "status": "open",
-            "submit_type": values.get("submit_type"),
-            "subscription": None,
-            "success_url": values["success_url"],
-            "total_details": {
-                "amount_discount": 0,
-                "amount_shipping": 0,
-                "amount_tax": 0,
-            },
-            "ui_mode": "hosted_page",
-            "url": f"{self.core.base_url}/c/pay/{session_id}",
-            "wallet_options": None,
-        }
+        session = new_session(self.core, customer, lines[0][0]["currency"], values)
         store.add(session, subscription_data=data, lines=lines, line_items=[])
         self._use_discounts(session, values.get("discounts") or ())
         self.core.set_alarm(session["expires_at"], session)
@@ -295,6 +118,18 @@ class CheckoutSessions(Resource):
             self.line_items_url(object_id),
             "line item",
         )
+
+    def update(self, params: Params, object_id: str) -> Object:
+        """Change the metadata, the only thing that the sandbox lets change."""
+        session = self.get(object_id)
+        values = read(params, {"metadata": metadata})
+
+        if "metadata" in values:
+            session["metadata"] = merge_metadata(
+                session["metadata"], values["metadata"]
+            )
+
+        return session
 
     def expire(self, params: Params, object_id: str) -> Object:
         session = self.get(object_id)
@@ -459,7 +294,7 @@ class CheckoutSessions(Resource):
                 card, customer, set_up=set_up
             )["id"]
 
-        subscription = self._subscriptions.start(
+        subscription = self._subscriptions.beginnings.start(
             customer,
             hidden["lines"],
             payment_method_id=payment_method_id,
@@ -468,7 +303,7 @@ class CheckoutSessions(Resource):
             session_id=session["id"],
         )
         session["customer"] = customer["id"]
-        session["customer_details"] = _customer_details(
+        session["customer_details"] = customer_details(
             customer["email"], card.name if card else customer["name"]
         )
         session["invoice"] = subscription["latest_invoice"]
@@ -679,16 +514,3 @@ class CheckoutSessions(Resource):
     def _items_of(self, session_id: str) -> Sequence[Object]:
         items: Sequence[Object] = self.core.store.hidden[session_id]["line_items"]
         return items
-
-
-def _customer_details(email: str | None, name: str | None) -> dict[str, Any]:
-    return {
-        "address": empty_address(),
-        "business_name": None,
-        "email": email,
-        "individual_name": None,
-        "name": name,
-        "phone": None,
-        "tax_exempt": "none",
-        "tax_ids": [],
-    }

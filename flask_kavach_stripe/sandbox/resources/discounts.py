@@ -28,6 +28,7 @@ from ..params import time_range
 from ..params import timestamp
 from ..store import clone
 from ..store import Object
+from .base import deleted
 from .base import Params
 from .base import Resource
 
@@ -154,7 +155,7 @@ class Coupons(Resource):
         coupon = self.get(object_id)
         self.core.store.remove(self.kind, object_id)
         self.core.emit("coupon.deleted", coupon)
-        return {"id": object_id, "object": "coupon", "deleted": True}
+        return deleted(self.kind, object_id)
 
 
 class PromotionCodes(Resource):

@@ -15,7 +15,6 @@ from ..errors import parameter_missing
 from ..errors import parameter_unknown
 from ..params import array
 from ..params import choice
-from ..params import integer
 from ..params import mapping
 from ..params import merge_metadata
 from ..params import metadata
@@ -26,9 +25,12 @@ from ..params import url
 from ..store import clone
 from ..store import Object
 from ..versions import check_version
+from .base import page_by_url
+from .base import PAGE_SPEC
 from .base import Params
 from .base import Resource
 from .events import iso_time
+from .events import thin_event
 from .webhook_endpoints import check_number
 from .webhook_endpoints import event_types
 
@@ -116,17 +118,17 @@ class EventDestinations(Resource):
         return self._including(self.get(object_id), values.get("include"))
 
     def list(self, params: Params) -> Object:
-        """Return all of them, newest first; there are few enough for one page."""
-        values = read(params, {"include": _INCLUDE, "limit": integer(1, 100)})
-        destinations = self.core.store.all(self.kind)[: values.get("limit") or 20]
-        return {
-            "data": [
-                self._including(destination, values.get("include"))
-                for destination in destinations
-            ],
-            "next_page_url": None,
-            "previous_page_url": None,
+        """Return a page of them, newest first."""
+        values = read(params, {**PAGE_SPEC, "include": _INCLUDE})
+        shown = [
+            self._including(destination, values.get("include"))
+            for destination in self.core.store.all(self.kind)
+        ]
+        query = {
+            f"include[{index}]": name
+            for index, name in enumerate(values.get("include") or ())
         }
+        return page_by_url(shown, values, self.path, query)
 
     def update(self, params: Params, object_id: str) -> Object:
         destination = self.get(object_id)
@@ -153,6 +155,29 @@ class EventDestinations(Resource):
 
         destination["updated"] = iso_time(self.core.clock.now())
         return self._including(destination, values.get("include"))
+
+    def ping(self, params: Params, object_id: str) -> Object:
+        """Send a thin event that is about the destination itself.
+
+        Source: https://docs.stripe.com/api/v2/core/event-destinations/ping
+        """
+        read(params, {})
+        destination = self.get(object_id)
+
+        if destination["status"] != "enabled":
+            raise ApiError("A destination that is disabled cannot be pinged.")
+
+        request = self.core.request
+        event = thin_event(
+            self.core,
+            "v2.core.event_destination.ping",
+            {"id": object_id, "type": self.kind, "url": f"{self.path}/{object_id}"},
+            {"id": request.id, "idempotency_key": request.idempotency_key}
+            if request
+            else None,
+        )
+        self.core.send(event, [object_id])
+        return event
 
     def disable(self, params: Params, object_id: str) -> Object:
         return self._set_status(params, object_id, "disabled")

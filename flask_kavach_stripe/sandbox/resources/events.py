@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from datetime import UTC
+from typing import Any
 
+from ..core import Core
 from ..errors import ApiError
 from ..params import array
 from ..params import boolean
 from ..params import in_range
+from ..params import mapping
+from ..params import read
 from ..params import text
 from ..params import time_range
 from ..recipients import is_thin
 from ..store import Object
+from .base import page_by_url
+from .base import PAGE_SPEC
 from .base import Params
 from .base import Resource
 
@@ -82,22 +88,89 @@ class ThinEvents(Resource):
         Source: https://docs.stripe.com/api/v2/core/events/object
         """
         obj, request = event["data"]["object"], event["request"]
-        has_snapshot = not all(is_thin(endpoint) for endpoint in endpoints)
-        thin = {
-            "id": self.core.store.new_id(self.kind),
-            "object": self.kind,
-            "context": None,
-            "created": iso_time(event["created"]),
-            "livemode": False,
-            "reason": (
-                {"request": dict(request), "type": "request"} if request["id"] else None
-            ),
-            "related_object": url
-            and {"id": obj["id"], "type": obj["object"], "url": url},
-            "snapshot_event": event["id"] if has_snapshot else None,
-            "type": f"v1.{event['type']}",
-        }
+        thin = thin_event(
+            self.core,
+            f"v1.{event['type']}",
+            url and {"id": obj["id"], "type": obj["object"], "url": url},
+            request if request["id"] else None,
+        )
+
+        if not all(is_thin(endpoint) for endpoint in endpoints):
+            thin["snapshot_event"] = event["id"]
+
         return self.core.store.add(thin)
+
+    def list(self, params: Params) -> Object:
+        """Return a page of them, newest first.
+
+        Source: https://docs.stripe.com/api/v2/core/events/list
+        """
+        wanted = read(
+            params,
+            {
+                **PAGE_SPEC,
+                "created": mapping(
+                    {name: _iso_time for name in ("gt", "gte", "lt", "lte")}
+                ),
+                "object_id": text(),
+                "types": array(text(), limit=20),
+            },
+        )
+        found = [
+            event
+            for event in self.core.store.all(self.kind)
+            if (not wanted.get("types") or event["type"] in wanted["types"])
+            and wanted.get("object_id")
+            in (None, (event["related_object"] or {}).get("id"))
+            and in_range(_timestamp(event["created"]), wanted.get("created"))
+        ]
+        query = {
+            **{
+                f"created[{name}]": iso_time(at)
+                for name, at in (wanted.get("created") or {}).items()
+            },
+            **({"object_id": wanted["object_id"]} if wanted.get("object_id") else {}),
+            **{
+                f"types[{index}]": name
+                for index, name in enumerate(wanted.get("types") or ())
+            },
+        }
+        return page_by_url(found, wanted, self.path, query)
+
+
+def thin_event(
+    core: Core, event_type: str, related_object: Any, request: Any
+) -> Object:
+    """Return a new thin event.
+
+    :param related_object: Id, type and URL of what it is about, if that has an id.
+    :param request: The request that caused it; ``None`` if time did.
+    """
+    return {
+        "id": core.store.new_id("v2.core.event"),
+        "object": "v2.core.event",
+        "context": None,
+        "created": iso_time(core.clock.now()),
+        "livemode": False,
+        "reason": request and {"request": dict(request), "type": "request"},
+        "related_object": related_object,
+        "snapshot_event": None,
+        "type": event_type,
+    }
+
+
+def _timestamp(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp())
+
+
+def _iso_time(value: Any, path: str) -> int | None:
+    """Read a time as the API's second version writes it."""
+    time = text()(value, path)
+
+    try:
+        return None if time is None else _timestamp(time)
+    except ValueError as error:
+        raise ApiError(f"Invalid timestamp: {time}", param=path) from error
 
 
 def iso_time(timestamp: int) -> str:

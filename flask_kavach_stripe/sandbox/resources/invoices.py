@@ -17,11 +17,11 @@ from ..params import text
 from ..params import time_range
 from ..store import clone
 from ..store import Object
-from .base import list_object
 from .base import page
 from .base import Params
 from .base import Resource
 from .discounts import Discounts
+from .invoice_object import new_invoice
 from .payments import PaymentIntents
 
 
@@ -58,7 +58,7 @@ class Invoices(Resource):
             lambda invoice, wanted: (
                 invoice["customer"] == (wanted.get("customer") or invoice["customer"])
                 and invoice["status"] == (wanted.get("status") or invoice["status"])
-                and wanted.get("subscription") in (None, subscription_of(invoice))
+                and wanted.get("subscription") in (None, subscription_id_of(invoice))
                 and wanted.get("collection_method") != "send_invoice"
                 and in_range(invoice["created"], wanted.get("created"))
             ),
@@ -91,116 +91,24 @@ class Invoices(Resource):
         :param reason: The ``billing_reason``.
         :param period_start: Start of the period that has just ended.
         """
-        store, now = self.core.store, self.core.clock.now()
-        customer = store.find("customer", subscription["customer"])
+        store = self.core.store
         invoice_id = store.new_id("invoice")
         discounts = self._discounts.active(subscription)
         taken = self._take_off(discounts, lines)
-        subtotal = sum(line["amount"] for line in lines)
-        total = subtotal - sum(entry["amount"] for entry in taken)
 
         for line in lines:
             line["invoice"] = invoice_id
 
-        invoice: Object = {
-            "id": invoice_id,
-            "object": "invoice",
-            "account_country": "US",
-            "account_name": "Sandbox",
-            "account_tax_ids": None,
-            "amount_due": max(0, total),
-            "amount_overpaid": 0,
-            "amount_paid": 0,
-            "amount_paid_off_stripe": 0,
-            "amount_remaining": max(0, total),
-            "amount_shipping": 0,
-            "application": None,
-            "attempt_count": 0,
-            "attempted": False,
-            "auto_advance": True,
-            "automatic_tax": {
-                "disabled_reason": None,
-                "enabled": False,
-                "liability": None,
-                "provider": None,
-                "status": None,
-            },
-            "automatically_finalizes_at": None,
-            "billing_reason": reason,
-            "collection_method": "charge_automatically",
-            "created": now,
-            "currency": subscription["currency"],
-            "custom_fields": None,
-            "customer": subscription["customer"],
-            "customer_account": None,
-            "customer_address": customer and customer["address"],
-            "customer_email": customer and customer["email"],
-            "customer_name": customer and customer["name"],
-            "customer_phone": customer and customer["phone"],
-            "customer_shipping": customer and customer["shipping"],
-            "customer_tax_exempt": "none",
-            "customer_tax_ids": [],
-            "default_payment_method": None,
-            "default_source": None,
-            "default_tax_rates": [],
-            "description": None,
-            "discounts": [discount["id"] for discount in discounts],
-            "due_date": None,
-            "effective_at": None,
-            "ending_balance": None,
-            "footer": None,
-            "from_invoice": None,
-            "hosted_invoice_url": None,
-            "invoice_pdf": None,
-            "issuer": {"type": "self"},
-            "last_finalization_error": None,
-            "latest_revision": None,
-            "lines": list_object(lines, f"/v1/invoices/{invoice_id}/lines"),
-            "livemode": False,
-            "metadata": {},
-            "next_payment_attempt": None,
-            "number": None,
-            "on_behalf_of": None,
-            "parent": {
-                "quote_details": None,
-                "subscription_details": {
-                    "metadata": dict(subscription["metadata"]),
-                    "subscription": subscription["id"],
-                },
-                "type": "subscription_details",
-            },
-            "payment_settings": {
-                "default_mandate": None,
-                "payment_method_options": None,
-                "payment_method_types": None,
-            },
-            "period_end": now,
-            "period_start": period_start,
-            "post_payment_credit_notes_amount": 0,
-            "pre_payment_credit_notes_amount": 0,
-            "receipt_number": None,
-            "rendering": None,
-            "shipping_cost": None,
-            "shipping_details": None,
-            "starting_balance": 0,
-            "statement_descriptor": None,
-            "status": "draft",
-            "status_transitions": {
-                "finalized_at": None,
-                "marked_uncollectible_at": None,
-                "paid_at": None,
-                "voided_at": None,
-            },
-            "subtotal": subtotal,
-            "subtotal_excluding_tax": subtotal,
-            "test_clock": subscription["test_clock"],
-            "total": total,
-            "total_discount_amounts": taken,
-            "total_excluding_tax": total,
-            "total_pretax_credit_amounts": [],
-            "total_taxes": [],
-            "webhooks_delivered_at": None,
-        }
+        invoice = new_invoice(
+            self.core,
+            invoice_id,
+            subscription,
+            reason,
+            lines,
+            discounts=discounts,
+            taken=taken,
+            period_start=period_start,
+        )
         return store.add(invoice, payment_intent=None)
 
     def announce(self, invoice: Object) -> None:
@@ -222,11 +130,12 @@ class Invoices(Resource):
         invoice["hosted_invoice_url"] = f"{self.core.base_url}/i/{invoice['id']}"
         invoice["status_transitions"]["finalized_at"] = now
         invoice["webhooks_delivered_at"] = now
-        self.core.emit("invoice.finalized", invoice)
 
         if invoice["amount_due"] > 0:
             intent = self._payments.add(invoice)
             self.core.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
+
+        self.core.emit("invoice.finalized", invoice)
 
     def attempt(
         self,
@@ -301,6 +210,11 @@ class Invoices(Resource):
         invoice["amount_remaining"] = 0
         invoice["next_payment_attempt"] = None
         invoice["status_transitions"]["paid_at"] = self.core.clock.now()
+
+        if out_of_band:
+            invoice["amount_paid_off_stripe"] = invoice["amount_paid"]
+            self.core.store.hidden[invoice["id"]]["paid_out_of_band"] = True
+
         self.core.emit("invoice.paid", invoice)
 
         if out_of_band:
@@ -319,6 +233,9 @@ class Invoices(Resource):
         invoice["next_payment_attempt"] = None
         invoice["status"] = status
         invoice["status_transitions"][f"{name}_at"] = self.core.clock.now()
+
+        if status == "uncollectible":
+            invoice["status_details"] = {"uncollectible": {"reason": "user_forgiven"}}
 
         if status == "void":
             invoice["amount_remaining"] = 0
@@ -373,19 +290,35 @@ class Invoices(Resource):
         ]
 
 
-def preview_of(invoice: Object, preview_id: str) -> Object:
-    """Return a draft as Stripe shows an invoice that does not exist yet."""
+def preview_of(
+    invoice: Object, customer: Object | None, preview_id: str | None = None
+) -> Object:
+    """Return a draft as Stripe shows an invoice that does not exist yet.
+
+    :param preview_id: Without one it has no ``id``, as in ``invoice.upcoming``.
+    """
     preview: Object = clone(invoice)
-    preview["id"] = preview_id
-    preview["lines"]["url"] = f"/v1/invoices/{preview_id}/lines"
+
+    if customer is not None:
+        due = preview["total"] + customer["balance"]
+        preview["starting_balance"] = customer["balance"]
+        preview["ending_balance"] = min(0, due)
+        preview["amount_due"] = preview["amount_remaining"] = max(0, due)
+
+    preview["lines"]["url"] = f"/v1/invoices/{preview_id or 'upcoming'}/lines"
 
     for line in preview["lines"]["data"]:
         line["invoice"] = preview_id
 
+    if preview_id is None:
+        del preview["id"]
+    else:
+        preview["id"] = preview_id
+
     return preview
 
 
-def subscription_of(invoice: Object) -> str | None:
+def subscription_id_of(invoice: Object) -> str | None:
     parent = invoice["parent"] or {}
     details = parent.get("subscription_details") or {}
     subscription_id: str | None = details.get("subscription")

@@ -36,6 +36,7 @@ class Paying:
         payment_methods: PaymentMethods,
     ) -> None:
         self._core = core
+        self._collection = cycle.collection
         self._cycle = cycle
         self._invoices = invoices
         self._payments = payments
@@ -72,7 +73,7 @@ class Paying:
         if card is None and invoice["amount_due"] > 0 and not out_of_band:
             raise _error(NO_CARD)
 
-        decline = self._cycle.pay(
+        decline = self._pay(
             invoice,
             card,
             on_session=values.get("off_session") is False,
@@ -111,7 +112,7 @@ class Paying:
             )
 
         invoice = self._invoices.get(self._payments.invoice_of(intent))
-        decline = self._cycle.pay(
+        decline = self._pay(
             invoice,
             self._card(invoice, values.get("payment_method")),
             on_session=not values.get("off_session"),
@@ -138,7 +139,23 @@ class Paying:
             )
 
         with self._core.on_clock_of(invoice):
-            return self._cycle.resolve(invoice, approved=approved)
+            decline = self._collection.resolve(invoice, approved=approved)
+            self._cycle.schedule(self._collection.subscription_of(invoice))
+            return decline
+
+    def _pay(
+        self,
+        invoice: Object,
+        payment_method_id: str | None,
+        *,
+        on_session: bool,
+        out_of_band: bool = False,
+    ) -> Decline | None:
+        decline = self._collection.pay(
+            invoice, payment_method_id, on_session=on_session, out_of_band=out_of_band
+        )
+        self._cycle.schedule(self._collection.subscription_of(invoice))
+        return decline
 
     def _card(self, invoice: Object, payment_method_id: str | None) -> str | None:
         """Return the card that a call names, or the one that pays by default.
@@ -146,7 +163,7 @@ class Paying:
         One that belongs to nobody becomes the customer's.
         """
         if payment_method_id is None:
-            return self._cycle.card_of(invoice)
+            return self._collection.card_of(invoice)
 
         payment_method = self._payment_methods.attach_to(
             invoice["customer"], payment_method_id, "payment_method"

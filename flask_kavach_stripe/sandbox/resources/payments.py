@@ -13,10 +13,13 @@ from ..params import in_range
 from ..params import text
 from ..params import time_range
 from ..store import Object
-from .base import list_object
 from .base import Params
 from .base import Resource
+from .charges import Charges
 from .payment_methods import PaymentMethods
+
+#: With these the bank was not asked for the money.
+_NO_CHARGE = (AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, NO_CARD)
 
 
 class PaymentIntents(Resource):
@@ -24,18 +27,20 @@ class PaymentIntents(Resource):
 
     Its ``status`` is the state of the payment: ``requires_payment_method`` after a
     refusal, ``requires_action`` while the bank waits for 3-D Secure, ``succeeded``, or
-    ``canceled`` with its invoice. There are no charges behind it, and no events of its
-    own: those of the invoice tell the story.
+    ``canceled`` with its invoice. Each answer of the bank leaves a charge. There are no
+    events of its own: those of the invoice tell the story.
     """
 
     kind = "payment_intent"
     noun = "payment_intent"
     path = "/v1/payment_intents"
 
-    def __init__(self, core: Core, payment_methods: PaymentMethods) -> None:
+    def __init__(
+        self, core: Core, payment_methods: PaymentMethods, charges: Charges
+    ) -> None:
         super().__init__(core)
         self._payment_methods = payment_methods
-        core.included["invoice", "payments"] = self._payments_of
+        self._charges = charges
         core.included["invoice", "confirmation_secret"] = self._secret_of
 
     def list(self, params: Params) -> Object:
@@ -159,6 +164,11 @@ class PaymentIntents(Resource):
         intent["last_payment_error"] = None
         intent["payment_method"] = payment_method_id
 
+        if payment_method_id is not None and decline not in _NO_CHARGE:
+            card = self._payment_methods.get(payment_method_id)
+            charge = self._charges.add(intent, card, decline)
+            intent["latest_charge"] = charge["id"]
+
         if decline is None:
             intent["status"] = "succeeded"
             intent["amount_received"] = intent["amount"]
@@ -186,38 +196,9 @@ class PaymentIntents(Resource):
                 "type": "card_error",
             }
 
-    # Shown on an invoice when they are expanded
-
     def _secret_of(self, invoice: Object) -> dict[str, Any] | None:
         intent = self.of_invoice(invoice)
         return intent and {
             "client_secret": intent["client_secret"],
             "type": "payment_intent",
-        }
-
-    def _payments_of(self, invoice: Object) -> Object:
-        intent = self.of_invoice(invoice)
-        url = f"/v1/invoice_payments?invoice={invoice['id']}"
-        payments = [] if intent is None else [self._invoice_payment(invoice, intent)]
-        return list_object(payments, url)
-
-    def _invoice_payment(self, invoice: Object, intent: Object) -> Object:
-        paid = intent["status"] == "succeeded"
-        status = {"succeeded": "paid", "canceled": "canceled"}
-        return {
-            "id": "inpay_" + intent["id"].removeprefix("pi_"),
-            "object": "invoice_payment",
-            "amount_paid": intent["amount"] if paid else None,
-            "amount_requested": intent["amount"],
-            "created": intent["created"],
-            "currency": intent["currency"],
-            "invoice": invoice["id"],
-            "is_default": True,
-            "livemode": False,
-            "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
-            "status": status.get(intent["status"], "open"),
-            "status_transitions": {
-                "canceled_at": intent["canceled_at"],
-                "paid_at": invoice["status_transitions"]["paid_at"] if paid else None,
-            },
         }

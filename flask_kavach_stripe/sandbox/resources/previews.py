@@ -10,19 +10,21 @@ from ..errors import parameter_missing
 from ..params import boolean
 from ..params import choice
 from ..params import ignored
+from ..params import LIST_SPEC
 from ..params import mapping
 from ..params import read
 from ..params import refused
 from ..params import Spec
 from ..params import text
 from ..store import Object
+from .base import page
 from .base import Params
 from .customers import Customers
 from .cycle import Cycle
-from .cycle import FINAL
 from .discounts import DISCOUNTS
 from .invoices import preview_of
 from .items import period_end
+from .subscription_object import FINAL
 from .subscription_params import CREATE
 from .subscription_params import UPDATE
 from .subscriptions import Subscriptions
@@ -78,6 +80,7 @@ class Previews:
     def create(self, params: Params) -> Object:
         """Show the next invoice of a subscription, changed or new.
 
+        Without a subscription and without items it is the customer's next renewal.
         With ``always_invoice``, a new interval or ``trial_end=now`` it is the one of
         the change itself, otherwise the one of the next renewal.
 
@@ -98,7 +101,39 @@ class Previews:
         if not values.get("customer"):
             raise parameter_missing("customer")
 
+        if not details.get("items"):
+            return self.of_change(self._next_of(values["customer"]), details)
+
         return self._of_new(values["customer"], details)
+
+    def upcoming(self, params: Params) -> Object:
+        """The same before basil, where such an invoice had no id.
+
+        Source: https://docs.stripe.com/api/invoices/upcoming?api-version=2025-02-24.acacia
+        """
+        return preview_of(self.create(params), None)
+
+    def list_upcoming_lines(self, params: Params) -> Object:
+        """The lines of :meth:`upcoming`."""
+        paging = {name: params[name] for name in LIST_SPEC if name in params}
+        rest = {name: params[name] for name in params if name not in LIST_SPEC}
+        lines = self.upcoming(rest)["lines"]
+        return page(lines["data"], read(paging, LIST_SPEC), lines["url"], "line item")
+
+    def _next_of(self, customer_id: str) -> Object:
+        """Return the subscription of a customer that renews first."""
+        customer = self._customers.get_live(customer_id, "customer", status=400)
+        waiting = [
+            subscription
+            for subscription in self._subscriptions.of_customer(customer["id"])
+            if subscription["status"] in ("active", "past_due", "trialing")
+            and subscription["cancel_at"] is None
+        ]
+
+        if not waiting:
+            raise _nothing_upcoming()
+
+        return min(waiting, key=lambda one: period_end(one, min))
 
     def of_change(self, subscription: Object, details: dict[str, Any]) -> Object:
         """Show the next invoice of a subscription as it would be after a change.
@@ -112,46 +147,30 @@ class Previews:
         changes = self._subscriptions.changes
         changes.check(subscription, details)
 
-        with self._core.rehearsal(subscription, *changes.coupons_of(details)):
+        with self._cycle.rehearsal(subscription, *changes.coupons_of(details)):
             invoice = changes.apply(subscription, details)
 
             if invoice is None:
-                invoice = self._upcoming(subscription)
+                invoice = self._cycle.draft_upcoming(subscription)
+
+            if invoice is None:
+                raise _nothing_upcoming()
 
             return self._show(invoice)
-
-    def _upcoming(self, subscription: Object) -> Object:
-        trialing = subscription["status"] == "trialing"
-        at = subscription["trial_end"] if trialing else period_end(subscription, min)
-        ends_at = subscription["cancel_at"]
-
-        if subscription["status"] == "paused" or (
-            ends_at is not None and ends_at <= at
-        ):
-            raise _nothing_upcoming()
-
-        with self._core.clock.pinned(at):
-            step = self._cycle.end_trial if trialing else self._cycle.renew
-            return step(subscription, "upcoming")
 
     def _of_new(self, customer_id: str, details: dict[str, Any]) -> Object:
         customer = self._customers.get_live(customer_id, "customer", status=400)
 
-        if not details.get("items"):
-            raise parameter_missing("subscription_details[items]")
-
         with self._core.on_clock_of(customer):
-            return self._show(self._subscriptions.rehearse(customer, details))
+            return self._show(
+                self._subscriptions.beginnings.rehearse(customer, details)
+            )
 
     def _show(self, invoice: Object) -> Object:
-        preview = preview_of(invoice, self._core.store.new_id("upcoming_invoice"))
-        customer = self._core.store.find("customer", invoice["customer"]) or {}
-        balance: int = customer.get("balance", 0)
-        due = invoice["total"] + balance
-        preview["starting_balance"] = balance
-        preview["ending_balance"] = min(0, due)
-        preview["amount_due"] = preview["amount_remaining"] = max(0, due)
-        return preview
+        customer = self._core.store.find("customer", invoice["customer"])
+        return preview_of(
+            invoice, customer, self._core.store.new_id("upcoming_invoice")
+        )
 
 
 def _nothing_upcoming() -> ApiError:

@@ -12,6 +12,7 @@ from ..params import read
 from ..params import Spec
 from ..params import text
 from ..store import Object
+from .base import deleted
 from .base import page
 from .base import Params
 from .base import Resource
@@ -92,7 +93,7 @@ class SubscriptionItems(Resource):
         values.pop("clear_usage", None)
         change = {"id": object_id, "deleted": True}
         self._change(self._owner(object_id), values, change)
-        return {"id": object_id, "object": self.kind, "deleted": True}
+        return deleted(self.kind, object_id)
 
     def _change(
         self, subscription: Object, values: dict[str, Any], item: dict[str, Any]

@@ -11,6 +11,9 @@ from ..store import Object
 from .base import list_object
 from .items import new_item
 
+UPDATED = "customer.subscription.updated"
+FINAL = ("canceled", "incomplete_expired")
+
 
 def new_subscription(
     core: Core,
@@ -42,12 +45,7 @@ def new_subscription(
         },
         "billing_cycle_anchor": trial_end or now,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {
-            "flexible": (
-                {"proration_discounts": "included"} if mode == "flexible" else None
-            ),
-            "type": mode,
-        },
+        "billing_mode": billing_mode(mode),
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": None,
@@ -106,3 +104,9 @@ def new_subscription(
         or {"end_behavior": {"missing_payment_method": "create_invoice"}},
         "trial_start": now if trial_end else None,
     }
+
+
+def billing_mode(mode: str) -> Object:
+    """Return the attribute for a mode: ``classic`` or ``flexible``."""
+    flexible = {"proration_discounts": "included"} if mode == "flexible" else None
+    return {"flexible": flexible, "type": mode}

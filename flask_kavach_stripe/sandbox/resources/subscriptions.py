@@ -6,32 +6,33 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Final
 
-from ..clock import DAY
+from ..cards import Decline
 from ..core import Core
 from ..errors import ApiError
-from ..errors import parameter_missing
 from ..errors import resource_missing
 from ..params import boolean
 from ..params import choice
 from ..params import ignored
 from ..params import in_range
-from ..params import merge_metadata
 from ..params import read
 from ..params import text
 from ..params import time_range
+from ..store import clone
 from ..store import Object
 from .base import Params
 from .base import Resource
+from .beginnings import Beginnings
 from .catalogue import Prices
 from .changes import Changes
 from .cycle import Cycle
-from .cycle import FINAL
 from .cycle import TRIAL_NOTICE
-from .cycle import UPDATED
 from .discounts import Discounts
 from .items import period_end
 from .payment_methods import PaymentMethods
-from .subscription_object import new_subscription
+from .subscription_object import billing_mode
+from .subscription_object import FINAL
+from .subscription_object import UPDATED
+from .subscription_params import BILLING_MODE
 from .subscription_params import CANCELLATION_DETAILS
 from .subscription_params import CREATE
 from .subscription_params import PAUSE
@@ -53,8 +54,8 @@ STATUSES = (
 class Subscriptions(Resource):
     """Simplified: an end in the middle of a period (``cancel_at``) gives nothing back.
 
-    Not simulated, and refused: ``payment_behavior=pending_if_incomplete``, invoices
-    that are sent, schedules, metered prices, taxes and one-time items.
+    Not simulated, and refused: invoices that are sent, schedules, metered prices, taxes
+    and one-time items.
     """
 
     kind = "subscription"
@@ -70,10 +71,14 @@ class Subscriptions(Resource):
         discounts: Discounts,
     ) -> None:
         super().__init__(core)
+        self._periods = cycle.periods
+        self._transitions = cycle.transitions
+        self._collection = cycle.collection
         self._cycle = cycle
         self.changes: Final = Changes(core, cycle, prices, payment_methods, discounts)
-        self._payment_methods = payment_methods
-        self._discounts = discounts
+        self.beginnings: Final = Beginnings(
+            core, cycle, self.changes, payment_methods, discounts
+        )
 
     # The API
 
@@ -110,48 +115,19 @@ class Subscriptions(Resource):
         Source: https://docs.stripe.com/billing/subscriptions/overview
         """
         values = read(params, CREATE, required=("customer", "items"))
+
+        if values.get("payment_behavior") == "pending_if_incomplete":
+            raise ApiError(
+                "`payment_behavior=pending_if_incomplete` is for updates only.",
+                param="payment_behavior",
+            )
+
         customer = self.core.store.find("customer", values["customer"])
 
         if customer is None or customer.get("deleted"):
             raise resource_missing("customer", values["customer"], "customer")
 
-        lines = self._check_create(customer, values)
-        behavior = values.get("payment_behavior") or "allow_incomplete"
-        on_session = not values.get("off_session")
-
-        with self.core.rehearsal(customer, *self.changes.coupons_of(values)):
-            subscription, invoice = self._build(customer, lines, values)
-            decline = self._cycle.refusal(subscription, invoice, on_session=on_session)
-            card = self._payment_methods.default_of(subscription)
-
-        if decline is not None and behavior != "default_incomplete":
-            if card is None:
-                raise ApiError(
-                    "This customer has no attached payment source or default payment"
-                    " method. Please consider adding a default payment method.",
-                    code="resource_missing",
-                )
-
-            if behavior == "error_if_incomplete":
-                raise decline.to_error()
-
-        incomplete = decline is not None or (
-            behavior == "default_incomplete" and invoice["total"] > 0
-        )
-        subscription, invoice = self._build(customer, lines, values)
-
-        if incomplete:
-            subscription["status"] = "incomplete"
-
-        self._introduce(customer, subscription)
-        self._cycle.collect(
-            subscription,
-            invoice,
-            on_session=on_session,
-            attempt=behavior != "default_incomplete",
-        )
-        self._cycle.schedule(subscription)
-        return subscription
+        return self.beginnings.begin(customer, values)
 
     def update(self, params: Params, object_id: str) -> Object:
         subscription = self.get(object_id)
@@ -185,16 +161,32 @@ class Subscriptions(Resource):
 
         if values.get("prorate"):
             items = subscription["items"]["data"]
-            self._cycle.prorate(subscription, items, restart=True)
+            self._periods.prorate(subscription, items, restart=True)
 
         if values.get("invoice_now"):
-            invoice = self._cycle.bill_pending(subscription, "subscription_update")
+            invoice = self._periods.bill_pending(subscription, "subscription_update")
 
             if invoice is not None:
-                self._cycle.collect(subscription, invoice)
+                self._collection.collect(subscription, invoice)
 
         if subscription["status"] not in FINAL:
-            self._cycle.end(subscription)
+            self._transitions.end(subscription)
+
+        return subscription
+
+    def migrate(self, params: Params, object_id: str) -> Object:
+        """Change classic billing into flexible one; there is no way back.
+
+        Source: https://docs.stripe.com/api/subscriptions/migrate
+        """
+        subscription = self.get(object_id)
+        read(params, {"billing_mode": BILLING_MODE}, required=("billing_mode",))
+
+        if subscription["status"] in FINAL:
+            raise ApiError("A canceled subscription cannot be migrated.")
+
+        with self.core.changing(subscription, UPDATED):
+            subscription["billing_mode"] = billing_mode("flexible")
 
         return subscription
 
@@ -216,16 +208,16 @@ class Subscriptions(Resource):
             )
 
         unused = (values.get("bill_for") or {}).get("unused_time_from") or {}
-        self._cycle.credit_pause(subscription, unused.get("type") or "now")
+        self._periods.credit_pause(subscription, unused.get("type") or "now")
         invoice = None
 
         if values.get("invoicing_behavior") == "invoice":
-            invoice = self._cycle.bill_pending(subscription, "subscription_update")
+            invoice = self._periods.bill_pending(subscription, "subscription_update")
 
-        self._cycle.pause(subscription, "pause_requested")
+        self._transitions.pause(subscription, "pause_requested")
 
         if invoice is not None:
-            self._cycle.collect(subscription, invoice)
+            self._collection.collect(subscription, invoice)
 
         self._cycle.schedule(subscription)
         return subscription
@@ -251,19 +243,19 @@ class Subscriptions(Resource):
 
             if anchor == "now":
                 subscription["billing_cycle_anchor"] = self.core.clock.now()
-                invoice = self._cycle.begin_periods(
+                invoice = self._periods.begin_periods(
                     subscription, items, "subscription_update"
                 )
             else:
-                self._cycle.resume_period(subscription, prorate=behavior != "none")
+                self._periods.resume_period(subscription, prorate=behavior != "none")
 
                 if behavior == "always_invoice":
-                    invoice = self._cycle.bill_pending(
+                    invoice = self._periods.bill_pending(
                         subscription, "subscription_update"
                     )
 
             if invoice is None or not waits:
-                self._cycle.lift_pause(subscription)
+                self._transitions.lift_pause(subscription)
             else:
                 hidden = self.core.store.hidden[object_id]
                 hidden["resumes_with"] = invoice["id"]
@@ -272,7 +264,7 @@ class Subscriptions(Resource):
             self.core.emit("customer.subscription.resumed", subscription)
 
         if invoice is not None:
-            self._cycle.collect(subscription, invoice, on_session=True)
+            self._collection.collect(subscription, invoice, on_session=True)
 
         self._cycle.schedule(subscription)
         return subscription
@@ -290,50 +282,7 @@ class Subscriptions(Resource):
 
     def end(self, subscription: Object) -> None:
         """End a subscription now."""
-        self._cycle.end(subscription)
-
-    def start(
-        self,
-        customer: Object,
-        lines: Sequence[tuple[Object, int]],
-        *,
-        payment_method_id: str | None,
-        trial_end: int | None,
-        values: dict[str, Any],
-        session_id: str | None = None,
-    ) -> Object:
-        """Begin a subscription whose first payment has succeeded.
-
-        :param lines: Prices and quantities.
-        :param values: ``description``, ``metadata``, ``discounts``, ``trial_settings``
-            and ``billing_mode`` as they were given.
-        :param session_id: The Checkout session that it comes from.
-        """
-        subscription, invoice = self._build(
-            customer,
-            lines,
-            {
-                **values,
-                "default_payment_method": payment_method_id,
-                "trial_end": trial_end,
-                "trial_period_days": None,
-            },
-            session_id,
-        )
-        self._introduce(customer, subscription)
-        self._cycle.collect(subscription, invoice, collected=True)
-        self._cycle.schedule(subscription)
-        return subscription
-
-    def rehearse(self, customer: Object, values: dict[str, Any]) -> Object:
-        """Return the first invoice of a subscription that is not begun.
-
-        :param values: What :data:`CREATE` reads.
-        """
-        lines = self._check_create(customer, values)
-
-        with self.core.rehearsal(customer, *self.changes.coupons_of(values)):
-            return self._build(customer, lines, values)[1]
+        self._transitions.end(subscription)
 
     def change(self, subscription: Object, values: dict[str, Any]) -> None:
         """Do what an update asks for, and bill what is to be billed now.
@@ -341,28 +290,29 @@ class Subscriptions(Resource):
         :param values: What :meth:`check_update` has checked.
         """
         on_session = not values.get("off_session")
+        behavior = values.get("payment_behavior") or "allow_incomplete"
+        waits = False
 
-        if values.get("payment_behavior") == "error_if_incomplete":
-            decline = None
+        if behavior in ("error_if_incomplete", "pending_if_incomplete"):
+            decline = self._rehearse_change(subscription, values, on_session)
+            waits = decline is not None
 
-            with self.core.rehearsal(subscription, *self.changes.coupons_of(values)):
-                if (invoice := self.changes.apply(subscription, values)) is not None:
-                    decline = self._cycle.refusal(
-                        subscription, invoice, on_session=on_session
-                    )
-
-            if decline is not None:
+            if decline is not None and behavior == "error_if_incomplete":
                 raise decline.to_error()
 
+        self._cycle.pending_updates.expire_before(subscription, values)
         was_trialing = subscription["status"] == "trialing"
         notice_due = False
 
         with self.core.changing(subscription, UPDATED):
+            hidden = self.core.store.hidden[subscription["id"]]
+            before = clone(subscription), clone(hidden)
             invoice = self.changes.apply(subscription, values)
             trial_end = subscription["trial_end"]
-            hidden = self.core.store.hidden[subscription["id"]]
 
-            if "trial_end" in values and trial_end is not None:
+            if waits:
+                self._cycle.pending_updates.hold(subscription, *before, values)
+            elif "trial_end" in values and trial_end is not None:
                 soon = trial_end - TRIAL_NOTICE <= self.core.clock.now()
                 notice_due = soon and not (was_trialing and hidden["trial_notice_sent"])
                 hidden["trial_notice_sent"] = soon
@@ -371,14 +321,30 @@ class Subscriptions(Resource):
             self._cycle.announce_trial_end(subscription)
 
         if invoice is not None:
-            self._cycle.collect(
+            self._collection.collect(
                 subscription,
                 invoice,
                 on_session=on_session,
-                attempt=values.get("payment_behavior") != "default_incomplete",
+                attempt=behavior != "default_incomplete",
             )
 
         self._cycle.schedule(subscription)
+
+    def _rehearse_change(
+        self, subscription: Object, values: dict[str, Any], on_session: bool
+    ) -> Decline | None:
+        """Return why the invoice of a change, if it has one, could not be paid."""
+        coupons = self.changes.coupons_of(values)
+
+        with self._cycle.rehearsal(subscription, *coupons):
+            invoice = self.changes.apply(subscription, values)
+
+            if invoice is None:
+                return None
+
+            return self._collection.refusal(
+                subscription, invoice, on_session=on_session
+            )
 
     def change_items(
         self, subscription: Object, values: dict[str, Any], item: dict[str, Any]
@@ -408,7 +374,9 @@ class Subscriptions(Resource):
 
         with self.core.on_clock_of(subscription):
             with self.core.changing(subscription, UPDATED):
-                self._cycle.schedule_end(subscription, period_end(subscription, max))
+                self._transitions.schedule_end(
+                    subscription, period_end(subscription, max)
+                )
                 subscription["cancel_at_period_end"] = classic
                 subscription["cancellation_details"].update(details)
 
@@ -418,97 +386,9 @@ class Subscriptions(Resource):
         """Take a scheduled end back."""
         with self.core.on_clock_of(subscription):
             with self.core.changing(subscription, UPDATED):
-                self._cycle.unschedule_end(subscription)
+                self._transitions.unschedule_end(subscription)
 
             self._cycle.schedule(subscription)
-
-    # The beginning
-
-    def _check_create(
-        self, customer: Object, values: dict[str, Any]
-    ) -> Sequence[tuple[Object, int]]:
-        self.changes.check_times(values)
-
-        if values.get("trial_end") and values.get("trial_period_days"):
-            raise ApiError(
-                "You may only specify one of these parameters: trial_end,"
-                " trial_period_days.",
-                param="trial_end",
-            )
-
-        if payment_method_id := values.get("default_payment_method"):
-            self._payment_methods.get_of(
-                customer["id"], payment_method_id, "default_payment_method"
-            )
-
-        lines = []
-
-        for index, entry in enumerate(values["items"]):
-            price = self.changes.read_price(entry, f"items[{index}]")
-
-            if price is None:
-                raise parameter_missing(f"items[{index}][price]")
-
-            quantity = entry.get("quantity")
-            lines.append((price, 1 if quantity is None else quantity))
-
-        if len({price["currency"] for price, _ in lines}) > 1:
-            raise ApiError("All prices must have the same currency.", param="items")
-
-        self.changes.find_discounts(customer, lines, values)
-        return lines
-
-    def _build(
-        self,
-        customer: Object,
-        lines: Sequence[tuple[Object, int]],
-        values: dict[str, Any],
-        session_id: str | None = None,
-    ) -> tuple[Object, Object]:
-        """Make a subscription and the draft of its first invoice; tell nobody."""
-        store, now = self.core.store, self.core.clock.now()
-        trial_end = values.get("trial_end")
-
-        if trial_end == "now":
-            trial_end = None
-
-        if days := values.get("trial_period_days"):
-            trial_end = now + days * DAY
-
-        subscription = new_subscription(self.core, customer, lines, values, trial_end)
-        store.add(
-            subscription,
-            billed={},
-            pending=[],
-            resumes_with=None,
-            trial_notice_sent=False,
-        )
-
-        for coupon, code in self.changes.find_discounts(customer, lines, values):
-            self._discounts.redeem(
-                coupon, code, subscription=subscription, session_id=session_id
-            )
-
-        items = subscription["items"]["data"]
-
-        for item, entry in zip(items, values.get("items") or (), strict=False):
-            item["metadata"] = merge_metadata({}, entry.get("metadata"))
-
-        invoice = self._cycle.begin_periods(subscription, items, "subscription_create")
-        self.changes.apply_end(subscription, values)
-        return subscription, invoice
-
-    def _introduce(self, customer: Object, subscription: Object) -> None:
-        """Tell about a new subscription."""
-        if customer["currency"] is None:
-            with self.core.changing(customer, "customer.updated"):
-                customer["currency"] = subscription["currency"]
-
-        self.core.emit("customer.subscription.created", subscription)
-        trial_end = subscription["trial_end"]
-
-        if trial_end is not None and trial_end - TRIAL_NOTICE <= self.core.clock.now():
-            self._cycle.announce_trial_end(subscription)
 
 
 def _matches(subscription: Object, wanted: Params) -> bool:

@@ -20,6 +20,7 @@ from ..recipients import all_endpoints
 from ..store import Object
 from ..store import Store
 from ..versions import check_version
+from .base import deleted
 from .base import Params
 from .base import Resource
 
@@ -119,7 +120,7 @@ class WebhookEndpoints(Resource):
         read(params, {})
         self.get(object_id)
         self.core.store.remove("webhook_endpoint", object_id)
-        return {"id": object_id, "object": "webhook_endpoint", "deleted": True}
+        return deleted(self.kind, object_id)
 
 
 def check_number(store: Store) -> None:

@@ -59,7 +59,7 @@ def upgrade():
         )
         batch_op.create_index(
             "ix_stripe_event_unprocessed",
-            ["received_at"],
+            ["processed_at", "received_at"],
             unique=False,
             sqlite_where=sa.text("processed_at IS NULL"),
             postgresql_where=sa.text("processed_at IS NULL"),

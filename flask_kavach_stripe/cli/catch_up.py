@@ -1,0 +1,92 @@
+"""``flask stripe catch-up``: the events that never reached the webhook."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..catching_up import CatchUp
+from ..catching_up import Caught
+from ..catching_up import KEPT
+from ..errors import explain
+from ..errors import KavachStripeError
+from ..running import HandlerError
+from ..state import get_state
+from .formats import count
+from .formats import duration
+
+
+@click.command("catch-up")
+@click.option(
+    "--since",
+    type=duration(
+        longest=KEPT, because=f"Stripe keeps events for {KEPT.days} days: 30d."
+    ),
+    metavar="TIME",
+    default="3d",
+    show_default=True,
+    help="How far to look back: 90s, 15m, 12h or 3d; at most 30d.",
+)
+@with_appcontext
+def catch_up_command(since: timedelta) -> None:
+    """Process the events that never reached the webhook.
+
+    Reads them from Stripe and processes those that are not in the ledger, oldest
+    first, as the webhook would. It may run while webhooks arrive, be interrupted, and
+    run again. The exit status is 1 if an event or one of its handlers failed.
+
+    \b
+    Example:
+        flask stripe catch-up --since 12h
+    """
+    catch_up = CatchUp(get_state(), datetime.now(UTC) - since)
+    processed = failed = lost = 0
+
+    for caught in catch_up.run():
+        processed += caught.error is None
+        failed += caught.error is not None
+        lost += not caught.is_stored
+        click.echo(_describe(caught), err=caught.error is not None)
+
+    click.echo(
+        f"{count(catch_up.listed, 'event')} read in"
+        f" {count(catch_up.requests, 'request')}, {processed:,} processed,"
+        f" {failed:,} failed, {catch_up.ineffective:,} without effect here"
+    )
+
+    if lost:
+        raise click.ClickException(
+            f"{count(lost, 'event')} could not be stored. Run the command again."
+        )
+
+    if failed:
+        raise click.ClickException(
+            "Handlers raised. Run them again with 'flask stripe replay --failed'."
+        )
+
+
+def _describe(caught: Caught) -> str:
+    event = caught.event
+    time = "" if event.time is None else f"{event.time:%Y-%m-%d %H:%M:%S}  "
+    whose = "" if caught.user_id is None else f"  user {caught.user_id}"
+    line = f"{time}{event.id}  {event.type}{whose}"
+    return line if caught.error is None else f"{line}  failed: {_explain(caught.error)}"
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, HandlerError):
+        return f"A handler raised {type(error.error).__name__}."
+
+    if isinstance(error, KavachStripeError):
+        return explain(error)
+
+    # Its text may have a customer's data.
+    name = type(error).__name__
+    return (
+        f"The database failed ({name})." if isinstance(error, SQLAlchemyError) else name
+    )

@@ -1,0 +1,109 @@
+"""``flask stripe sync``: make the database agree with Stripe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..errors import explain
+from ..errors import KavachStripeError
+from ..repairs import Failure
+from ..repairs import Outcome
+from ..repairs import Repairs
+from ..state import get_state
+from ..state import State
+from .formats import count
+from .formats import show_value
+
+
+@click.command("sync")
+@click.option(
+    "--user", "user_id", metavar="ID", help="Only the user with this primary key."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@with_appcontext
+def sync_command(user_id: str | None, dry_run: bool) -> None:
+    """Repair the users' columns from what Stripe lists.
+
+    Reads all subscriptions, 100 in a request, and stores what the database has
+    otherwise. It may run while webhooks arrive, be interrupted, and run again. The
+    exit status is 1 if a user could not be repaired.
+
+    \b
+    Examples:
+        flask stripe sync --dry-run
+        flask stripe sync --user 1
+    """
+    state = get_state()
+    repairs = Repairs(state, dry_run=dry_run)
+    failed = 0
+
+    with _progress(state, is_shown=user_id is None) as (clear, on_page):
+        outcomes = (
+            repairs.repair_all(on_page)
+            if user_id is None
+            else repairs.repair_user(user_id)
+        )
+
+        for outcome in outcomes:
+            clear()
+            failed += isinstance(outcome, Failure)
+            click.echo(_describe(outcome), err=isinstance(outcome, Failure))
+
+    changed = "would change" if dry_run else "changed"
+    click.echo(
+        f"{count(repairs.subscriptions, 'subscription')} read in"
+        f" {count(repairs.requests, 'request')},"
+        f" {count(repairs.changed, 'user')} {changed}"
+    )
+
+    if failed:
+        raise click.ClickException(f"{count(failed, 'user')} failed.")
+
+
+@contextmanager
+def _progress(
+    state: State, *, is_shown: bool
+) -> Iterator[tuple[Callable[[], object], Callable[[int], object]]]:
+    """A bar on a terminal: how to make place for a line, and how to move it on."""
+    if not is_shown or not sys.stderr.isatty():
+        yield (lambda: None), (lambda read: None)
+        return
+
+    expected = state.accounts.count_subscriptions(state.session)
+    state.session.commit()
+
+    with click.progressbar(length=max(expected, 1), file=sys.stderr) as bar:
+        yield (lambda: click.echo("\r\033[K", nl=False, err=True)), bar.update
+
+
+def _describe(outcome: Outcome) -> str:
+    whose = f"user {outcome.user_id} ({outcome.customer_id})"
+
+    if isinstance(outcome, Failure):
+        return f"{whose} failed: {_explain(outcome.error)}"
+
+    changes = [
+        f"{name} {show_value(before)} -> {show_value(after)}"
+        for name, (before, after) in outcome.columns.items()
+    ]
+    return f"{whose}: {', '.join(changes or outcome.subscriptions)}"
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, KavachStripeError):
+        return explain(error)
+
+    if isinstance(error, SQLAlchemyError):  # its text may have a customer's data
+        return f"The database failed ({type(error).__name__}). Run the command again."
+
+    return (
+        f"A handler raised {type(error).__name__}. Run it again with 'flask stripe"
+        " replay --failed'."
+    )

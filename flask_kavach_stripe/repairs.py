@@ -1,0 +1,399 @@
+"""Make the database agree with Stripe: one request for each 100 subscriptions.
+
+Stripe's list is walked once, beside our own rows in the same order. What it says is
+stored in the way of a webhook, so one that comes meanwhile is not undone. A row that
+the list passes over is a suspicion only: that customer is asked for by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import datetime
+from datetime import UTC
+from functools import partial
+from typing import Any
+from typing import Final
+from typing import NamedTuple
+from typing import TypeAlias
+
+from .accounts import Account
+from .accounts import COLUMN_NAMES
+from .accounts import RunningSubscription
+from .billing import list_from_stripe
+from .billing import sync_customer
+from .client import StripeResponse
+from .customers import get_account
+from .customers import is_deleted_customer
+from .errors import InvalidRequestError
+from .errors import KavachStripeError
+from .errors import LASTING_ERRORS
+from .objects import SubscriptionState
+from .state import State
+from .storing import advance
+from .storing import project_rows
+from .storing import Rows
+from .storing import to_answer
+from .storing import with_adopted
+from .subscriptions import Answer
+from .subscriptions import Change
+from .subscriptions import Ending
+from .subscriptions import Snapshot
+from .subscriptions import UPDATED
+
+logger: Final = logging.getLogger(__name__)
+
+#: How many of our rows are read at once.
+_USERS = 500
+_SUBSCRIPTIONS = 5000
+
+
+class Repair(NamedTuple):
+    """What changed, or would change, for one user."""
+
+    user_id: Any
+    customer_id: str
+    #: Before and after, by the name of the user's column.
+    columns: Mapping[str, tuple[Any, Any]]
+    #: The ids of the subscriptions whose rows changed.
+    subscriptions: Sequence[str]
+
+
+class Failure(NamedTuple):
+    """A user who could not be repaired, or whose handlers raised."""
+
+    user_id: Any
+    customer_id: str
+    error: Exception
+
+
+Outcome: TypeAlias = Repair | Failure
+
+
+class Standing(NamedTuple):
+    """A user's columns and the rows behind them."""
+
+    account: Account
+    rows: Rows
+
+    def repaired(self, customer_id: str, after: Standing) -> Repair | None:
+        """The way from here to there, ``None`` if it is the same place."""
+        pairs = zip(self._columns, after._columns, strict=True)
+        columns = {
+            name: (old, new)
+            for name, (old, new) in zip(COLUMN_NAMES, pairs, strict=True)
+            if old != new
+        }
+        old_states, states = self.states, after.states
+        changed = [id_ for id_ in states if states[id_] != old_states.get(id_)]
+
+        if not columns and not changed:
+            return None
+
+        return Repair(self.account.user_id, customer_id, columns, changed)
+
+    @property
+    def states(self) -> Mapping[str, SubscriptionState]:
+        return {id_: stored.state for id_, stored in self.rows.items()}
+
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        return (self.account.customer_id, *self.account.columns)
+
+
+class Unlisted:
+    """Finds our subscriptions that Stripe's list passes over, in one walk of both.
+
+    :param rows: Ours that have not ended, newest first, as Stripe's list is.
+    """
+
+    def __init__(self, rows: Iterator[RunningSubscription]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+        #: The oldest second so far, and what was listed of it: it may go on.
+        self._second: datetime | None = None
+        self._of_second: frozenset[str] = frozenset()
+
+    def passed_over(self, page: Sequence[SubscriptionState]) -> Iterator[str]:
+        """The customers of those that should have been listed up to this page."""
+        dated = {each.id: each.created for each in page if each.created is not None}
+
+        if not dated:
+            return
+
+        second = min(dated.values())
+
+        if self._second is not None:
+            second = min(second, self._second)
+
+        listed = self._of_second.union(dated)
+        yield from self._take(listed, lambda row: row.created > second)
+        kept = self._of_second if second == self._second else frozenset()
+        self._of_second = kept.union(id_ for id_ in dated if dated[id_] == second)
+        self._second = second
+
+    def rest(self) -> Iterator[str]:
+        """The customers of those that should have been listed up to the end."""
+        yield from self._take(self._of_second, lambda row: True)
+
+    def _take(
+        self,
+        listed: frozenset[str],
+        is_due: Callable[[RunningSubscription], bool],
+    ) -> Iterator[str]:
+        while self._next is not None and is_due(self._next):
+            if self._next.id not in listed:
+                yield self._next.customer_id
+
+            self._next = next(self._rows, None)
+
+
+class Repairs:
+    """One run over all users, or over one.
+
+    :param dry_run: Only find out what would change.
+    """
+
+    def __init__(self, state: State, *, dry_run: bool = False) -> None:
+        self._state = state
+        self._dry_run = dry_run
+        #: How many subscriptions were read, and in how many requests.
+        self.subscriptions = 0
+        self.requests = 0
+        self._changed: set[str] = set()
+        self._knows_customers = False
+        #: What a dry run has not written, by customer.
+        self._foreseen: dict[str, Standing] = {}
+
+    @property
+    def changed(self) -> int:
+        """How many users were changed."""
+        return len(self._changed)
+
+    def repair_user(self, user: Any) -> Iterator[Outcome]:
+        """Compare one user with what Stripe lists.
+
+        :raises NoCustomerError: If there is no such user.
+        """
+        _, account = get_account(self._state, user)
+        self._state.session.commit()
+
+        if account.customer_id is not None:
+            yield from self._repair(account.customer_id, None)
+
+    def repair_all(self, on_page: Callable[[int], object]) -> Iterator[Outcome]:
+        """Compare all users with what Stripe lists.
+
+        :param on_page: Told how many subscriptions each page had, when it is done.
+        :raises KavachStripeError: If the list is of another account than our rows.
+        """
+        unlisted = Unlisted(self._list_running())
+        suspects: dict[str, None] = {}  # in order, each once
+        params = {"status": "all", "limit": 100}
+
+        for page in self._state.client.pages("/v1/subscriptions", params):
+            answers = [
+                to_answer(StripeResponse(each, as_of=page.as_of))
+                for each in page["data"]
+            ]
+            self.requests += 1
+            self.subscriptions += len(answers)
+            yield from self._repair_page(answers)
+            states = [answer.state for answer in answers]
+            suspects |= dict.fromkeys(unlisted.passed_over(states))
+            on_page(len(answers))
+
+        suspects |= dict.fromkeys(unlisted.rest())
+        suspects |= dict.fromkeys(self._find_inconsistent())
+
+        for customer_id in suspects:
+            yield from self._repair_suspect(customer_id)
+
+    # -- what Stripe lists -------------------------------------------------------------
+
+    def _repair_page(self, answers: Sequence[Answer]) -> Iterator[Outcome]:
+        changes: dict[str, list[Change]] = defaultdict(list)
+
+        for state, time in answers:
+            changes[state.customer_id].append(Snapshot(state, time, UPDATED))
+
+        for customer_id, standing in self._find(list(changes)).items():
+            self._knows_customers = True
+            known = tuple(changes[customer_id])
+
+            if self._is_off(standing, customer_id, known):
+                yield from self._repair(customer_id, known)
+
+    def _find(self, customer_ids: Sequence[str]) -> dict[str, Standing]:
+        """The standings of our own among some customers."""
+        session, accounts = self._state.session, self._state.accounts
+        found = accounts.find_all(session, customer_ids)
+        return self._add_rows(found)
+
+    def _add_rows(self, accounts: Mapping[str, Account]) -> dict[str, Standing]:
+        session = self._state.session
+        rows = self._state.accounts.subscriptions_of(session, list(accounts))
+        session.commit()
+        return {
+            id_: self._foreseen.get(id_) or Standing(account, rows[id_])
+            for id_, account in accounts.items()
+        }
+
+    def _is_off(
+        self, standing: Standing, customer_id: str, changes: tuple[Change, ...]
+    ) -> bool:
+        """Whether anything would be different after some changes."""
+        account = standing.account
+        after = advance(with_adopted(standing.rows, account, customer_id), changes)
+
+        if after is None:  # only Stripe can tell
+            return True
+
+        if project_rows(self._state, account, after) != account.columns:
+            return True
+
+        return standing.states != Standing(account, after).states
+
+    # -- what Stripe does not list -----------------------------------------------------
+
+    def _list_running(self) -> Iterator[RunningSubscription]:
+        session, last = self._state.session, None
+
+        while batch := self._state.accounts.list_running(
+            session, last, limit=_SUBSCRIPTIONS
+        ):
+            session.commit()
+            yield from batch
+            last = batch[-1]
+
+        session.commit()
+
+    def _find_inconsistent(self) -> Iterator[str]:
+        """Customers whose columns and rows tell of something that was not listed."""
+        session, last = self._state.session, None
+
+        while batch := self._state.accounts.list_paying(session, last, limit=_USERS):
+            accounts = {str(account.customer_id): account for account in batch}
+
+            for customer_id, standing in self._add_rows(accounts).items():
+                is_undated = any(
+                    state.created is None and not state.has_ended
+                    for state in standing.states.values()
+                )
+
+                if is_undated or self._is_off(standing, customer_id, ()):
+                    yield customer_id
+
+            last = batch[-1].user_id
+
+        session.commit()
+
+    def _repair_suspect(self, customer_id: str) -> Iterator[Outcome]:
+        if not self._find([customer_id]):
+            return
+
+        if not self._knows_customers:
+            raise KavachStripeError(
+                f"Stripe lists {self.subscriptions} subscriptions, and none of them is"
+                " of a customer in this database. Is 'STRIPE_SECRET_KEY' a key of this"
+                " app's account? If it is, sync each user by 'flask stripe sync --user"
+                " ID'."
+            )
+
+        yield from self._repair(customer_id, None)
+
+    # -- one customer ------------------------------------------------------------------
+
+    def _repair(
+        self, customer_id: str, changes: tuple[Change, ...] | None
+    ) -> Iterator[Outcome]:
+        """Store what is known of a customer, and say what that changed.
+
+        :param changes: ``None`` if Stripe is to be asked.
+        """
+        before = self._find([customer_id]).get(customer_id)
+
+        if before is None:
+            return
+
+        failure = None
+        user_id = before.account.user_id
+
+        try:
+            if self._dry_run:
+                after = self._foresee(before, customer_id, changes)
+                self._foreseen[customer_id] = after
+            else:
+                self._store(user_id, customer_id, changes)
+        except LASTING_ERRORS:
+            raise
+        except Exception as error:
+            self._state.session.rollback()
+            logger.debug("Customer %s: %r", customer_id, error, exc_info=error)
+            failure = Failure(user_id, customer_id, error)
+
+        repair = before.repaired(customer_id, self._read(before, customer_id))
+
+        if repair is not None:
+            self._changed.add(customer_id)
+            yield repair
+
+        if failure is not None:
+            yield failure
+
+    def _store(
+        self, user_id: Any, customer_id: str, changes: tuple[Change, ...] | None
+    ) -> None:
+        instance = self._state.accounts.load(self._state.session, user_id)
+
+        if instance is None:  # deleted meanwhile
+            return
+
+        if any(change.time is None for change in changes or ()):
+            changes = None  # nothing tells whether a webhook was newer
+
+        read = partial(self._ask, customer_id)
+        sync_customer(self._state, instance, customer_id, read, changes)
+
+    def _read(self, before: Standing, customer_id: str) -> Standing:
+        """The standing now; as it was, where the user is gone."""
+        if customer_id in self._foreseen:
+            return self._foreseen[customer_id]
+
+        session, accounts = self._state.session, self._state.accounts
+        account = accounts.get(session, before.account.user_id)
+        rows = accounts.subscriptions(session, customer_id)
+        session.commit()
+        return before if account is None else Standing(account, rows)
+
+    def _foresee(
+        self, before: Standing, customer_id: str, changes: tuple[Change, ...] | None
+    ) -> Standing:
+        """The standing that storing would lead to."""
+        account = before.account
+        rows = with_adopted(before.rows, account, customer_id)
+        after = advance(rows, changes)
+
+        if after is None:
+            try:
+                after = advance(rows, self._ask(customer_id, rows)) or {}
+            except InvalidRequestError as error:
+                if not is_deleted_customer(error):
+                    raise
+
+                now = datetime.now(UTC).replace(microsecond=0)
+                after = advance(rows, [Ending(id_, now) for id_ in rows]) or {}
+                account = account._replace(customer_id=None)
+
+        columns = project_rows(self._state, account, after)
+        return Standing(account._replace(columns=columns), after)
+
+    def _ask(self, customer_id: str, rows: Rows) -> tuple[Change, ...]:
+        self.requests += 1
+        changes = list_from_stripe(self._state, customer_id, rows)
+        self.subscriptions += sum(isinstance(change, Answer) for change in changes)
+        return changes

@@ -1,0 +1,89 @@
+"""Models with columns that the app's own code fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import String
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import mapped_column
+
+from flask_kavach_stripe import KavachStripe
+from flask_kavach_stripe import StripeUserMixin
+from flask_kavach_stripe.testing import post_event
+from tests.databases.deliveries import Database
+from tests.databases.deliveries import subscription_event as event
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
+
+@pytest.fixture
+def app(database: Database) -> Iterator[Flask]:
+    """An app with one user, Ada, who has a customer."""
+    app = Flask("own")
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=database.uri,
+        STRIPE_SECRET_KEY="sk_test_of_the_tests",
+        STRIPE_WEBHOOK_SECRET="whsec_of_the_tests",
+    )
+
+    class Base(DeclarativeBase):
+        """What every model has, those that the extension makes included."""
+
+        made_by: Mapped[str] = mapped_column(String(9), default=lambda: "maker")
+        written_by: Mapped[str] = mapped_column(
+            String(9), default=lambda: "maker", onupdate=lambda: "writer"
+        )
+
+    db = SQLAlchemy(app, model_class=Base)
+
+    class User(UserMixin, StripeUserMixin, db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    KavachStripe(app)
+
+    with app.app_context():
+        db.drop_all()  # of another test, with other columns
+        db.create_all()
+        db.session.add(User(stripe_customer_id="cus_ada"))
+        db.session.commit()
+
+    yield app
+
+    with app.app_context():
+        db.drop_all()
+        db.engine.dispose()
+
+
+def test_defaults_of_columns_of_the_apps_own(app: Flask) -> None:
+    db = app.extensions["sqlalchemy"]
+
+    def authors() -> dict[str, Any]:
+        with app.app_context():
+            return {
+                table.name: tuple(
+                    db.session.execute(
+                        db.select(table.c.made_by, table.c.written_by)
+                    ).one()
+                )
+                for table in db.metadata.sorted_tables
+                if table.name != "stripe_event"
+            }
+
+    assert post_event(app.test_client(), event("created")).status_code == 200
+    assert authors() == {
+        "stripe_subscription": ("maker", "maker"),
+        "user": ("maker", "writer"),
+    }
+    sent = event("updated", 9, status="past_due")
+    assert post_event(app.test_client(), sent).status_code == 200
+    assert authors() == {
+        "stripe_subscription": ("maker", "writer"),
+        "user": ("maker", "writer"),
+    }
