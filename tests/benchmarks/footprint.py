@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 from typing import NamedTuple
 
@@ -44,40 +44,38 @@ class Footprint(NamedTuple):
 
 
 def run(options: Options) -> Iterator[Result]:
-    rounds = []
-
     with tempfile.TemporaryDirectory() as cache:
-        for number in range(options.rounds + 1):
-            plain, *others = (_measure(name, cache) for name in APPS)
+        rounds = [
+            [_measure(name, cache) for name in APPS]
+            for _ in range(2 * options.rounds)  # the first one compiles
+        ]
 
-            if number:  # the first round compiles
-                rounds.append([_added(plain, other) for other in others])
+    plain, *others = (_least(of_one) for of_one in zip(*rounds, strict=True))
+    ours, sdk, by_hand = (_added(plain, other) for other in others)
 
     for field, case, unit in (
         ("milliseconds", "imports, added to the app", "ms"),
         ("megabytes", "memory, added to the app", "MB"),
     ):
-        added = [[getattr(each, field) for each in found] for found in rounds]
-        ours = [(ours, sdk) for ours, sdk, _ in added]
-        by_hand = [(hand, sdk) for _, sdk, hand in added]
-        yield _judge(case, "stripe", ours, unit, 0.5)
-        yield _judge(f"{case} by requests", "stripe", by_hand, unit)
+        theirs = getattr(sdk, field)
+        yield _judge(case, getattr(ours, field), theirs, unit, 0.5)
+        yield _judge(f"{case} by requests", getattr(by_hand, field), theirs, unit)
+
+
+def _least(found: Sequence[Footprint]) -> Footprint:
+    """The least of each: what else runs on the machine can only add to it."""
+    return Footprint(*(min(values) for values in zip(*found, strict=True)))
 
 
 def _judge(
-    case: str,
-    yardstick: str,
-    pairs: list[tuple[float, float]],
-    unit: str,
-    goal: float | None = None,
+    case: str, ours: float, theirs: float, unit: str, goal: float | None = None
 ) -> Result:
-    ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     return conclude(
         case,
-        yardstick,
+        "stripe",
         Figures(ours),
         Figures(theirs),
-        pairs=pairs,
+        pairs=[(ours, theirs)],
         measure=TIME,
         goal=goal,
         unit=unit,
