@@ -126,7 +126,10 @@ def record_failure(state: State, event_id: str | None, error: Exception) -> None
 
 
 def _hide_parameters(error: BaseException | None) -> None:
-    """Keep the customers' data out of the text of database errors."""
+    """Keep the parameters out of the text of database errors.
+
+    What a driver says of its own accord, such as which key is there twice, stays.
+    """
     seen: set[int] = set()  # an error may be its own cause, by a detour
 
     while error is not None and id(error) not in seen:

@@ -251,8 +251,15 @@ def test_journey_of_an_older_program(served: Sandbox) -> None:
         base_addresses={"api": served.url},
         stripe_version="2024-12-18.acacia",
     )
-    served.create_price()
     v1 = client.v1
+    price = v1.prices.create(
+        {
+            "unit_amount": 900,
+            "currency": "usd",
+            "recurring": {"interval": "month"},
+            "product_data": {"name": "Pro"},
+        }
+    )
     endpoint = v1.webhook_endpoints.create(
         {
             "url": "https://shop.test/hook",
@@ -267,7 +274,7 @@ def test_journey_of_an_older_program(served: Sandbox) -> None:
         "customer": customer.id,
         "payment_method_types": ["card"],
         "ui_mode": "hosted",
-        "line_items": [{"price": "price_pro", "quantity": 1}],
+        "line_items": [{"price": price.id, "quantity": 1}],
         "success_url": "https://shop.test/ok",
     }
     session = v1.checkout.sessions.create(params)
@@ -288,7 +295,9 @@ def test_journey_of_an_older_program(served: Sandbox) -> None:
     invoices: list[Any] = v1.invoices.list(expand).data
     assert [invoice["paid"] for invoice in invoices] == [True, True]
     assert {invoice["subscription"] for invoice in invoices} == {subscription.id}
-    assert invoices[0].lines.data[0]["price"]["id"] == "price_pro"
+    assert invoices[0].lines.data[0]["price"]["id"] == price.id
+    portal = v1.billing_portal.sessions.create({"customer": customer.id})
+    assert portal.url.startswith(served.url)
 
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
         v1.invoices.list(expand, {"stripe_version": "2025-03-31.basil"})
@@ -296,6 +305,23 @@ def test_journey_of_an_older_program(served: Sandbox) -> None:
     assert v1.subscriptions.cancel(subscription.id).status == "canceled"
     event = next(v1.events.list({"types": ["invoice.*"]}).auto_paging_iter())
     assert event.api_version == "2026-10-28.endive"
+
+    clocks = v1.test_helpers.test_clocks
+    clock = clocks.create({"frozen_time": NOON})
+    customer = v1.customers.create(
+        {
+            "test_clock": clock.id,
+            "payment_method": "pm_card_visa",
+            "invoice_settings": {"default_payment_method": "pm_card_visa"},
+        }
+    )
+    renewing: Any = v1.subscriptions.create(
+        {"customer": customer.id, "items": [{"price": price.id}]}
+    )
+    clocks.advance(clock.id, {"frozen_time": NOON + 31 * DAY})
+    renewing = v1.subscriptions.retrieve(renewing.id)
+    assert renewing.status == "active"
+    assert renewing["current_period_start"] == NOON + 31 * DAY
 
 
 def test_unknown_version(served: Sandbox) -> None:
