@@ -61,10 +61,10 @@ class CatchUp:
             "types": _listed_types(state),
         }
         #: How many events Stripe listed, and in how many requests.
-        self.listed = 0
-        self.requests = 0
+        self.listed: int = 0
+        self.requests: int = 0
         #: How many were missed and concern nobody here.
-        self.ineffective = 0
+        self.ineffective: int = 0
 
     def run(self) -> Iterator[Caught]:
         """Process what the ledger does not know, oldest first.

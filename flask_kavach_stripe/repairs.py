@@ -162,8 +162,8 @@ class Repairs:
         self._state = state
         self._dry_run = dry_run
         #: How many subscriptions were read, and in how many requests.
-        self.subscriptions = 0
-        self.requests = 0
+        self.subscriptions: int = 0
+        self.requests: int = 0
         self._changed: set[str] = set()
         self._knows_customers = False
         #: What a dry run has not written, by customer.

@@ -12,7 +12,7 @@ from .trigger import trigger_command
 from .webhook import webhook_cli
 from .worker import worker_command
 
-for command in (
+for _command in (
     catch_up_command,
     doctor_command,
     events_command,
@@ -24,6 +24,6 @@ for command in (
     webhook_cli,
     worker_command,
 ):
-    stripe_cli.add_command(command)
+    stripe_cli.add_command(_command)
 
 __all__ = ["stripe_cli"]

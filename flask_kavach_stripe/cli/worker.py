@@ -36,7 +36,7 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self.is_requested = False
+        self.is_requested: bool = False
         self._requests: SimpleQueue[None] = SimpleQueue()
 
     def request(self) -> None:
