@@ -194,6 +194,31 @@ def test_headers_of_the_request(
     assert len(stripe_api.calls[0].request.headers["Idempotency-Key"]) >= 32
 
 
+@pytest.mark.parametrize(
+    ("user_id", "requests_sent"),
+    [
+        pytest.param(1, [SESSIONS], id="a customer"),
+        pytest.param(2, [CUSTOMERS, SESSIONS], id="the first time"),
+    ],
+)
+def test_number_of_requests(
+    ada: Callable[..., Any],
+    stripe_api: responses.RequestsMock,
+    user_id: int,
+    requests_sent: list[str],
+) -> None:
+    shop = ada()
+    shop.add_user(email="bob@example.com")
+    stripe_api.assert_all_requests_are_fired = False
+    stripe_api.post(CUSTOMERS, json={"id": "cus_bob", "object": "customer"})
+    stripe_api.post(SESSIONS, json=SESSION)
+
+    response = shop.browser(user_id).post(CHECKOUT, json={"priceId": "price_pro"})
+
+    assert response.status_code == 200
+    assert [call.request.url for call in stripe_api.calls] == requests_sent
+
+
 def test_each_session_has_a_key_of_its_own(
     ada: Callable[..., Any], stripe_api: responses.RequestsMock
 ) -> None:

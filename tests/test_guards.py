@@ -457,6 +457,35 @@ def test_current_subscription_costs_nothing(ada: Callable[..., Any]) -> None:
     assert len(statements) == 1, "loading the user"
 
 
+def test_guarded_page_with_its_subscription_costs_no_query_more(
+    ada: Callable[..., Any],
+) -> None:
+    """As many as the same page without guard and subscription."""
+
+    def greeting() -> str:
+        return render_template_string("{{ current_user.email }}")
+
+    def status() -> str:
+        return render_template_string(
+            "{{ current_user.email }} {{ current_subscription.status }}"
+        )
+
+    shop = ada()
+    shop.app.add_url_rule("/plain", "plain", greeting)
+    guard(shop, "pro", view=status)
+    have(shop)
+    browser = shop.browser(1)
+
+    with shop.statements() as plain:
+        assert browser.get("/plain").text == "ada@example.com"
+
+    with shop.statements() as guarded:
+        assert browser.get("/page").text == "ada@example.com active"
+
+    assert len(plain) == 1
+    assert guarded == plain
+
+
 def test_template_of_a_mail_is_rendered_outside_of_a_request(
     ada: Callable[..., Any],
 ) -> None:

@@ -26,6 +26,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from requests import PreparedRequest
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import inspect
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
@@ -1342,6 +1343,20 @@ def test_statements_of_a_failure(shop: Any) -> None:
         "UPDATE stripe_event",
         "COMMIT",
     ]
+
+
+def test_bytes_stored_of_an_event(shop: Any) -> None:
+    """The payload once, as sent, and little beside it."""
+    payload = json.dumps(event("created")).encode()
+    ok(shop.post_event(payload))
+    [row] = shop.events
+    others = [
+        str(getattr(row, column.key))
+        for column in inspect(type(row)).columns
+        if column.key != "payload"
+    ]
+    assert row.payload.encode() == payload
+    assert sum(map(len, others)) < 300, others
 
 
 # -- at the same moment ----------------------------------------------------------------
