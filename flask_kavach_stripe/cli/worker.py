@@ -143,7 +143,7 @@ def _stopped_by_signals() -> Iterator[Stop]:
 
     def request_stop(number: int, frame: FrameType | None) -> None:
         stop.request()
-        signal.signal(signal.SIGINT, previous[signal.SIGINT])  # Ctrl-C ends it now
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the next ends it
 
     for number in previous:
         signal.signal(number, request_stop)

@@ -233,7 +233,8 @@ def write_to_users(shop: Shop) -> None:
     """As the app itself may do at any time."""
     with shop.app.app_context():
         for number in (1, 2):
-            user = shop.db.session.get_one(shop.User, number)
+            user = shop.db.session.get(shop.User, number)
+            assert user is not None
             user.email = f"{number}@example.org"
 
         shop.db.session.commit()
@@ -292,7 +293,8 @@ def test_deadlock_of_two_handlers(shop: Shop, database: Database) -> None:
     @shop.kavach_stripe.on("customer.subscription.created")
     def write_to_both(received: Any) -> None:
         for number in orders[received.object["customer"]]:
-            user = shop.db.session.get_one(shop.User, number)
+            user = shop.db.session.get(shop.User, number)
+            assert user is not None
             user.email = f"{user.email}+"
             shop.db.session.flush()
 

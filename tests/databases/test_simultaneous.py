@@ -318,7 +318,8 @@ def test_app_that_writes_to_its_users_meanwhile(shop: Shop) -> None:
     def write(number: int) -> list[int]:
         for turn in range(10):
             with shop.app.app_context():
-                user = shop.db.session.get_one(shop.User, 1)
+                user = shop.db.session.get(shop.User, 1)
+                assert user is not None
                 user.email = f"{number}-{turn}@example.com"
                 shop.db.session.commit()
 
