@@ -70,8 +70,8 @@ FAULTS = (
     Fault(
         "handlers' writes kept on failure",
         "running.py",
-        "            except Exception as error:\n                session.rollback()\n",
-        "            except Exception as error:\n                session.commit()\n",
+        "    state.session.rollback()\n    record_failure(state",
+        "    state.session.commit()\n    record_failure(state",
         "test_processing.py",
     ),
     Fault(
