@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from tests.benchmarks.harness import Result
@@ -21,7 +20,6 @@ NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 def draw(results: Iterable[Result], path: Path) -> None:
     """One line for each database, with the range of the rounds."""
     by_case = {result.case: result for result in results}
-    matplotlib.rcParams["svg.hashsalt"] = "the same file from the same figures"
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()
 

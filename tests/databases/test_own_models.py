@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sqlalchemy.orm import mapped_column
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.testing import post_event
+from tests import servers
 from tests.databases.deliveries import Database
 from tests.databases.deliveries import subscription_event as event
 
@@ -24,11 +26,21 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 
 
 @pytest.fixture
-def app(database: Database) -> Iterator[Flask]:
+def uri(database: Database, tmp_path: Path) -> Iterator[str]:
+    """A database of its own, as the tables have other columns than those of others."""
+    if database.name == "sqlite":
+        yield f"sqlite:///{tmp_path / 'own.db'}"
+    else:
+        with servers.new_database(database.uri) as made:
+            yield made
+
+
+@pytest.fixture
+def app(uri: str) -> Iterator[Flask]:
     """An app with one user, Ada, who has a customer."""
     app = Flask("own")
     app.config.update(
-        SQLALCHEMY_DATABASE_URI=database.uri,
+        SQLALCHEMY_DATABASE_URI=uri,
         STRIPE_SECRET_KEY="sk_test_of_the_tests",
         STRIPE_WEBHOOK_SECRET="whsec_of_the_tests",
     )
@@ -49,7 +61,6 @@ def app(database: Database) -> Iterator[Flask]:
     KavachStripe(app)
 
     with app.app_context():
-        db.drop_all()  # of another test, with other columns
         db.create_all()
         db.session.add(User(stripe_customer_id="cus_ada"))
         db.session.commit()
@@ -57,7 +68,6 @@ def app(database: Database) -> Iterator[Flask]:
     yield app
 
     with app.app_context():
-        db.drop_all()
         db.engine.dispose()
 
 
