@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from sqlalchemy import and_
 from sqlalchemy import bindparam
-from sqlalchemy import Connection
 from sqlalchemy import Executable
 from sqlalchemy import exists
 from sqlalchemy import func
@@ -46,6 +45,7 @@ from .objects import FINAL_STATUSES
 from .objects import SubscriptionState
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
+from .transactions import connection_to
 from .writes import Table
 from .writes import Write
 
@@ -59,6 +59,8 @@ COLUMN_NAMES = (
     "stripe_cancel_at_period_end",
 )
 _STATE_NAMES = tuple(SubscriptionState.__dataclass_fields__)
+#: The attributes of ``StripeSubscriptionMixin``.
+_ROW_NAMES = (*_STATE_NAMES, "synced_at", "revision")
 #: How large the keys of a type may be, where the database tells them apart.
 _INTEGER_BITS = {SmallInteger: 16, Integer: 32}
 
@@ -162,7 +164,7 @@ class Accounts:
         same_customer = columns.customer_id == bindparam("customer")
         self._rows = select(
             is_stored,
-            *(columns[name] for name in (*_STATE_NAMES, "synced_at", "revision")),
+            *(columns[name] for name in _ROW_NAMES),
         ).select_from(one.outerjoin(columns.id.table, same_customer))
         self._committed_rows = self._rows.with_for_update()
         self._revision = select(columns.revision).where(
@@ -171,9 +173,6 @@ class Accounts:
         self._subscriptions = Table(
             self._subscription_mapper, dict(columns), columns.id
         )
-
-    def _connection(self, session: Session, mapper: Mapper[Any]) -> Connection:
-        return session.connection(bind_arguments={"mapper": mapper})
 
     # -- users ---------------------------------------------------------------------
 
@@ -260,7 +259,7 @@ class Accounts:
     ) -> dict[str, Account]:
         """The accounts of customers, by customer id. Not for thousands of them."""
         is_one = self._user_columns["stripe_customer_id"].in_(customer_ids)
-        connection = self._connection(session, self._user_mapper)
+        connection = connection_to(session, self._user_mapper)
         accounts = map(_to_account, connection.execute(self._find.where(is_one)))
         return {str(account.customer_id): account for account in accounts}
 
@@ -278,14 +277,14 @@ class Accounts:
             statement = statement.where(self._key > after)
 
         statement = statement.order_by(self._key).limit(limit)
-        connection = self._connection(session, self._user_mapper)
+        connection = connection_to(session, self._user_mapper)
         return [_to_account(row) for row in connection.execute(statement)]
 
     def _one(
         self, session: Session, statement: Executable, **values: Any
     ) -> Account | None:
         try:
-            connection = self._connection(session, self._user_mapper)
+            connection = connection_to(session, self._user_mapper)
             row = connection.execute(statement, values).one_or_none()
         except StatementError as error:
             _raise_database_error(error)
@@ -308,7 +307,7 @@ class Accounts:
         if replacing is not None:
             values["link__replacing"] = replacing
 
-        connection = self._connection(session, self._user_mapper)
+        connection = connection_to(session, self._user_mapper)
         return bool(connection.execute(statement, values).rowcount)
 
     def write_account(self, before: Account, after: Account) -> Write:
@@ -336,7 +335,7 @@ class Accounts:
             session.expire(user, COLUMN_NAMES)
             return
 
-        connection = self._connection(session, self._user_mapper)
+        connection = connection_to(session, self._user_mapper)
         values = {"user_id": self.key_of(user)}
         row = connection.execute(self._find_by_key, values).one_or_none()
 
@@ -362,7 +361,7 @@ class Accounts:
             user. MariaDB would then show the rows of that time, not those of the lock,
             unless they are locked as well; PostgreSQL shows them or fails.
         """
-        connection = self._connection(session, self._subscription_mapper)
+        connection = connection_to(session, self._subscription_mapper)
         is_behind = has_read and connection.dialect.name in ("mysql", "mariadb")
         statement = self._committed_rows if is_behind else self._rows
         values = {"customer": customer_id, "event_id": event_id}
@@ -386,11 +385,10 @@ class Accounts:
             customer_id: {} for customer_id in customer_ids
         }
         columns = self._subscription_mapper.columns
-        names = (*_STATE_NAMES, "synced_at", "revision")
-        statement = select(*(columns[name] for name in names)).where(
+        statement = select(*(columns[name] for name in _ROW_NAMES)).where(
             columns.customer_id.in_(customer_ids)
         )
-        connection = self._connection(session, self._subscription_mapper)
+        connection = connection_to(session, self._subscription_mapper)
 
         for row in connection.execute(statement):
             stored = _to_stored(row)
@@ -435,7 +433,7 @@ class Accounts:
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """The revision of a row by its id, empty if there is none."""
-        connection = self._connection(session, self._subscription_mapper)
+        connection = connection_to(session, self._subscription_mapper)
         revision = connection.scalar(self._revision, {"subscription": subscription_id})
         return {} if revision is None else {subscription_id: revision}
 

@@ -140,7 +140,7 @@ def _run_locked(
     state: State, event_id: str, lock: Callable[[Session, str], StoredEvent | None]
 ) -> bool:
     session = state.session
-    session.commit()
+    commit_open(session)
 
     with rollback_on_error(session):
         begin_write(session, state.event_model)

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
+from .transactions import connection_to
 from .writes import Table
 from .writes import Write
 
@@ -73,7 +74,7 @@ class Ledger:
         self._mapper: Mapper[Any] = inspect(model)
         columns = self._mapper.columns
         is_meant = columns.id == bindparam("event__id")
-        is_unprocessed = columns.processed_at.is_(None)
+        self._is_unprocessed: ColumnElement[bool] = columns.processed_at.is_(None)
         self._find = select(
             columns.customer_id, columns.user_id, columns.changed, columns.processed_at
         ).where(is_meant)
@@ -83,7 +84,7 @@ class Ledger:
         self._reopen = change.values(
             {columns.processed_at: None, columns.attempts: 0, columns.error: None}
         )
-        attempted = change.where(is_unprocessed).values(
+        attempted = change.where(self._is_unprocessed).values(
             {columns.attempts: columns.attempts + 1}
         )
         self._begin = attempted.values(
@@ -93,7 +94,7 @@ class Ledger:
         self._forget = delete(columns.id.table).where(is_meant)
 
     def _connection(self, session: Session) -> Connection:
-        return session.connection(bind_arguments={"mapper": self._mapper})
+        return connection_to(session, self._mapper)
 
     def find(self, session: Session, event_id: str) -> Entry | None:
         """The entry of an event, ``None`` if it was never stored."""
@@ -111,8 +112,7 @@ class Ledger:
         It is locked by its id: to look for it and to lock it in one statement would
         lock all that MariaDB looks at. SQLite locks nothing here.
         """
-        condition = self._mapper.columns.processed_at.is_(None)
-        return self._lock(session, event_id, condition)
+        return self._lock(session, event_id, self._is_unprocessed)
 
     def lock_due(
         self,
@@ -157,7 +157,7 @@ class Ledger:
         kinds += [model.error.is_(None)] if pending else []
         statement = (
             select(model.id)
-            .where(model.processed_at.is_(None), or_(false(), *kinds))
+            .where(self._is_unprocessed, or_(false(), *kinds))
             .order_by(model.received_at, model.id)
         )
         return list(session.scalars(statement))
@@ -191,7 +191,7 @@ class Ledger:
             and_(columns.attempts == attempts, columns.received_at <= now - delay)
             for attempts, delay in enumerate(delays)
         ]
-        return and_(columns.processed_at.is_(None), or_(false(), *times))
+        return and_(self._is_unprocessed, or_(false(), *times))
 
     def search(
         self,
@@ -207,9 +207,7 @@ class Ledger:
         statement = select(model).order_by(model.received_at.desc(), model.id.desc())
 
         if failed:
-            statement = statement.where(
-                model.processed_at.is_(None), model.error.is_not(None)
-            )
+            statement = statement.where(self._is_unprocessed, model.error.is_not(None))
 
         if event_type is not None:
             statement = statement.where(model.type == event_type)

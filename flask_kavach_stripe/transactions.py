@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy import delete
 from sqlalchemy import false
 from sqlalchemy.orm import Session
@@ -37,6 +38,14 @@ def commit_open(session: Session) -> None:
         session.commit()
 
 
+def connection_to(session: Session, model: Any) -> Connection:
+    """The session's connection to the database that a model is in.
+
+    :param model: The class, or its mapper.
+    """
+    return session.connection(bind_arguments={"mapper": model})
+
+
 def begin_write(session: Session, model: type[Any]) -> None:
     """Begin with the right to write, where the first read would not give it.
 
@@ -45,7 +54,7 @@ def begin_write(session: Session, model: type[Any]) -> None:
 
     :param model: A model in the database that is meant.
     """
-    connection = session.connection(bind_arguments={"mapper": model})
+    connection = connection_to(session, model)
 
     if connection.dialect.name != "sqlite":
         return

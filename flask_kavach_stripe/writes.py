@@ -20,6 +20,8 @@ from sqlalchemy import update
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
+from .transactions import connection_to
+
 
 class Write(NamedTuple):
     """One row to insert or to update."""
@@ -96,7 +98,7 @@ class Sender:
         by_connection: dict[Connection, list[Write]] = {}
 
         for write in writes:
-            connection = session.connection(bind_arguments={"mapper": write.mapper})
+            connection = connection_to(session, write.mapper)
             by_connection.setdefault(connection, []).append(write)
 
         for connection, group in by_connection.items():

@@ -63,7 +63,7 @@ FAULTS = (
     Fault(
         "a processed event runs its handlers again",
         "ledger.py",
-        "attempted = change.where(is_unprocessed).values(",
+        "attempted = change.where(self._is_unprocessed).values(",
         "attempted = change.values(",
         "test_processing.py",
     ),
