@@ -81,7 +81,8 @@ def fill_card(phone: Page, number: str, button: str = "Pay") -> None:
 
 
 def expect_no_sideways_scroll(phone: Page) -> None:
-    width = phone.evaluate("document.documentElement.scrollWidth")
+    phone.wait_for_load_state()
+    width = phone.locator("html").evaluate("html => html.scrollWidth")
     assert width <= 390
 
 
