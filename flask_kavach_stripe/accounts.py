@@ -12,6 +12,7 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from typing import Final
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_
 from sqlalchemy import bindparam
+from sqlalchemy import Connection
 from sqlalchemy import Executable
 from sqlalchemy import exists
 from sqlalchemy import func
@@ -26,6 +28,7 @@ from sqlalchemy import inspect
 from sqlalchemy import Integer
 from sqlalchemy import literal
 from sqlalchemy import or_
+from sqlalchemy import Row
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import update
@@ -38,7 +41,10 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeEngine
 
 from .errors import ConfigurationError
-from .models import StripeEventMixin
+from .ledger import Entry
+from .ledger import ENTRY_NAMES
+from .ledger import Ledger
+from .ledger import to_joined_entry
 from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
 from .objects import FINAL_STATUSES
@@ -61,6 +67,9 @@ COLUMN_NAMES = (
 _STATE_NAMES = tuple(SubscriptionState.__dataclass_fields__)
 #: The attributes of ``StripeSubscriptionMixin``.
 _ROW_NAMES = (*_STATE_NAMES, "synced_at", "revision")
+#: Where in a joined row the user's columns end, and where a subscription's begin.
+_USER_WIDTH = 1 + len(COLUMN_NAMES)
+_ROW_START = _USER_WIDTH + len(ENTRY_NAMES)
 #: How large the keys of a type may be, where the database tells them apart.
 _INTEGER_BITS = {SmallInteger: 16, Integer: 32}
 
@@ -81,13 +90,15 @@ class RunningSubscription(NamedTuple):
     customer_id: str
 
 
-class Rows(NamedTuple):
-    """What is stored of a customer."""
+class Locked(NamedTuple):
+    """What an event of a customer is decided by, while nobody else can write it."""
 
-    #: By subscription id.
+    account: Account
+    #: The rows of the customer, by subscription id; not read where there is an entry
+    #: already.
     subscriptions: dict[str, StoredSubscription]
-    #: Whether the event that was asked for is in the ledger.
-    has_event: bool
+    #: The event's own, if it is in the ledger.
+    entry: Entry | None
 
 
 class Accounts:
@@ -100,7 +111,7 @@ class Accounts:
         self,
         user_model: type[StripeUserMixin],
         subscription_model: type[StripeSubscriptionMixin],
-        event_model: type[StripeEventMixin],
+        ledger: Ledger,
     ) -> None:
         mapper = inspect(user_model)
 
@@ -111,6 +122,7 @@ class Accounts:
 
         key_column = mapper.primary_key[0]
         self.user_model = user_model
+        self._ledger = ledger
         self.subscription_model = subscription_model
         self.table_name: Final = str(mapper.local_table.name)
         self._column_type = key_column.type
@@ -121,7 +133,7 @@ class Accounts:
             name: mapper.columns[name] for name in COLUMN_NAMES
         }
         self._prepare_users(mapper, key_column)
-        self._prepare_subscriptions(inspect(event_model))
+        self._prepare_subscriptions()
 
     def _prepare_users(self, mapper: Mapper[Any], key_column: Any) -> None:
         customer = self._user_columns["stripe_customer_id"]
@@ -152,20 +164,23 @@ class Accounts:
         self._link_first = link.where(customer.is_(None))
         self._link_next = link.where(customer == bindparam("link__replacing"))
 
-    def _prepare_subscriptions(self, event_mapper: Mapper[Any]) -> None:
+    def _prepare_subscriptions(self) -> None:
+        ledger = self._ledger
         columns = self._subscription_mapper.columns
-        events = event_mapper.columns
-        is_stored: Any = exists(events.id).where(events.id == bindparam("event_id"))
+        users, events = self._key.table, ledger.table
+        table = columns.id.table
+        row_columns = [columns[name] for name in _ROW_NAMES]
+        is_stored: Any = exists(ledger.entry_columns[0]).where(ledger.is_meant)
 
-        if events.id.table.metadata is not columns.id.table.metadata:
-            is_stored = literal(False)  # it is in another database
+        # Tables of different databases cannot be read at once.
+        if table.metadata is not events.metadata:
+            is_stored = literal(False)
 
         one = select(literal(1).label("one")).subquery("one_row")
-        same_customer = columns.customer_id == bindparam("customer")
-        self._rows = select(
-            is_stored,
-            *(columns[name] for name in _ROW_NAMES),
-        ).select_from(one.outerjoin(columns.id.table, same_customer))
+        of_customer = columns.customer_id == bindparam("customer")
+        self._rows = select(is_stored, *row_columns).select_from(
+            one.outerjoin(table, of_customer)
+        )
         self._committed_rows = self._rows.with_for_update()
         self._revision = select(columns.revision).where(
             columns.id == bindparam("subscription")
@@ -173,6 +188,15 @@ class Accounts:
         self._subscriptions = Table(
             self._subscription_mapper, dict(columns), columns.id
         )
+        self._can_join = users.metadata is table.metadata is events.metadata
+
+        if self._can_join:
+            event = users.outerjoin(events, ledger.is_meant)
+            find = self._find_by_customer.add_columns(*ledger.entry_columns)
+            self._lock_with_event = find.select_from(event).with_for_update(of=users)
+            self._find_with_all = find.add_columns(*row_columns).select_from(
+                event.outerjoin(table, of_customer)
+            )
 
     # -- users ---------------------------------------------------------------------
 
@@ -246,9 +270,49 @@ class Accounts:
         """The account of a customer."""
         return self._one(session, self._find_by_customer, customer=customer_id)
 
-    def lock(self, session: Session, customer_id: str) -> Account | None:
-        """The account of a customer, which nobody else can write until we commit."""
-        return self._one(session, self._lock, customer=customer_id)
+    def lock(
+        self,
+        session: Session,
+        customer_id: str,
+        event_id: str | None = None,
+        *,
+        has_read: bool = False,
+    ) -> Locked | None:
+        """Lock the account of a customer until we commit, and read what belongs to it.
+
+        One statement where the database is locked already, two elsewhere: what is
+        joined to a row is as old as the statement, older than the row's lock.
+
+        :param has_read: Whether the transaction may have read before. MariaDB would
+            then show the rows of that time, not those of the lock, unless they are
+            locked as well; PostgreSQL shows them or fails.
+        """
+        connection = connection_to(session, self._user_mapper)
+        dialect = connection.dialect.name
+        values = {"customer": customer_id, "event__id": event_id}
+        statement = self._lock
+
+        if self._can_join and dialect == "sqlite":
+            statement = self._find_with_all
+        elif self._can_join and dialect == "postgresql":
+            statement = self._lock_with_event
+
+        found = _fetch(connection, statement, values)
+
+        if not found:
+            return None
+
+        account = _to_account(found[0][:_USER_WIDTH])
+        entry = to_joined_entry(found[0][_USER_WIDTH:_ROW_START])
+        rows: list[Sequence[Any]] = [row[_ROW_START:] for row in found]
+
+        if entry is None and statement is not self._find_with_all:
+            is_stored, rows = self._read(session, values, has_read=has_read)
+
+            if is_stored and event_id is not None:
+                entry = self._ledger.find(session, event_id)
+
+        return Locked(account, _to_subscriptions(rows), entry)
 
     def get(self, session: Session, user_id: Any) -> Account | None:
         """The account of a primary key, as the database has it now."""
@@ -283,14 +347,9 @@ class Accounts:
     def _one(
         self, session: Session, statement: Executable, **values: Any
     ) -> Account | None:
-        try:
-            connection = connection_to(session, self._user_mapper)
-            row = connection.execute(statement, values).one_or_none()
-        except StatementError as error:
-            _raise_database_error(error)
-            return None
-
-        return None if row is None else _to_account(row)
+        connection = connection_to(session, self._user_mapper)
+        rows = _fetch(connection, statement, values)
+        return _to_account(rows[0]) if rows else None
 
     def link(
         self,
@@ -347,35 +406,22 @@ class Accounts:
 
     # -- subscriptions ---------------------------------------------------------------
 
-    def read(
-        self,
-        session: Session,
-        customer_id: str,
-        event_id: str | None = None,
-        *,
-        has_read: bool = False,
-    ) -> Rows:
-        """The rows of a customer, and whether an event is in the ledger.
-
-        :param has_read: Whether the transaction may have read before it locked the
-            user. MariaDB would then show the rows of that time, not those of the lock,
-            unless they are locked as well; PostgreSQL shows them or fails.
-        """
-        connection = connection_to(session, self._subscription_mapper)
-        is_behind = has_read and connection.dialect.name in ("mysql", "mariadb")
-        statement = self._committed_rows if is_behind else self._rows
-        values = {"customer": customer_id, "event_id": event_id}
-        rows = connection.execute(statement, values).all()
-        return Rows(
-            {row[1]: _to_stored(row[1:]) for row in rows if row[1] is not None},
-            bool(rows[0][0]),
-        )
-
     def subscriptions(
         self, session: Session, customer_id: str
     ) -> dict[str, StoredSubscription]:
         """The rows of a customer, by subscription id."""
-        return self.read(session, customer_id).subscriptions
+        values = {"customer": customer_id, "event__id": None}
+        return _to_subscriptions(self._read(session, values)[1])
+
+    def _read(
+        self, session: Session, values: Mapping[str, Any], *, has_read: bool = False
+    ) -> tuple[bool, list[Sequence[Any]]]:
+        """Whether an event is in the ledger, and the rows of a customer."""
+        connection = connection_to(session, self._subscription_mapper)
+        is_behind = has_read and connection.dialect.name in ("mysql", "mariadb")
+        statement = self._committed_rows if is_behind else self._rows
+        found = connection.execute(statement, values).all()
+        return bool(found[0][0]), [row[1:] for row in found]
 
     def subscriptions_of(
         self, session: Session, customer_ids: Collection[str]
@@ -465,6 +511,22 @@ def _row_values(stored: StoredSubscription) -> dict[str, Any]:
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in after.items() if value != before[name]}
+
+
+def _fetch(
+    connection: Connection, statement: Executable, values: Mapping[str, Any]
+) -> Sequence[Row[Any]]:
+    """What a statement about a user finds; nobody, if there can be no such user."""
+    try:
+        return connection.execute(statement, values).all()
+    except StatementError as error:
+        _raise_database_error(error)
+        return []
+
+
+def _to_subscriptions(rows: Iterable[Sequence[Any]]) -> dict[str, StoredSubscription]:
+    """From the rows of an outer join, by id."""
+    return {row[0]: _to_stored(row) for row in rows if row and row[0] is not None}
 
 
 def _to_account(row: Any) -> Account:

@@ -34,6 +34,10 @@ from .writes import Write
 _MAX_ERROR_LENGTH = 2000
 
 
+#: The attributes of ``StripeEventMixin`` that an entry is read from.
+ENTRY_NAMES = ("id", "customer_id", "user_id", "changed", "processed_at")
+
+
 class Entry(NamedTuple):
     """What the handlers of a stored event need to know."""
 
@@ -73,14 +77,18 @@ class Ledger:
         self._model = model
         self._mapper: Mapper[Any] = inspect(model)
         columns = self._mapper.columns
-        is_meant = columns.id == bindparam("event__id")
+        #: Whether it is the event ``event__id``, for those who join the table.
+        self.is_meant: ColumnElement[bool] = columns.id == bindparam("event__id")
+        self.table: Any = columns.id.table
+        #: What :func:`to_joined_entry` takes.
+        self.entry_columns: list[ColumnElement[Any]] = [
+            columns[name] for name in ENTRY_NAMES
+        ]
         self._is_unprocessed: ColumnElement[bool] = columns.processed_at.is_(None)
-        self._find = select(
-            columns.customer_id, columns.user_id, columns.changed, columns.processed_at
-        ).where(is_meant)
-        self._read = self._find.add_columns(columns.id, columns.type, columns.payload)
+        self._find = select(*self.entry_columns).where(self.is_meant)
+        self._read = self._find.add_columns(columns.type, columns.payload)
         self._events = Table(self._mapper, dict(columns), columns.id)
-        change = update(columns.id.table).where(is_meant)
+        change = update(self.table).where(self.is_meant)
         self._reopen = change.values(
             {columns.processed_at: None, columns.attempts: 0, columns.error: None}
         )
@@ -91,7 +99,7 @@ class Ledger:
             {columns.processed_at: bindparam("event__now"), columns.error: None}
         )
         self._fail = attempted.values({columns.error: bindparam("event__failure")})
-        self._forget = delete(columns.id.table).where(is_meant)
+        self._forget = delete(self.table).where(self.is_meant)
 
     def _connection(self, session: Session) -> Connection:
         return connection_to(session, self._mapper)
@@ -141,8 +149,8 @@ class Ledger:
         if row is None:
             return None
 
-        id_, event_type, payload = row[-3:]
-        return StoredEvent(id_, event_type, payload, _to_entry(row))
+        *found, event_type, payload = row
+        return StoredEvent(found[0], event_type, payload, _to_entry(found))
 
     def list_unprocessed(
         self, session: Session, *, failed: bool, pending: bool
@@ -228,16 +236,6 @@ class Ledger:
         statement = select(self._model.id).where(self._model.id.in_(event_ids))
         return set(session.scalars(statement))
 
-    def require_new(self, session: Session, event_id: str) -> None:
-        """Check that an event is not stored yet.
-
-        :raises AlreadyStored: If it is.
-        """
-        entry = self.find(session, event_id)
-
-        if entry is not None:
-            raise AlreadyStored(entry)
-
     def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Store an event that is new.
 
@@ -322,6 +320,11 @@ class Ledger:
         self._connection(session).execute(self._fail, values)
 
 
-def _to_entry(row: Any) -> Entry:
-    customer_id, user_id, changed, processed_at = row[:4]
+def to_joined_entry(row: Sequence[Any]) -> Entry | None:
+    """The entry in the columns of an outer join, ``None`` if there is none."""
+    return _to_entry(row) if row and row[0] is not None else None
+
+
+def _to_entry(row: Sequence[Any]) -> Entry:
+    _, customer_id, user_id, changed, processed_at = row
     return Entry(customer_id, user_id, changed, processed_at is not None)

@@ -73,19 +73,17 @@ def process(state: State, event: Event, payload: str) -> None:
 
     :param payload: The event as sent, for the ledger.
     """
-    session = state.session
-    event.attach_user(partial(_find_user, state, event))
-
     if not _is_expected(state, event):
         return
 
     handlers = state.registry.find(event.type)
 
     if event.type not in HANDLERS and (event.is_thin or not handlers):
-        return
+        return  # without a session, which is made when it is first asked for
 
+    session = state.session
     commit_open(session)  # every transaction from here on is ours
-
+    event.attach_user(partial(_find_user, state, event))
     attach_object(state, event)
 
     try:

@@ -106,7 +106,7 @@ class State:
                 " model, and import that model before the first request."
             )
 
-        return Accounts(user_model, self.subscription_model, self.event_model)
+        return Accounts(user_model, self.subscription_model, self.ledger)
 
     def describe(self, columns: SubscriptionColumns) -> Subscription | None:
         """What the columns say, for the app; ``None`` if they name no subscription."""

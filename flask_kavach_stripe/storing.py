@@ -23,6 +23,7 @@ from .client import quote_path
 from .client import StripeClient
 from .client import StripeResponse
 from .errors import APIError
+from .ledger import AlreadyStored
 from .objects import CheckoutFacts
 from .objects import read_subscription
 from .state import State
@@ -99,24 +100,23 @@ def store(
     while True:
         with rollback_on_error(session):
             begin_write(session, state.subscription_model)
-            account = accounts.lock(session, update.customer_id)
-
-            if account is None:
-                result, claims = record(None, False)
-                state.sender.send(session, claims)
-                session.commit()
-                return result
-
-            before, has_event = accounts.read(
+            locked = accounts.lock(
                 session,
                 update.customer_id,
                 event_id,
                 has_read=is_running_handlers(session),
             )
 
-            if has_event and event_id is not None:
-                state.ledger.require_new(session, event_id)
+            if locked is None:
+                result, claims = record(None, False)
+                state.sender.send(session, claims)
+                session.commit()
+                return result
 
+            if locked.entry is not None:
+                raise AlreadyStored(locked.entry)
+
+            account, before = locked.account, locked.subscriptions
             rows = with_adopted(before, account, update.customer_id)
             revisions = _revisions(rows, update.subscription_id)
 

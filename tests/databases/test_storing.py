@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from datetime import UTC
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import make_url
 from sqlalchemy import NullPool
 from sqlalchemy import text as sql
@@ -54,6 +56,44 @@ def test_six_columns_after_the_end(shop: Shop) -> None:
         "current_period_end": None,
         "cancel_at_period_end": False,
     }
+
+
+def reads_of(shop: Shop, sent: dict[str, Any]) -> int:
+    """How many statements read while a delivery is answered with 200."""
+    reads: list[str] = []
+
+    def collect(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith("SELECT"):
+            reads.append(statement)
+
+    with shop.app.app_context():
+        engine = shop.db.engine
+
+    sqlalchemy_event.listen(engine, "before_cursor_execute", collect)
+
+    try:
+        assert shop.post_event(sent).status_code == 200
+    finally:
+        sqlalchemy_event.remove(engine, "before_cursor_execute", collect)
+
+    return len(reads)
+
+
+def test_reads_of_a_change_and_of_a_duplicate(shop: Shop) -> None:
+    """Where the row of the user is waited for, the other rows are read after it."""
+    shop.post_event(event("created"))
+    sent = event("updated", 60, status="past_due")
+
+    with shop.app.app_context():
+        change, duplicate = {
+            "sqlite": (1, 1),
+            "postgresql": (2, 1),
+            "mysql": (2, 3),
+            "mariadb": (2, 3),
+        }[shop.db.engine.dialect.name]
+
+    assert reads_of(shop, sent) == change
+    assert reads_of(shop, sent) == duplicate
 
 
 def test_times_are_aware_and_utc(shop: Shop) -> None:
