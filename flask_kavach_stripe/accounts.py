@@ -64,9 +64,8 @@ COLUMN_NAMES = (
     "stripe_current_period_end",
     "stripe_cancel_at_period_end",
 )
-_STATE_NAMES = tuple(SubscriptionState.__dataclass_fields__)
 #: The attributes of ``StripeSubscriptionMixin``.
-_ROW_NAMES = (*_STATE_NAMES, "synced_at", "revision")
+_ROW_NAMES = (*SubscriptionState._fields, "synced_at", "revision")
 #: Where in a joined row the user's columns end, and where a subscription's begin.
 _USER_WIDTH = 1 + len(COLUMN_NAMES)
 _ROW_START = _USER_WIDTH + len(ENTRY_NAMES)
@@ -304,9 +303,11 @@ class Accounts:
 
         account = _to_account(found[0][:_USER_WIDTH])
         entry = to_joined_entry(found[0][_USER_WIDTH:_ROW_START])
-        rows: list[Sequence[Any]] = [row[_ROW_START:] for row in found]
+        rows: list[Sequence[Any]] = []
 
-        if entry is None and statement is not self._find_with_all:
+        if entry is None and statement is self._find_with_all:
+            rows = [row[_ROW_START:] for row in found]
+        elif entry is None:
             is_stored, rows = self._read(session, values, has_read=has_read)
 
             if is_stored and event_id is not None:
@@ -371,7 +372,7 @@ class Accounts:
 
     def write_account(self, before: Account, after: Account) -> Write:
         """Write what has changed into the user's row; one column, if nothing has."""
-        changed = _difference(_user_values(before), _user_values(after))
+        changed = _difference(COLUMN_NAMES, _user_row(before), _user_row(after))
         same = {"stripe_cancel_at_period_end": after.columns.cancel_at_period_end}
         return self._users.update(after.user_id, changed or same)
 
@@ -493,24 +494,27 @@ class Accounts:
             old = before.get(stored.state.id)
 
             if old is None:
-                yield self._subscriptions.insert(_row_values(stored))
+                row = zip(_ROW_NAMES, _row(stored), strict=True)
+                yield self._subscriptions.insert(dict(row))
             elif stored != old:
-                changed = _difference(_row_values(old), _row_values(stored))
+                changed = _difference(_ROW_NAMES, _row(old), _row(stored))
                 yield self._subscriptions.update(stored.state.id, changed)
 
 
-def _user_values(account: Account) -> dict[str, Any]:
-    values = (account.customer_id, *account.columns)
-    return dict(zip(COLUMN_NAMES, values, strict=True))
+def _user_row(account: Account) -> tuple[Any, ...]:
+    return (account.customer_id, *account.columns)
 
 
-def _row_values(stored: StoredSubscription) -> dict[str, Any]:
-    values = {name: getattr(stored.state, name) for name in _STATE_NAMES}
-    return {**values, "synced_at": stored.synced_at, "revision": stored.revision}
+def _row(stored: StoredSubscription) -> tuple[Any, ...]:
+    return (*stored.state, stored.synced_at, stored.revision)
 
 
-def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in after.items() if value != before[name]}
+def _difference(
+    names: Iterable[str], before: Iterable[Any], after: Iterable[Any]
+) -> dict[str, Any]:
+    """The values that are not what they were."""
+    values = zip(names, before, after, strict=True)
+    return {name: new for name, old, new in values if new != old}
 
 
 def _fetch(

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 from typing import Any
 from typing import Final
+from typing import NamedTuple
 
 #: A subscription with one of these has ended and never comes back.
 FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})
@@ -79,8 +78,7 @@ def _list_data(value: object) -> Iterator[Mapping[str, Any]]:
     yield from (as_mapping(item) for item in data) if isinstance(data, list) else ()
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionState:
+class SubscriptionState(NamedTuple):
     """What we keep of a subscription."""
 
     id: str
@@ -101,8 +99,7 @@ class SubscriptionState:
 
     def ended(self, at: datetime | None) -> SubscriptionState:
         """The same subscription after its end."""
-        return replace(
-            self,
+        return self._replace(
             status=self.status if self.has_ended else "canceled",
             cancel_at_period_end=False,
             ended_at=self.ended_at or at,
@@ -163,8 +160,7 @@ def _read_quantity(value: object) -> int | None:
     return value if 0 <= value <= _MAX_QUANTITY else None
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceFacts:
+class InvoiceFacts(NamedTuple):
     """What an invoice says about its subscription."""
 
     customer_id: str | None
@@ -200,8 +196,7 @@ def read_invoice(value: object) -> InvoiceFacts:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutFacts:
+class CheckoutFacts(NamedTuple):
     """What a Checkout session says about who bought what."""
 
     customer_id: str | None

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from typing import Final
@@ -96,8 +95,7 @@ class Subscription:
         return self.price_names.get(self.price_id or "")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSubscription:
+class StoredSubscription(NamedTuple):
     """A row of the subscription table."""
 
     state: SubscriptionState
@@ -107,8 +105,7 @@ class StoredSubscription:
     revision: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The subscription inside a ``customer.subscription.*`` event."""
 
     state: SubscriptionState
@@ -238,7 +235,7 @@ def _decide_payment_failure(
 
     # The time stays: the true change comes with an `updated` of its own, which may
     # be stamped with the same second.
-    return _write(stored, replace(stored.state, status="past_due"), None)
+    return _write(stored, stored.state._replace(status="past_due"), None)
 
 
 def _write(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from functools import cached_property
 from typing import Any
 from typing import TypeVar
 
@@ -31,13 +32,14 @@ class Event(dict[str, Any]):
 
     _read_object: Callable[[], Mapping[str, Any]] | None = None
     _find_user: Callable[[], Any] | None = None
+    _user: Any = None
 
-    @property
+    @cached_property
     def is_thin(self) -> bool:
         """Whether it came without its object, as ``v2.core.event``."""
         return self.get("object") == "v2.core.event"
 
-    @property
+    @cached_property
     def id(self) -> str | None:
         """``evt_...``. A thin event has the id of its snapshot, where there is one.
 
@@ -46,7 +48,7 @@ class Event(dict[str, Any]):
         snapshot_id = read_text(self.get("snapshot_event")) if self.is_thin else None
         return snapshot_id or read_text(self.get("id"))
 
-    @property
+    @cached_property
     def type(self) -> str:
         """The event type, such as ``"invoice.paid"``, also for a thin event."""
         event_type = read_text(self.get("type")) or ""
@@ -58,7 +60,7 @@ class Event(dict[str, Any]):
         time = self.time
         return None if time is None else int(time.timestamp())
 
-    @property
+    @cached_property
     def time(self) -> datetime | None:
         """When it happened, as an aware UTC time of whole seconds."""
         return read_time(self.get("created"))
@@ -109,7 +111,11 @@ class Event(dict[str, Any]):
     @property
     def user(self) -> Any:
         """The app's user whom it concerns, or ``None``. Loaded when first asked for."""
-        return None if self._find_user is None else self._find_user()
+        if self._find_user is not None:
+            self._user = self._find_user()
+            self._find_user = None
+
+        return self._user
 
     def attach_object(self, read_object: Callable[[], Mapping[str, Any]]) -> None:
         """Say how to read the object that a thin event only names."""
@@ -117,7 +123,7 @@ class Event(dict[str, Any]):
 
     def attach_user(self, find_user: Callable[[], Any]) -> None:
         """Say how to find the user."""
-        self._find_user = cache(find_user)
+        self._find_user = find_user
 
 
 def parse_event(payload: bytes) -> Event:

@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
+from typing import Final
 from typing import NamedTuple
 
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
 from sqlalchemy import Insert
 from sqlalchemy import insert
+from sqlalchemy import MetaData
 from sqlalchemy import Update
 from sqlalchemy import update
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .transactions import connection_to
+
+#: The parameter by which a row is found; no column of ours has this name.
+_KEY: Final = "key"
 
 
 class Write(NamedTuple):
@@ -45,6 +50,10 @@ class Table:
         self._mapper = mapper
         self._columns = columns
         self._key = key
+        # Unlike those of any other table: statements are sent together.
+        self._parameters = {
+            name: f"{key.table.name}__{name}" for name in (*columns, _KEY)
+        }
         self._inserts: dict[tuple[str, ...], Insert] = {}
         self._updates: dict[tuple[str, ...], Update] = {}
 
@@ -65,23 +74,21 @@ class Table:
         statement = self._updates.get(names)
 
         if statement is None:
-            is_meant = self._key == bindparam(self._parameter("key"))
+            is_meant = self._key == bindparam(self._parameters[_KEY])
             statement = update(self._key.table).where(is_meant)
             statement = self._updates[names] = statement.values(self._bind(names))
 
         named = self._name(values)
-        named[self._parameter("key")] = key
+        named[self._parameters[_KEY]] = key
         return Write(self._mapper, statement, named)
 
-    def _parameter(self, name: str) -> str:
-        """Unlike that of any other table: statements are sent together."""
-        return f"{self._key.table.name}__{name}"
-
     def _bind(self, names: Iterable[str]) -> dict[Any, Any]:
-        return {self._columns[name]: bindparam(self._parameter(name)) for name in names}
+        parameters = self._parameters
+        return {self._columns[name]: bindparam(parameters[name]) for name in names}
 
     def _name(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {self._parameter(name): value for name, value in values.items()}
+        parameters = self._parameters
+        return {parameters[name]: value for name, value in values.items()}
 
 
 class Sender:
@@ -95,13 +102,14 @@ class Sender:
 
     def send(self, session: Session, writes: Iterable[Write]) -> None:
         """Run the statements in the session's transaction, in any order."""
-        by_connection: dict[Connection, list[Write]] = {}
+        by_database: dict[MetaData, list[Write]] = {}
 
         for write in writes:
-            connection = connection_to(session, write.mapper)
-            by_connection.setdefault(connection, []).append(write)
+            table: Any = write.statement.table
+            by_database.setdefault(table.metadata, []).append(write)
 
-        for connection, group in by_connection.items():
+        for group in by_database.values():
+            connection = connection_to(session, group[0].mapper)
             combined = self._combine(connection, group)
 
             if combined is None:

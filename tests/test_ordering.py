@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
@@ -363,7 +362,7 @@ class Ground:
 
         if key not in self._numbers:
             self._numbers[key] = len(self.rows)
-            self.rows.append(replace(decision, revision=7))
+            self.rows.append(decision._replace(revision=7))
 
         return self._numbers[key], True
 
@@ -783,8 +782,7 @@ def check_projection(one: int, other: int) -> None:
     ):
         states = [
             STATES[one],
-            replace(
-                STATES[other],
+            STATES[other]._replace(
                 id="sub_2",
                 price_id="price_2",
                 created=EPOCH + timedelta(days=age),
@@ -828,12 +826,12 @@ def test_every_listed_order_of_two_subscriptions_ends_as_stripe_says(
 
 
 def on_state(number: int, state: SubscriptionState) -> SubscriptionState:
-    return replace(state, id=f"sub_{number}", created=EPOCH + timedelta(days=number))
+    return state._replace(id=f"sub_{number}", created=EPOCH + timedelta(days=number))
 
 
 def on_subscription(number: int, change: Change) -> Change:
     assert isinstance(change, Snapshot)
-    return replace(change, state=on_state(number, change.state))
+    return change._replace(state=on_state(number, change.state))
 
 
 def deliver_at_once(
@@ -991,22 +989,22 @@ class Stripe:
             return timeline[max(len(timeline) - 2, 0)][1]
 
         if choice < 0.4:
-            return replace(
-                state, status=chance.choice(FINAL), cancel_at_period_end=False
+            return state._replace(
+                status=chance.choice(FINAL), cancel_at_period_end=False
             )
 
         if choice < 0.55:
             renewed = (state.current_period_end or PERIOD_END) + timedelta(days=31)
-            return replace(state, current_period_end=renewed)
+            return state._replace(current_period_end=renewed)
 
         if choice < 0.7:
-            return replace(state, cancel_at_period_end=not state.cancel_at_period_end)
+            return state._replace(cancel_at_period_end=not state.cancel_at_period_end)
 
         if choice < 0.8:
-            return replace(state, price_id=chance.choice(("price_1", "price_2")))
+            return state._replace(price_id=chance.choice(("price_1", "price_2")))
 
         statuses = ("active", "active", "past_due", "past_due", "paused", "unpaid")
-        return replace(state, status=chance.choice(statuses))
+        return state._replace(status=chance.choice(statuses))
 
     def _tell_state(self, time: float, state: SubscriptionState, kind: str) -> None:
         self._tell(time, state.id, lambda stamp: Snapshot(state, stamp, EVENT + kind))
@@ -1042,7 +1040,7 @@ class Stripe:
             state = timeline[-1][1]
 
             if state.status not in FINAL:
-                ended = replace(state, status="canceled", cancel_at_period_end=False)
+                ended = state._replace(status="canceled", cancel_at_period_end=False)
                 timeline.append((self.end, ended))
                 self._tell_state(self.end, ended, "deleted")
 

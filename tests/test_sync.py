@@ -8,7 +8,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import asdict
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
@@ -529,7 +528,7 @@ def fill(shop: Any, count: int, subscriptions: Sequence[Any] = ()) -> None:
         ]
         model = subscription_model(shop)
         shop.db.session.add_all(
-            model(**asdict(state), synced_at=NOON) for state in states.values()
+            model(**state._asdict(), synced_at=NOON) for state in states.values()
         )
         shop.db.session.add_all(users)
         shop.db.session.commit()

@@ -35,6 +35,7 @@ from flask_sqlalchemy import SQLAlchemy
 from jinja2 import DictLoader
 from sqlalchemy import bindparam
 from sqlalchemy import cast
+from sqlalchemy import Connection
 from sqlalchemy import delete
 from sqlalchemy import func
 from sqlalchemy import insert
@@ -372,6 +373,24 @@ class HandWritten:
             .where(users.c.stripe_customer_id == bindparam("customer_id"))
             .with_for_update()
         )
+        self.find_all = (
+            select(
+                users,
+                events.c.id.label("event_id"),
+                subscriptions.c.id.label("subscription_id"),
+                subscriptions.c.status,
+                subscriptions.c.created,
+                subscriptions.c.synced_at,
+                subscriptions.c.revision,
+            )
+            .select_from(
+                users.outerjoin(events, events.c.id == bindparam("event_id")).outerjoin(
+                    subscriptions,
+                    subscriptions.c.customer_id == users.c.stripe_customer_id,
+                )
+            )
+            .where(users.c.stripe_customer_id == bindparam("customer_id"))
+        )
         self.update_subscription = (
             update(subscriptions)
             .where(subscriptions.c.id == bindparam("subscription_id"))
@@ -408,6 +427,7 @@ class HandWritten:
 
         for view in (
             self.durable,
+            self.ordered,
             self.two_commits,
             self.orm,
             self.sdk,
@@ -448,18 +468,25 @@ class HandWritten:
 
     def store(self, event: dict[str, Any], processed_at: datetime | None) -> None:
         """The durable work, in the transaction of the session's connection."""
-        subscription = event["data"]["object"]
-        item = subscription["items"]["data"][0]
-        end = datetime.fromtimestamp(item["current_period_end"], UTC)
-        created = datetime.fromtimestamp(event["created"], UTC)
-        now = datetime.now(UTC)
         connection = self.shop.db.session.connection()
+        self.write_event(connection, event, processed_at)
+        customer_id = event["data"]["object"]["customer"]
+        user_id = connection.scalar(self.lock_user, {"customer_id": customer_id})
+        self.write_columns(connection, event, user_id)
+
+    def write_event(
+        self,
+        connection: Connection,
+        event: dict[str, Any],
+        processed_at: datetime | None,
+    ) -> None:
+        subscription = event["data"]["object"]
         connection.execute(
             self.insert_event,
             {
                 "id": event["id"],
                 "type": event["type"],
-                "created": created,
+                "created": datetime.fromtimestamp(event["created"], UTC),
                 "object_id": subscription["id"],
                 "customer_id": subscription["customer"],
                 "user_id": None,
@@ -467,14 +494,18 @@ class HandWritten:
                 "api_version": event["api_version"],
                 "payload": request.get_data(as_text=True),
                 "changed": True,
-                "received_at": now,
+                "received_at": datetime.now(UTC),
                 "processed_at": processed_at,
                 "attempts": 0,
             },
         )
-        user_id = connection.execute(
-            self.lock_user, {"customer_id": subscription["customer"]}
-        ).scalar_one()
+
+    def write_columns(
+        self, connection: Connection, event: dict[str, Any], user_id: int | None
+    ) -> None:
+        subscription = event["data"]["object"]
+        item = subscription["items"]["data"][0]
+        end = datetime.fromtimestamp(item["current_period_end"], UTC)
         connection.execute(
             self.update_subscription,
             {
@@ -484,7 +515,7 @@ class HandWritten:
                 "new_quantity": item["quantity"],
                 "new_current_period_end": end,
                 "new_cancel_at_period_end": subscription["cancel_at_period_end"],
-                "new_synced_at": created,
+                "new_synced_at": datetime.fromtimestamp(event["created"], UTC),
             },
         )
         connection.execute(
@@ -504,6 +535,34 @@ class HandWritten:
         event = self.read_event()
         self.store(event, datetime.now(UTC))
         self.shop.db.session.commit()
+        return jsonify(received=True)
+
+    def ordered(self) -> ResponseReturnValue:
+        """The same; but what is stored is read first, without which there is no order
+        of events, and no choice between two subscriptions.
+        """
+        event = self.read_event()
+        subscription = event["data"]["object"]
+        values = {"event_id": event["id"], "customer_id": subscription["customer"]}
+        session = self.shop.db.session
+        connection = session.connection()
+
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(self.lock_user, values)
+
+        rows = connection.execute(self.find_all, values).all()
+        stored = {row.subscription_id: row for row in rows}
+        old = stored.pop(subscription["id"])
+        is_newer = datetime.fromtimestamp(event["created"], UTC) > old.synced_at
+
+        if rows[0].event_id is not None or not is_newer or stored:
+            abort(500)  # nothing of this is measured
+
+        self.write_event(connection, event, datetime.now(UTC))
+        self.write_columns(connection, event, rows[0].id)
+        session.commit()
         return jsonify(received=True)
 
     def two_commits(self) -> ResponseReturnValue:

@@ -142,9 +142,7 @@ def fill(state: State, user_model: Any, numbers: range) -> None:
                 "stripe_cancel_at_period_end": columns.cancel_at_period_end,
             }
         )
-        fields = type(found).__dataclass_fields__
-        row = {name: getattr(found, name) for name in fields}
-        rows.append({**row, "synced_at": found.created, "revision": 1})
+        rows.append({**found._asdict(), "synced_at": found.created, "revision": 1})
 
     state.session.execute(insert(user_model), users)
     state.session.execute(insert(state.subscription_model), rows)

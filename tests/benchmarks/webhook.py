@@ -52,6 +52,7 @@ def _run_cases(shop: Shop, database: str, rounds: int) -> Iterator[Result]:
     nothing = partial(shop.check, users=0, subscriptions=0, events=0)
     cases: list[tuple[str, str, Prepare, Callable[[], None], float | None]] = [
         ("updated", "durable, Core", _deliver(shop, "/durable"), durable, 0.9),
+        ("updated", "durable, in order", _deliver(shop, "/ordered"), durable, None),
         (
             "updated",
             "update(User)",
