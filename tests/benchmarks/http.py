@@ -171,12 +171,15 @@ def _run_cases(
     check = partial(shop.check, users=2 * COUNT)
     durable = partial(check, subscriptions=2 * COUNT, events=2 * COUNT)
     columns = partial(check, subscriptions=COUNT, events=COUNT)
+    ours_alone = partial(shop.check, users=COUNT, subscriptions=COUNT, events=COUNT)
     named = database == "sqlite"
     cases: list[tuple[str, str, Callable[[], None], float | None]] = [
         ("durable, Core", "/durable", durable, 0.9),
+        ("durable, in order", "/ordered", durable, None),
         ("update(User)", "/orm", columns, 0.9 if named else None),
         ("SDK, update(User)", "/sdk", columns, 2.2 if named else None),
         ("SDK, load User", "/sdk-loading", columns, None),
+        ("no work at all", "/nothing", ours_alone, None),
     ]
 
     for yardstick, path, checked, goal in cases:

@@ -434,6 +434,7 @@ class HandWritten:
             self.sdk_loading,
             self.known,
             self.verify,
+            self.nothing,
         ):
             name = view.__name__.replace("_", "-")
             shop.app.post(f"/{name}", endpoint=name)(view)
@@ -653,4 +654,9 @@ class HandWritten:
         if event["type"].startswith("customer.subscription."):
             abort(500)
 
+        return jsonify(received=True)
+
+    def nothing(self) -> ResponseReturnValue:
+        """Take the body and answer, which everybody has to."""
+        request.get_data()
         return jsonify(received=True)
