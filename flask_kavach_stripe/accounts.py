@@ -31,6 +31,7 @@ from sqlalchemy import or_
 from sqlalchemy import Row
 from sqlalchemy import select
 from sqlalchemy import SmallInteger
+from sqlalchemy import true
 from sqlalchemy import update
 from sqlalchemy import Uuid
 from sqlalchemy.exc import DBAPIError
@@ -190,12 +191,26 @@ class Accounts:
         self._can_join = users.metadata is table.metadata is events.metadata
 
         if self._can_join:
-            event = users.outerjoin(events, ledger.is_meant)
-            find = self._find_by_customer.add_columns(*ledger.entry_columns)
-            self._lock_with_event = find.select_from(event).with_for_update(of=users)
-            self._find_with_all = find.add_columns(*row_columns).select_from(
-                event.outerjoin(table, of_customer)
-            )
+            self._prepare_joins(row_columns, of_customer)
+
+    def _prepare_joins(self, row_columns: list[Any], of_customer: Any) -> None:
+        ledger, key, users = self._ledger, self._key, self._key.table
+        table = row_columns[0].table
+        found = users.alias()
+        # Of the row that is locked, and of the one that was found before. Whoever
+        # writes a customer's rows writes the user's, too: if both are the same row,
+        # nothing was written while the lock was waited for.
+        # Source: https://www.postgresql.org/docs/current/ddl-system-columns.html
+        is_same = func.xmin(users.table_valued()) == func.xmin(found.table_valued())
+        find = self._find_by_customer.add_columns(*ledger.entry_columns, *row_columns)
+        joined = users.outerjoin(ledger.table, ledger.is_meant)
+        joined = joined.outerjoin(table, of_customer)
+        self._find_all = find.add_columns(true()).select_from(joined)
+        self._lock_all = (
+            find.add_columns(is_same)
+            .select_from(joined.join(found, found.c[key.key] == key))
+            .with_for_update(of=users)
+        )
 
     # -- users ---------------------------------------------------------------------
 
@@ -279,8 +294,9 @@ class Accounts:
     ) -> Locked | None:
         """Lock the account of a customer until we commit, and read what belongs to it.
 
-        One statement where the database is locked already, two elsewhere: what is
-        joined to a row is as old as the statement, older than the row's lock.
+        What a statement joins to a row is as old as the statement, and may be older
+        than the row's lock. So this takes two where the lock was waited for, and where
+        the database does not tell.
 
         :param has_read: Whether the transaction may have read before. MariaDB would
             then show the rows of that time, not those of the lock, unless they are
@@ -291,10 +307,10 @@ class Accounts:
         values = {"customer": customer_id, "event__id": event_id}
         statement = self._lock
 
-        if self._can_join and dialect == "sqlite":
-            statement = self._find_with_all
+        if self._can_join and dialect == "sqlite":  # which is locked already
+            statement = self._find_all
         elif self._can_join and dialect == "postgresql":
-            statement = self._lock_with_event
+            statement = self._lock_all
 
         found = _fetch(connection, statement, values)
 
@@ -305,8 +321,8 @@ class Accounts:
         entry = to_joined_entry(found[0][_USER_WIDTH:_ROW_START])
         rows: list[Sequence[Any]] = []
 
-        if entry is None and statement is self._find_with_all:
-            rows = [row[_ROW_START:] for row in found]
+        if entry is None and statement is not self._lock and found[0][-1]:
+            rows = [row[_ROW_START:-1] for row in found]
         elif entry is None:
             is_stored, rows = self._read(session, values, has_read=has_read)
 

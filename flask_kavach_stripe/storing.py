@@ -133,9 +133,8 @@ def store(
                 result, claims = record(account, projected != account)
                 writes = [*accounts.write_subscriptions(before, after.values())]
 
-                # Also where the columns stay: whoever waits for the user in
-                # PostgreSQL's REPEATABLE READ fails only if the user's row was
-                # written, and would decide by old rows otherwise.
+                # Also where the columns stay: by the user's row, whoever waits for
+                # it in PostgreSQL learns that the other rows were written.
                 if writes or projected != account:
                     writes.append(accounts.write_account(account, projected))
 
