@@ -50,6 +50,8 @@ from .models import StripeSubscriptionMixin
 from .models import StripeUserMixin
 from .objects import FINAL_STATUSES
 from .objects import SubscriptionState
+from .subscriptions import CustomerState
+from .subscriptions import Payer
 from .subscriptions import StoredSubscription
 from .subscriptions import SubscriptionColumns
 from .transactions import connection_to
@@ -74,31 +76,12 @@ _ROW_START = _USER_WIDTH + len(ENTRY_NAMES)
 _INTEGER_BITS = {SmallInteger: 16, Integer: 32}
 
 
-class Account(NamedTuple):
-    """A user who pays: primary key and the six columns."""
-
-    user_id: Any
-    customer_id: str | None
-    columns: SubscriptionColumns
-
-
 class RunningSubscription(NamedTuple):
     """A row that has not ended, as far as a list of many needs it."""
 
     created: datetime
     id: str
     customer_id: str
-
-
-class Locked(NamedTuple):
-    """What an event of a customer is decided by, while nobody else can write it."""
-
-    account: Account
-    #: The rows of the customer, by subscription id; not read where there is an entry
-    #: already.
-    subscriptions: dict[str, StoredSubscription]
-    #: The event's own, if it is in the ledger.
-    entry: Entry | None
 
 
 class Accounts:
@@ -161,8 +144,7 @@ class Accounts:
             .where(key == bindparam("link__user_id"))
             .values({customer: bindparam("link__customer")})
         )
-        self._link_first = link.where(customer.is_(None))
-        self._link_next = link.where(customer == bindparam("link__replacing"))
+        self._link = link.where(customer.is_(None))
 
     def _prepare_subscriptions(self) -> None:
         ledger = self._ledger
@@ -280,7 +262,7 @@ class Accounts:
 
         return user
 
-    def find(self, session: Session, customer_id: str) -> Account | None:
+    def find(self, session: Session, customer_id: str) -> Payer | None:
         """The account of a customer."""
         return self._one(session, self._find_by_customer, customer=customer_id)
 
@@ -291,8 +273,8 @@ class Accounts:
         event_id: str | None = None,
         *,
         has_read: bool = False,
-    ) -> Locked | None:
-        """Lock the account of a customer until we commit, and read what belongs to it.
+    ) -> tuple[CustomerState | None, Entry | None]:
+        """Lock the user of a customer until we commit, and read what belongs to it.
 
         What a statement joins to a row is as old as the statement, and may be older
         than the row's lock. So this takes two where the lock was waited for, and where
@@ -301,6 +283,7 @@ class Accounts:
         :param has_read: Whether the transaction may have read before. MariaDB would
             then show the rows of that time, not those of the lock, unless they are
             locked as well; PostgreSQL shows them or fails.
+        :return: And the event's entry, if it is in the ledger; then without rows.
         """
         connection = connection_to(session, self._user_mapper)
         dialect = connection.dialect.name
@@ -315,9 +298,9 @@ class Accounts:
         found = _fetch(connection, statement, values)
 
         if not found:
-            return None
+            return None, None
 
-        account = _to_account(found[0][:_USER_WIDTH])
+        payer = _to_payer(found[0][:_USER_WIDTH])
         entry = to_joined_entry(found[0][_USER_WIDTH:_ROW_START])
         rows: list[Sequence[Any]] = []
 
@@ -329,24 +312,24 @@ class Accounts:
             if is_stored and event_id is not None:
                 entry = self._ledger.find(session, event_id)
 
-        return Locked(account, _to_subscriptions(rows), entry)
+        return CustomerState(payer, _to_subscriptions(rows)), entry
 
-    def get(self, session: Session, user_id: Any) -> Account | None:
+    def get(self, session: Session, user_id: Any) -> Payer | None:
         """The account of a primary key, as the database has it now."""
         return self._one(session, self._find_by_key, user_id=user_id)
 
     def find_all(
         self, session: Session, customer_ids: Collection[str]
-    ) -> dict[str, Account]:
+    ) -> dict[str, Payer]:
         """The accounts of customers, by customer id. Not for thousands of them."""
         is_one = self._user_columns["stripe_customer_id"].in_(customer_ids)
         connection = connection_to(session, self._user_mapper)
-        accounts = map(_to_account, connection.execute(self._find.where(is_one)))
+        accounts = map(_to_payer, connection.execute(self._find.where(is_one)))
         return {str(account.customer_id): account for account in accounts}
 
     def list_paying(
         self, session: Session, after: Any = None, *, limit: int
-    ) -> list[Account]:
+    ) -> list[Payer]:
         """Those who have a customer, in the order of their primary keys.
 
         :param after: The key that the list goes on after.
@@ -359,34 +342,21 @@ class Accounts:
 
         statement = statement.order_by(self._key).limit(limit)
         connection = connection_to(session, self._user_mapper)
-        return [_to_account(row) for row in connection.execute(statement)]
+        return [_to_payer(row) for row in connection.execute(statement)]
 
     def _one(
         self, session: Session, statement: Executable, **values: Any
-    ) -> Account | None:
+    ) -> Payer | None:
         connection = connection_to(session, self._user_mapper)
         rows = _fetch(connection, statement, values)
-        return _to_account(rows[0]) if rows else None
+        return _to_payer(rows[0]) if rows else None
 
-    def link(
-        self,
-        session: Session,
-        user_id: Any,
-        customer_id: str | None,
-        *,
-        replacing: str | None = None,
-    ) -> bool:
-        """Set the customer of a user, if it still is the one to replace."""
-        statement = self._link_first if replacing is None else self._link_next
+    def link(self, session: Session, user_id: Any, customer_id: str) -> None:
+        """Set the customer of a user who has none."""
         values = {"link__user_id": user_id, "link__customer": customer_id}
+        connection_to(session, self._user_mapper).execute(self._link, values)
 
-        if replacing is not None:
-            values["link__replacing"] = replacing
-
-        connection = connection_to(session, self._user_mapper)
-        return bool(connection.execute(statement, values).rowcount)
-
-    def write_account(self, before: Account, after: Account) -> Write:
+    def write_account(self, before: Payer, after: Payer) -> Write:
         """Write what has changed into the user's row; one column, if nothing has."""
         changed = _difference(COLUMN_NAMES, _user_row(before), _user_row(after))
         same = {"stripe_cancel_at_period_end": after.columns.cancel_at_period_end}
@@ -517,8 +487,8 @@ class Accounts:
                 yield self._subscriptions.update(stored.state.id, changed)
 
 
-def _user_row(account: Account) -> tuple[Any, ...]:
-    return (account.customer_id, *account.columns)
+def _user_row(payer: Payer) -> tuple[Any, ...]:
+    return (payer.customer_id, *payer.columns)
 
 
 def _row(stored: StoredSubscription) -> tuple[Any, ...]:
@@ -549,9 +519,9 @@ def _to_subscriptions(rows: Iterable[Sequence[Any]]) -> dict[str, StoredSubscrip
     return {row[0]: _to_stored(row) for row in rows if row and row[0] is not None}
 
 
-def _to_account(row: Any) -> Account:
+def _to_payer(row: Any) -> Payer:
     user_id, customer_id, *columns = row
-    return Account(user_id, customer_id, SubscriptionColumns(*columns))
+    return Payer(user_id, customer_id, SubscriptionColumns(*columns))
 
 
 def _to_stored(row: Any) -> StoredSubscription:

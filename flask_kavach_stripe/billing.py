@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from datetime import UTC
 from functools import partial
@@ -24,17 +23,17 @@ from .objects import read_checkout_session
 from .objects import SubscriptionState
 from .state import get_state
 from .state import State
+from .storing import Ask
 from .storing import find_owner
 from .storing import link_customer
 from .storing import retrieve_subscription
-from .storing import Rows
 from .storing import to_answer
 from .storing import Update
-from .subscriptions import adopt
-from .subscriptions import Answer
-from .subscriptions import best_first
 from .subscriptions import Change
+from .subscriptions import CustomerState
 from .subscriptions import Ending
+from .subscriptions import Payer
+from .subscriptions import StoredSubscription
 from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .transactions import rollback_on_error
@@ -76,19 +75,17 @@ def list_subscriptions(user: Any) -> list[Subscription]:
 
 
 def _stored_subscriptions(state: State, instance: Any) -> list[SubscriptionState]:
-    customer_id = instance.stripe_customer_id
-    columns = state.accounts.columns_of(instance)
-    rows: Rows = {}
+    customer_id, columns = (
+        instance.stripe_customer_id,
+        state.accounts.columns_of(instance),
+    )
+    rows: dict[str, StoredSubscription] = {}
 
     if customer_id is not None:
         rows = state.accounts.subscriptions(state.session, customer_id)
 
-    if columns.subscription_id is not None and columns.subscription_id not in rows:
-        adopted = adopt(columns, customer_id or "")
-        rows |= {} if adopted is None else {columns.subscription_id: adopted}
-
-    states = (stored.state for stored in rows.values())
-    return best_first(states, state.settings.active_statuses)
+    customer = CustomerState(Payer(None, customer_id, columns), rows)
+    return customer.best_first(state.settings.active_statuses)
 
 
 def has_ever_subscribed(user: Any) -> bool:
@@ -121,8 +118,8 @@ def sync_subscription(user: Any) -> Subscription | None:
     state.session.commit()
 
     if customer_id is not None:
-        read = partial(list_from_stripe, state, customer_id)
-        sync_customer(state, instance, customer_id, read)
+        ask = partial(list_from_stripe, state, customer_id)
+        sync_customer(state, instance, customer_id, ask)
 
     return get_subscription(instance)
 
@@ -131,16 +128,16 @@ def sync_customer(
     state: State,
     instance: Any,
     customer_id: str,
-    read: Callable[[Rows], tuple[Change, ...]],
+    ask: Ask,
     changes: tuple[Change, ...] | None = None,
 ) -> None:
     """Store what Stripe knows of a user's customer.
 
-    :param read: Asks Stripe for all of the customer, see :func:`list_from_stripe`.
+    :param ask: Asks Stripe for all of the customer, see :func:`list_from_stripe`.
     :param changes: What it said already; Stripe is asked where that is not enough.
     """
     try:
-        store_for_user(state, instance, Update(customer_id, changes, read=read))
+        store_for_user(state, instance, Update(customer_id, changes, ask=ask))
     except InvalidRequestError as error:
         if not is_deleted_customer(error):
             raise
@@ -148,7 +145,9 @@ def sync_customer(
         forget_customer(state, instance, customer_id)
 
 
-def list_from_stripe(state: State, customer_id: str, rows: Rows) -> tuple[Change, ...]:
+def list_from_stripe(
+    state: State, customer_id: str, customer: CustomerState
+) -> tuple[Change, ...]:
     """All subscriptions of a customer; the rows that Stripe does not list have ended.
 
     :raises StripeError: If Stripe refuses, or does not answer.
@@ -164,7 +163,7 @@ def list_from_stripe(state: State, customer_id: str, rows: Rows) -> tuple[Change
     }
     now = datetime.now(UTC).replace(microsecond=0)
     time = min((answer.time for answer in answers if answer.time), default=now)
-    endings = (Ending(id_, time) for id_ in rows if id_ not in own)
+    endings = (Ending(id_, time) for id_ in customer.known if id_ not in own)
     return (*own.values(), *endings)
 
 
@@ -209,11 +208,11 @@ def complete_checkout(
 
     if subscription_id is not None:
 
-        def read(rows: Rows) -> tuple[Answer, ...]:
+        def ask(customer: CustomerState) -> tuple[Change, ...]:
             answer = to_answer(retrieve_subscription(state.client, subscription_id))
             return (answer,) if answer.state.customer_id == customer_id else ()
 
-        update = Update(customer_id, None, subscription_id, read)
+        update = Update(customer_id, None, subscription_id, ask)
         store_for_user(state, instance, update)
 
     return get_subscription(instance)

@@ -23,12 +23,10 @@ from typing import Final
 from flask import current_app
 from werkzeug.local import LocalProxy
 
-from .accounts import Account
 from .errors import APIError
 from .errors import InvalidRequestError
 from .errors import NoCustomerError
 from .errors import StripeError
-from .ledger import Entry
 from .objects import read_id
 from .objects import USER_ID_KEY
 from .running import EnqueueError
@@ -37,11 +35,13 @@ from .running import raising_handlers_error
 from .running import run_once
 from .state import get_state
 from .state import State
+from .storing import Note
 from .storing import store
 from .storing import tell_change
 from .storing import Update
+from .subscriptions import CustomerDeleted
+from .subscriptions import Payer
 from .transactions import rollback_on_error
-from .writes import Write
 
 logger: Final = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def find_user(state: State, user: Any) -> Any:
     )
 
 
-def get_account(state: State, user: Any) -> tuple[Any, Account]:
+def get_account(state: State, user: Any) -> tuple[Any, Payer]:
     """The instance and its account, as the database has it now.
 
     :raises NoCustomerError: If there is no such user.
@@ -116,7 +116,7 @@ def create_customer(
 def make_customer(
     state: State,
     instance: Any,
-    account: Account,
+    account: Payer,
     *,
     email: str | None = None,
     name: str | None = None,
@@ -194,7 +194,7 @@ def forget_customer(state: State, instance: Any, customer_id: str) -> None:
     """Store that Stripe does not have this customer any more."""
     logger.warning("Customer %s does not exist at Stripe any more.", customer_id)
     now = datetime.now(UTC).replace(microsecond=0)
-    update = Update(customer_id, customer_deleted=True, time=now)
+    update = Update(customer_id, (CustomerDeleted(now),))
     store_for_user(state, instance, update)
 
 
@@ -204,24 +204,14 @@ def store_for_user(state: State, instance: Any, update: Update) -> None:
     That they are owed it is stored with the columns, and forgotten when they were told:
     a handler that raises undoes no column, and leaves an entry with its error.
     """
-    session = state.session
+    event = {"id": f"{CHANGE}_{uuid.uuid4().hex}", "type": CHANGE, "payload": "{}"}
+    entry = store(state, update, Note(event, update.customer_id))
+    state.accounts.refresh(state.session, instance)
 
-    def record(
-        account: Account | None, changed: bool
-    ) -> tuple[str | None, list[Write]]:
-        if account is None or not changed or not state.registry.subscription_handlers:
-            return None, []
-
-        entry = Entry(update.customer_id, str(account.user_id), True, False)
-        event = {"id": f"{CHANGE}_{uuid.uuid4().hex}", "type": CHANGE, "payload": "{}"}
-        return event["id"], [state.ledger.claim(event, entry)]
-
-    owed = store(state, update, record)
-    state.accounts.refresh(session, instance)
-
-    if owed is None:
+    if entry is None:
         return
 
+    owed = event["id"]
     tell = tell_owed_change(state, instance, owed, update.customer_id)
 
     try:

@@ -11,14 +11,15 @@ from .objects import read_id
 from .objects import read_invoice
 from .objects import read_subscription
 from .state import State
+from .storing import Ask
 from .storing import find_owner
 from .storing import link_customer
-from .storing import Reading
 from .storing import retrieve_subscription
-from .storing import Rows
 from .storing import to_answer
 from .storing import Update
 from .subscriptions import Change
+from .subscriptions import CustomerDeleted
+from .subscriptions import CustomerState
 from .subscriptions import PaymentFailure
 from .subscriptions import Snapshot
 from .transactions import rollback_on_error
@@ -51,7 +52,7 @@ def handle_checkout_session_completed(state: State, event: Event) -> Update | No
         checkout.customer_id,
         changes=None,
         subscription_id=checkout.subscription_id,
-        read=_reader(state, event, checkout.customer_id, checkout.subscription_id),
+        ask=_asker(state, event, checkout.customer_id, checkout.subscription_id),
     )
 
 
@@ -75,7 +76,7 @@ def handle_subscription(state: State, event: Event) -> Update | None:
         subscription.customer_id,
         (snapshot,),
         subscription.id,
-        _reader(state, event, subscription.customer_id, subscription.id),
+        _asker(state, event, subscription.customer_id, subscription.id),
     )
 
 
@@ -109,8 +110,8 @@ def _handle_thin_subscription(state: State, event: Event) -> Update | None:
         subscription.customer_id,
         None,
         subscription.id,
-        _reader(state, event, subscription.customer_id, subscription.id),
-        Reading((answer,), revisions),
+        _asker(state, event, subscription.customer_id, subscription.id),
+        ((answer,), revisions),
     )
 
 
@@ -137,7 +138,7 @@ def handle_customer_deleted(state: State, event: Event) -> Update | None:
     if customer_id is None:
         return None
 
-    return Update(customer_id, customer_deleted=True, time=event.time)
+    return Update(customer_id, (CustomerDeleted(event.time),))
 
 
 #: Our own handlers, by event type.
@@ -153,14 +154,12 @@ HANDLERS: Final[Mapping[str, EventHandler]] = {
 }
 
 
-def _reader(
-    state: State, event: Event, customer_id: str, subscription_id: str
-) -> Callable[[Rows], tuple[Change, ...]]:
+def _asker(state: State, event: Event, customer_id: str, subscription_id: str) -> Ask:
     """Ask Stripe for the subscription."""
 
-    def read(rows: Rows) -> tuple[Change, ...]:
+    def ask(customer: CustomerState) -> tuple[Change, ...]:
         response = retrieve_subscription(state.webhook_client, subscription_id)
         answer = to_answer(response, event.time)
         return (answer,) if answer.state.customer_id == customer_id else ()
 
-    return read
+    return ask

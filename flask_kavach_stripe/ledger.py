@@ -59,14 +59,6 @@ class StoredEvent(NamedTuple):
     entry: Entry
 
 
-class AlreadyStored(Exception):
-    """Another delivery of the same event was stored before."""
-
-    def __init__(self, entry: Entry) -> None:
-        super().__init__()
-        self.entry = entry
-
-
 class Ledger:
     """The table behind ``StripeEventMixin``. Nothing here commits.
 

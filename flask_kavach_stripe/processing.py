@@ -17,27 +17,28 @@ from typing import Final
 from flask import current_app
 from sqlalchemy.exc import IntegrityError
 
-from .accounts import Account
 from .client import quote_path
 from .errors import InvalidRequestError
 from .handlers import CHECKOUT_COMPLETED
 from .handlers import HANDLERS
-from .ledger import AlreadyStored
 from .ledger import Entry
 from .objects import read_customer_id
 from .running import hand_over
 from .running import run_once
 from .signatures import verify_signature
 from .state import State
+from .storing import commit
+from .storing import Note
 from .storing import store
 from .storing import tell_change
+from .subscriptions import CustomerState
+from .subscriptions import Payer
 from .transactions import begin_write
 from .transactions import commit_open
 from .transactions import rollback_on_error
 from .webhooks import Event
 from .webhooks import Handler
 from .webhooks import parse_event
-from .writes import Write
 
 logger: Final = logging.getLogger(__name__)
 
@@ -88,8 +89,6 @@ def process(state: State, event: Event, payload: str) -> None:
 
     try:
         entry = _store(state, event, payload, handlers)
-    except AlreadyStored as stored:
-        entry = stored.entry
     except IntegrityError:  # stored meanwhile, where there was no user to lock
         entry = _find(state, event)
 
@@ -147,30 +146,17 @@ def _store(
         if entry is not None:
             return entry
 
-    def record(
-        account: Account | None, changed: bool
-    ) -> tuple[Entry | None, list[Write]]:
-        if account is None and not handlers:
-            return None, []
-
-        tells_change = changed and bool(state.registry.subscription_handlers)
-        entry = Entry(
-            customer_id=_customer_id(event),
-            user_id=None if account is None else str(account.user_id),
-            changed=changed,
-            is_processed=not handlers and not tells_change,
-        )
-
-        if event.id is None:
-            return entry, []
-
-        return entry, [state.ledger.claim(_describe(event, payload), entry)]
-
     own_handler = HANDLERS.get(event.type) if event.account is None else None
     update = None if own_handler is None else own_handler(state, event)
+    note = Note(
+        _describe(event, payload),
+        _customer_id(event),
+        has_handlers=bool(handlers),
+        is_event=True,
+    )
 
     if update is not None:
-        return store(state, update, record, event_id=event.id)
+        return store(state, update, note)
 
     if not handlers:
         return None
@@ -180,13 +166,11 @@ def _store(
 
     with rollback_on_error(state.session):
         begin_write(state.session, state.event_model)
-        entry, writes = record(_find_account(state, event), False)
-        state.sender.send(state.session, writes)
-        state.session.commit()
-        return entry
+        payer = _find_account(state, event)
+        return commit(state, note, None if payer is None else CustomerState(payer, {}))
 
 
-def _find_account(state: State, event: Event) -> Account | None:
+def _find_account(state: State, event: Event) -> Payer | None:
     customer_id = _customer_id(event)
 
     if customer_id is None or event.account is not None:

@@ -21,7 +21,6 @@ from typing import Final
 from typing import NamedTuple
 from typing import TypeAlias
 
-from .accounts import Account
 from .accounts import COLUMN_NAMES
 from .accounts import RunningSubscription
 from .billing import list_from_stripe
@@ -34,14 +33,12 @@ from .errors import KavachStripeError
 from .errors import LASTING_ERRORS
 from .objects import SubscriptionState
 from .state import State
-from .storing import advance
-from .storing import project_rows
-from .storing import Rows
 from .storing import to_answer
-from .storing import with_adopted
 from .subscriptions import Answer
 from .subscriptions import Change
-from .subscriptions import Ending
+from .subscriptions import CustomerDeleted
+from .subscriptions import CustomerState
+from .subscriptions import Payer
 from .subscriptions import Snapshot
 from .subscriptions import UPDATED
 
@@ -74,35 +71,27 @@ class Failure(NamedTuple):
 Outcome: TypeAlias = Repair | Failure
 
 
-class Standing(NamedTuple):
-    """A user's columns and the rows behind them."""
+def _repair_between(
+    before: CustomerState, after: CustomerState, customer_id: str
+) -> Repair | None:
+    """The way from here to there, ``None`` if it is the same place."""
+    pairs = zip(_columns(before), _columns(after), strict=True)
+    columns = {
+        name: (old, new)
+        for name, (old, new) in zip(COLUMN_NAMES, pairs, strict=True)
+        if old != new
+    }
+    old_states, states = before.states, after.states
+    changed = [id_ for id_ in states if states[id_] != old_states.get(id_)]
 
-    account: Account
-    rows: Rows
+    if not columns and not changed:
+        return None
 
-    def repaired(self, customer_id: str, after: Standing) -> Repair | None:
-        """The way from here to there, ``None`` if it is the same place."""
-        pairs = zip(self._columns, after._columns, strict=True)
-        columns = {
-            name: (old, new)
-            for name, (old, new) in zip(COLUMN_NAMES, pairs, strict=True)
-            if old != new
-        }
-        old_states, states = self.states, after.states
-        changed = [id_ for id_ in states if states[id_] != old_states.get(id_)]
+    return Repair(before.payer.user_id, customer_id, columns, changed)
 
-        if not columns and not changed:
-            return None
 
-        return Repair(self.account.user_id, customer_id, columns, changed)
-
-    @property
-    def states(self) -> Mapping[str, SubscriptionState]:
-        return {id_: stored.state for id_, stored in self.rows.items()}
-
-    @property
-    def _columns(self) -> tuple[Any, ...]:
-        return (self.account.customer_id, *self.account.columns)
+def _columns(customer: CustomerState) -> tuple[Any, ...]:
+    return (customer.payer.customer_id, *customer.payer.columns)
 
 
 class Unlisted:
@@ -167,7 +156,7 @@ class Repairs:
         self._changed: set[str] = set()
         self._knows_customers = False
         #: What a dry run has not written, by customer.
-        self._foreseen: dict[str, Standing] = {}
+        self._foreseen: dict[str, CustomerState] = {}
 
     @property
     def changed(self) -> int:
@@ -228,35 +217,32 @@ class Repairs:
             if self._is_off(standing, customer_id, known):
                 yield from self._repair(customer_id, known)
 
-    def _find(self, customer_ids: Sequence[str]) -> dict[str, Standing]:
+    def _find(self, customer_ids: Sequence[str]) -> dict[str, CustomerState]:
         """The standings of our own among some customers."""
         session, accounts = self._state.session, self._state.accounts
         found = accounts.find_all(session, customer_ids)
         return self._add_rows(found)
 
-    def _add_rows(self, accounts: Mapping[str, Account]) -> dict[str, Standing]:
+    def _add_rows(self, accounts: Mapping[str, Payer]) -> dict[str, CustomerState]:
         session = self._state.session
         rows = self._state.accounts.subscriptions_of(session, list(accounts))
         session.commit()
         return {
-            id_: self._foreseen.get(id_) or Standing(account, rows[id_])
+            id_: self._foreseen.get(id_) or CustomerState(account, rows[id_])
             for id_, account in accounts.items()
         }
 
     def _is_off(
-        self, standing: Standing, customer_id: str, changes: tuple[Change, ...]
+        self, standing: CustomerState, customer_id: str, changes: tuple[Change, ...]
     ) -> bool:
         """Whether anything would be different after some changes."""
-        account = standing.account
-        after = advance(with_adopted(standing.rows, account, customer_id), changes)
+        after = standing.after(changes)
 
         if after is None:  # only Stripe can tell
             return True
 
-        if project_rows(self._state, account, after) != account.columns:
-            return True
-
-        return standing.states != Standing(account, after).states
+        after = after.projected(self._state.settings.active_statuses)
+        return after.payer != standing.payer or after.states != standing.states
 
     # -- what Stripe does not list -----------------------------------------------------
 
@@ -321,7 +307,7 @@ class Repairs:
             return
 
         failure = None
-        user_id = before.account.user_id
+        user_id = before.payer.user_id
 
         try:
             if self._dry_run:
@@ -336,7 +322,7 @@ class Repairs:
             logger.debug("Customer %s: %r", customer_id, error, exc_info=error)
             failure = Failure(user_id, customer_id, error)
 
-        repair = before.repaired(customer_id, self._read(before, customer_id))
+        repair = _repair_between(before, self._read(before, customer_id), customer_id)
 
         if repair is not None:
             self._changed.add(customer_id)
@@ -359,41 +345,40 @@ class Repairs:
         read = partial(self._ask, customer_id)
         sync_customer(self._state, instance, customer_id, read, changes)
 
-    def _read(self, before: Standing, customer_id: str) -> Standing:
+    def _read(self, before: CustomerState, customer_id: str) -> CustomerState:
         """The standing now; as it was, where the user is gone."""
         if customer_id in self._foreseen:
             return self._foreseen[customer_id]
 
         session, accounts = self._state.session, self._state.accounts
-        account = accounts.get(session, before.account.user_id)
+        account = accounts.get(session, before.payer.user_id)
         rows = accounts.subscriptions(session, customer_id)
         session.commit()
-        return before if account is None else Standing(account, rows)
+        return before if account is None else CustomerState(account, rows)
 
     def _foresee(
-        self, before: Standing, customer_id: str, changes: tuple[Change, ...] | None
-    ) -> Standing:
+        self,
+        before: CustomerState,
+        customer_id: str,
+        changes: tuple[Change, ...] | None,
+    ) -> CustomerState:
         """The standing that storing would lead to."""
-        account = before.account
-        rows = with_adopted(before.rows, account, customer_id)
-        after = advance(rows, changes)
+        after = None if changes is None else before.after(changes)
 
         if after is None:
             try:
-                after = advance(rows, self._ask(customer_id, rows)) or {}
+                after = before.after(self._ask(customer_id, before))
             except InvalidRequestError as error:
                 if not is_deleted_customer(error):
                     raise
 
                 now = datetime.now(UTC).replace(microsecond=0)
-                after = advance(rows, [Ending(id_, now) for id_ in rows]) or {}
-                account = account._replace(customer_id=None)
+                after = before.after([CustomerDeleted(now)])
 
-        columns = project_rows(self._state, account, after)
-        return Standing(account._replace(columns=columns), after)
+        return (after or before).projected(self._state.settings.active_statuses)
 
-    def _ask(self, customer_id: str, rows: Rows) -> tuple[Change, ...]:
+    def _ask(self, customer_id: str, customer: CustomerState) -> tuple[Change, ...]:
         self.requests += 1
-        changes = list_from_stripe(self._state, customer_id, rows)
+        changes = list_from_stripe(self._state, customer_id, customer)
         self.subscriptions += sum(isinstance(change, Answer) for change in changes)
         return changes

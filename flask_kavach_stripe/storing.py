@@ -8,37 +8,30 @@ decision is made again unless the rows are as they were.
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
-from typing import TypeVar
 
 from flask import current_app
 
-from .accounts import Account
 from .client import quote_path
 from .client import StripeClient
 from .client import StripeResponse
 from .errors import APIError
-from .ledger import AlreadyStored
+from .ledger import Entry
 from .objects import CheckoutFacts
 from .objects import read_subscription
 from .state import State
-from .subscriptions import adopt
 from .subscriptions import Answer
 from .subscriptions import best_first
 from .subscriptions import Change
-from .subscriptions import decide
-from .subscriptions import Ending
+from .subscriptions import CustomerState
 from .subscriptions import latest
-from .subscriptions import project
-from .subscriptions import StoredSubscription
+from .subscriptions import Payer
 from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
-from .subscriptions import Verdict
 from .transactions import begin_write
 from .transactions import is_running_handlers
 from .transactions import rollback_on_error
@@ -47,15 +40,11 @@ from .writes import Write
 #: How often Stripe is asked while others keep writing to the same rows.
 MAX_READS: Final = 3
 
-Rows = dict[str, StoredSubscription]
-R = TypeVar("R")
+#: Asks Stripe about a customer; called without any lock.
+Ask = Callable[[CustomerState], tuple[Change, ...]]
 
-
-class Reading(NamedTuple):
-    """What Stripe answered, and the revisions of the rows when it was asked."""
-
-    changes: tuple[Change, ...]
-    revisions: Mapping[str, int]
+#: What Stripe answered, and the revisions of the rows when it was asked.
+Answered = tuple[tuple[Change, ...], Mapping[str, int]]
 
 
 class Update(NamedTuple):
@@ -63,158 +52,127 @@ class Update(NamedTuple):
 
     customer_id: str
     #: ``None`` if only Stripe knows.
-    changes: tuple[Change, ...] | None = ()
+    changes: tuple[Change, ...] | None
     #: The subscription that it is about; ``None`` if about all of the customer.
     subscription_id: str | None = None
-    #: Asks Stripe; called without any lock. It is given the rows.
-    read: Callable[[Rows], tuple[Change, ...]] | None = None
-    #: What was read already.
-    reading: Reading | None = None
-    #: The customer is gone: every subscription has ended, the link is cleared.
-    customer_deleted: bool = False
-    time: datetime | None = None
+    ask: Ask | None = None
+    #: What Stripe was asked already.
+    answered: Answered | None = None
 
 
-def store(
-    state: State,
-    update: Update,
-    record: Callable[[Account | None, bool], tuple[R, list[Write]]],
-    *,
-    event_id: str | None = None,
-) -> R:
-    """Store an update of a customer and commit it.
+class Note(NamedTuple):
+    """What the ledger is to keep beside an update."""
 
-    :param record: Called in the transaction with the account, or ``None`` where nobody
-        has this customer, and with whether the user's columns changed. It returns a
-        result, and what to write besides.
-    :param event_id: The event that it is about, which must not be in the ledger yet.
-    :return: The result of ``record``.
-    :raises AlreadyStored: If it is.
+    #: The columns that describe the event.
+    event: Mapping[str, Any]
+    customer_id: str | None
+    #: Whether handlers of the app take it.
+    has_handlers: bool = False
+    #: Whether it is kept also where nothing has to run.
+    is_event: bool = False
+
+    def entry(self, payer: Payer | None, *, changed: bool, tells: bool) -> Entry | None:
+        """The entry to write, ``None`` for none.
+
+        :param changed: Whether the user's columns change.
+        :param tells: Whether someone wants to know of that.
+        """
+        is_due = self.has_handlers or (changed and tells)
+
+        if not is_due and (payer is None or not self.is_event):
+            return None
+
+        user_id = None if payer is None else str(payer.user_id)
+        return Entry(self.customer_id, user_id, changed, is_processed=not is_due)
+
+
+def store(state: State, update: Update, note: Note) -> Entry | None:
+    """Store an update of a customer with its entry in the ledger, and commit both.
+
+    :return: The entry; that of an earlier delivery, if the event is stored already.
     :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
         stored then.
     """
-    session, accounts = state.session, state.accounts
-    reading = update.reading
-    reads = 0
+    session, customers = state.session, state.accounts
+    answered = update.answered
 
-    while True:
+    for reads in range(MAX_READS + 1):
         with rollback_on_error(session):
             begin_write(session, state.subscription_model)
-            locked = accounts.lock(
+            before, entry = customers.lock(
                 session,
                 update.customer_id,
-                event_id,
+                note.event["id"],
                 has_read=is_running_handlers(session),
             )
 
-            if locked is None:
-                result, claims = record(None, False)
-                state.sender.send(session, claims)
-                session.commit()
-                return result
+            if entry is not None:
+                session.rollback()
+                return entry
 
-            if locked.entry is not None:
-                raise AlreadyStored(locked.entry)
+            if before is None:
+                return commit(state, note, None)
 
-            account, before = locked.account, locked.subscriptions
-            rows = with_adopted(before, account, update.customer_id)
-            revisions = _revisions(rows, update.subscription_id)
-
-            if reading is not None and reading.revisions == revisions:
-                after = advance(rows, reading.changes)
-            elif update.customer_deleted:
-                after = advance(rows, [Ending(id_, update.time) for id_ in rows])
-            else:
-                after = advance(rows, update.changes)
+            revisions = before.revisions(update.subscription_id)
+            is_fresh = answered is not None and answered[1] == revisions
+            changes = answered[0] if answered and is_fresh else update.changes
+            after = None if changes is None else before.after(changes)
 
             if after is not None:
-                after = _own(state, before, after)
-                projected = _project(state, account, update, after)
-                result, claims = record(account, projected != account)
-                writes = [*accounts.write_subscriptions(before, after.values())]
-
-                # Also where the columns stay: by the user's row, whoever waits for
-                # it in PostgreSQL learns that the other rows were written.
-                if writes or projected != account:
-                    writes.append(accounts.write_account(account, projected))
-
-                writes += claims
-                state.sender.send(session, writes)
-                session.commit()
-                return result
+                return commit(state, note, before, after)
 
             session.commit()  # nothing is written: this lets the lock go
 
-        if reads == MAX_READS or update.read is None:
-            raise APIError(
-                f"The subscriptions of {update.customer_id!r} changed during each of"
-                f" {MAX_READS} reads."
-            )
+        if update.ask is None or reads == MAX_READS:
+            break
 
-        reading = Reading(update.read(rows), revisions)
-        reads += 1
+        answered = update.ask(before), revisions
 
-
-def with_adopted(rows: Rows, account: Account, customer_id: str) -> Rows:
-    """The rows, and the one that the columns name without there being one."""
-    named = account.columns.subscription_id
-
-    if named is None or named in rows:
-        return rows
-
-    adopted = adopt(account.columns, customer_id)
-    return rows if adopted is None else {**rows, named: adopted}
+    raise APIError(
+        f"The subscriptions of {update.customer_id!r} changed during each of"
+        f" {MAX_READS} reads."
+    )
 
 
-def _revisions(rows: Rows, subscription_id: str | None) -> Mapping[str, int]:
-    return {
-        id_: stored.revision
-        for id_, stored in rows.items()
-        if subscription_id in (None, id_)
-    }
+def commit(
+    state: State,
+    note: Note,
+    before: CustomerState | None,
+    after: CustomerState | None = None,
+) -> Entry | None:
+    """Write what has changed, and the entry, in the transaction that read it."""
+    session, writes, changed = state.session, list[Write](), False
+
+    if before is not None and after is not None:
+        after = _own(state, before, after).projected(state.settings.active_statuses)
+        changed = after.payer != before.payer
+        writes += state.accounts.write_subscriptions(before.rows, after.rows.values())
+
+        # Also where the columns stay: by the user's row, whoever waits for it in
+        # PostgreSQL learns that the other rows were written.
+        if writes or changed:
+            writes.append(state.accounts.write_account(before.payer, after.payer))
+
+    payer = None if before is None else before.payer
+    tells = bool(state.registry.subscription_handlers)
+    entry = note.entry(payer, changed=changed, tells=tells)
+
+    if entry is not None and note.event["id"] is not None:
+        writes.append(state.ledger.claim(note.event, entry))
+
+    state.sender.send(session, writes)
+    session.commit()
+    return entry
 
 
-def advance(rows: Rows, changes: Iterable[Change] | None) -> Rows | None:
-    """The rows after some changes, ``None`` if Stripe has to be asked."""
-    if changes is None:
-        return None
-
-    after = dict(rows)
-
-    for change in changes:
-        decision = decide(after.get(change.subscription_id), change)
-
-        if decision is Verdict.REREAD:
-            return None
-
-        if isinstance(decision, StoredSubscription):
-            after[change.subscription_id] = decision
-
-    return after
-
-
-def _own(state: State, before: Rows, after: Rows) -> Rows:
-    """The rows, without new ones that another customer has: no subscription moves."""
-    return {
+def _own(state: State, before: CustomerState, after: CustomerState) -> CustomerState:
+    """Without new rows that another customer has: no subscription moves."""
+    rows = {
         id_: stored
-        for id_, stored in after.items()
-        if id_ in before or not state.accounts.revisions(state.session, id_)
+        for id_, stored in after.rows.items()
+        if id_ in before.rows or not state.accounts.revisions(state.session, id_)
     }
-
-
-def _project(state: State, account: Account, update: Update, rows: Rows) -> Account:
-    """What the user's row says, given the rows of the customer."""
-    customer_id = None if update.customer_deleted else account.customer_id
-    return Account(account.user_id, customer_id, project_rows(state, account, rows))
-
-
-def project_rows(state: State, account: Account, rows: Rows) -> SubscriptionColumns:
-    """What a user's columns are to say; without rows, what they say."""
-    if not rows:
-        return account.columns
-
-    states = [stored.state for stored in rows.values()]
-    return project(states, state.settings.active_statuses)
+    return CustomerState(after.payer, rows)
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:
@@ -238,7 +196,7 @@ def to_answer(response: Mapping[str, Any], *times: datetime | None) -> Answer:
     return Answer(state, latest(as_of, *times))
 
 
-def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
+def find_owner(state: State, checkout: CheckoutFacts) -> Payer | None:
     """The one who bought in a Checkout session, ``None`` if it is nobody of ours.
 
     A linked customer decides alone. A session with our metadata was made after its
@@ -270,7 +228,7 @@ def find_owner(state: State, checkout: CheckoutFacts) -> Account | None:
     return account
 
 
-def link_customer(state: State, account: Account, customer_id: str) -> None:
+def link_customer(state: State, account: Payer, customer_id: str) -> None:
     """Link a customer to its owner, who may have none yet. Does not commit."""
     if account.customer_id is None:
         state.accounts.link(state.session, account.user_id, customer_id)
@@ -286,9 +244,8 @@ def present_subscription(
         return subscription
 
     rows = state.accounts.subscriptions(state.session, customer_id)
-    ranked = best_first(
-        (stored.state for stored in rows.values()), state.settings.active_statuses
-    )
+    states = (stored.state for stored in rows.values())
+    ranked = best_first(states, state.settings.active_statuses)
     return state.describe(SubscriptionColumns.of(ranked[0])) if ranked else None
 
 

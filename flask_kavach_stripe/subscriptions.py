@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from datetime import datetime
 from datetime import timedelta
+from typing import Any
 from typing import Final
 from typing import NamedTuple
 from typing import TypeAlias
@@ -148,7 +149,15 @@ class Ending(NamedTuple):
     time: datetime | None
 
 
-Change: TypeAlias = Snapshot | Answer | PaymentFailure | Ending
+class CustomerDeleted(NamedTuple):
+    """The customer is gone: every subscription has ended, the link is cleared."""
+
+    time: datetime | None
+
+
+#: What an event or an answer of Stripe says of one subscription.
+SubscriptionChange: TypeAlias = Snapshot | Answer | PaymentFailure | Ending
+Change: TypeAlias = SubscriptionChange | CustomerDeleted
 
 
 class Verdict(enum.Enum):
@@ -161,7 +170,7 @@ class Verdict(enum.Enum):
 
 
 def decide(
-    stored: StoredSubscription | None, change: Change
+    stored: StoredSubscription | None, change: SubscriptionChange
 ) -> StoredSubscription | Verdict:
     """The row after a change, or why there is none to write.
 
@@ -179,10 +188,7 @@ def decide(
         case PaymentFailure():
             return _decide_payment_failure(stored, change)
         case Ending():
-            if stored is None:
-                return Verdict.KEEP
-
-            return _write(stored, stored.state.ended(change.time), change.time)
+            return Verdict.KEEP if stored is None else _ended(stored, change.time)
 
 
 def _decide_snapshot(
@@ -248,6 +254,13 @@ def _write(
     # way, and must not be stored after it.
     synced_at = latest(stored.synced_at, time)
     return StoredSubscription(state, synced_at, stored.revision + 1)
+
+
+def _ended(stored: StoredSubscription, time: datetime | None) -> StoredSubscription:
+    if stored.state.has_ended:
+        return stored
+
+    return _write(stored, stored.state.ended(time), time)
 
 
 def latest(*times: datetime | None) -> datetime | None:
@@ -335,3 +348,76 @@ def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription 
             cancel_at_period_end=columns.cancel_at_period_end,
         )
     )
+
+
+class Payer(NamedTuple):
+    """The row of a user: primary key and the six columns."""
+
+    user_id: Any
+    customer_id: str | None
+    columns: SubscriptionColumns
+
+
+class CustomerState(NamedTuple):
+    """What we keep of a customer: the user's columns, and the rows behind them."""
+
+    payer: Payer
+    #: By subscription id.
+    rows: Mapping[str, StoredSubscription]
+
+    @property
+    def known(self) -> dict[str, StoredSubscription]:
+        """The rows, and the one that the columns name without there being one."""
+        adopted = adopt(self.payer.columns, self.payer.customer_id or "")
+
+        if adopted is None or adopted.state.id in self.rows:
+            return dict(self.rows)
+
+        return {**self.rows, adopted.state.id: adopted}
+
+    @property
+    def states(self) -> Mapping[str, SubscriptionState]:
+        return {id_: stored.state for id_, stored in self.rows.items()}
+
+    def best_first(self, active_statuses: Sequence[str]) -> list[SubscriptionState]:
+        """All of them, as :func:`best_first` sorts them."""
+        states = (stored.state for stored in self.known.values())
+        return best_first(states, active_statuses)
+
+    def revisions(self, subscription_id: str | None = None) -> Mapping[str, int]:
+        """The revisions of one row, or of all."""
+        return {
+            id_: stored.revision
+            for id_, stored in self.known.items()
+            if subscription_id in (None, id_)
+        }
+
+    def after(self, changes: Iterable[Change]) -> CustomerState | None:
+        """The customer after some changes, ``None`` if only Stripe can tell."""
+        payer, rows = self.payer, self.known
+
+        for change in changes:
+            if isinstance(change, CustomerDeleted):
+                payer = payer._replace(customer_id=None)
+                rows = {
+                    id_: _ended(stored, change.time) for id_, stored in rows.items()
+                }
+                continue
+
+            decision = decide(rows.get(change.subscription_id), change)
+
+            if decision is Verdict.REREAD:
+                return None
+
+            if isinstance(decision, StoredSubscription):
+                rows[change.subscription_id] = decision
+
+        return CustomerState(payer, rows)
+
+    def projected(self, active_statuses: Sequence[str]) -> CustomerState:
+        """With the columns that the rows give; without rows, as they are."""
+        if not self.rows:
+            return self
+
+        columns = project(self.states.values(), active_statuses)
+        return CustomerState(self.payer._replace(columns=columns), self.rows)

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from flask import current_app
 
-from .accounts import Account
 from .accounts import COLUMN_NAMES
 from .errors import ConfigurationError
 from .errors import KavachStripeError
 from .errors import NoCustomerError
 from .state import State
-from .subscriptions import adopt
+from .subscriptions import CustomerState
+from .subscriptions import Payer
 from .subscriptions import StoredSubscription
 from .testing import make_checkout_session
 from .testing import make_customer
@@ -171,7 +171,7 @@ def _find_subject(state: State, user_id: str | None) -> Subject:
 
 
 def _current(
-    state: State, account: Account, customer_id: str
+    state: State, account: Payer, customer_id: str
 ) -> StoredSubscription | None:
     named = account.columns.subscription_id
 
@@ -179,7 +179,7 @@ def _current(
         return None
 
     rows = state.accounts.subscriptions(state.session, customer_id)
-    return rows.get(named) or adopt(account.columns, customer_id)
+    return CustomerState(account, rows).known.get(named)
 
 
 def _columns(state: State, user_id: str | None) -> dict[str, Any]:
