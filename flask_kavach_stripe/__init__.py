@@ -1,7 +1,10 @@
 """Stripe subscriptions for Flask apps."""
 
-from .backlog import leave_to_worker as leave_to_worker
-from .client import StripeClient as StripeClient
+from .billing.checkout import CheckoutSession as CheckoutSession
+from .billing.portal import PortalSession as PortalSession
+from .database.models import StripeEventMixin as StripeEventMixin
+from .database.models import StripeSubscriptionMixin as StripeSubscriptionMixin
+from .database.models import StripeUserMixin as StripeUserMixin
 from .errors import APIConnectionError as APIConnectionError
 from .errors import APIError as APIError
 from .errors import AuthenticationError as AuthenticationError
@@ -16,16 +19,14 @@ from .errors import PermissionDeniedError as PermissionDeniedError
 from .errors import RateLimitError as RateLimitError
 from .errors import SignatureVerificationError as SignatureVerificationError
 from .errors import StripeError as StripeError
+from .events.retry import leave_to_worker as leave_to_worker
 from .extension import KavachStripe as KavachStripe
 from .guards import current_subscription as current_subscription
 from .guards import subscription_required as subscription_required
-from .models import StripeEventMixin as StripeEventMixin
-from .models import StripeSubscriptionMixin as StripeSubscriptionMixin
-from .models import StripeUserMixin as StripeUserMixin
-from .sessions import CheckoutSession as CheckoutSession
-from .sessions import PortalSession as PortalSession
+from .stripe_api.client import StripeClient as StripeClient
+from .stripe_api.client import StripeResponse as StripeResponse
+from .stripe_api.event import Event as Event
 from .subscriptions import Subscription as Subscription
-from .webhooks import Event as Event
 
 __all__ = [
     "APIConnectionError",
@@ -48,6 +49,7 @@ __all__ = [
     "StripeClient",
     "StripeError",
     "StripeEventMixin",
+    "StripeResponse",
     "StripeSubscriptionMixin",
     "StripeUserMixin",
     "Subscription",

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
-from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any
 from typing import Final
@@ -25,8 +24,12 @@ from typing import TypeVar
 
 from flask import Flask
 
-from .client import DEFAULT_API_VERSION
 from .errors import ConfigurationError
+from .stripe_api.client import DEFAULT_API_VERSION
+from .urls import is_path
+from .urls import origin_of
+from .urls import split_url
+from .urls import UNSAFE
 
 T = TypeVar("T")
 
@@ -69,25 +72,6 @@ _ANY_PRICE = "*"
 _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-# What browsers drop, rewrite or read as "/" when they parse a URL, and half characters
-# (``"\ud800"`` in JSON), which have no bytes. White space counts at the ends only.
-_UNSAFE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\]"  # also C1 and line separators
-    r"|\A\s|\s\Z"
-)
-
-# Narrower than what URL parsers take, so that a browser cannot see another host in it:
-# no user name, no percent sign, no empty port, ASCII only. (re.ASCII matters: else "k"
-# and "s" match U+212A and U+017F when case is ignored.)
-_ORIGIN = re.compile(
-    r"(?P<scheme>https?)://"
-    r"(?:(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)|\[(?P<ipv6>[0-9a-f:.]+)\])"
-    r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?=[/?#]|\Z)",
-    re.ASCII | re.IGNORECASE,
-)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Price(NamedTuple):
@@ -226,49 +210,6 @@ class Settings:
         return {price.id: name for name, price in self.prices.items()}
 
 
-def origin_of(url: str) -> str | None:
-    """The origin of an absolute http(s) URL, ``scheme://host[:port]``: lower case,
-    without the scheme's own port.
-
-    :returns: ``None`` for everything else, and for every URL that browsers could read
-        in another way than we do: with a user name, a backslash, control characters,
-        white space around it, a host that is not ASCII, or a wrong port.
-    """
-    split = _split_url(url)
-    return None if split is None else split[0]
-
-
-def is_path(url: str) -> bool:
-    """Whether ``url`` is a path on this site, ``/x`` but not ``//x``, with or without a
-    query and fragment."""
-    return re.match(r"/(?!/)", url) is not None and _UNSAFE.search(url) is None
-
-
-def _split_url(url: str) -> tuple[str, str] | None:
-    """The origin and the rest of ``url``, as described for :func:`origin_of`."""
-    match = _ORIGIN.match(url)
-
-    if match is None or _UNSAFE.search(url):
-        return None
-
-    scheme = match["scheme"].lower()
-    port = int(match["port"] or _DEFAULT_PORTS[scheme])
-
-    if not 0 < port < 65536:
-        return None
-
-    if match["ipv6"] is None:
-        host = match["name"].lower()
-    else:
-        try:
-            host = f"[{IPv6Address(match['ipv6'])}]"
-        except ValueError:
-            return None
-
-    suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    return f"{scheme}://{host}{suffix}", url[match.end() :]
-
-
 def _is_live(secret_key: str | None) -> bool:
     return secret_key is not None and secret_key.startswith(LIVE_KEY_PREFIXES)
 
@@ -352,7 +293,7 @@ def _origins(key: str, value: Any) -> frozenset[str]:
 
 
 def _origin(key: str, value: str) -> str:
-    split = _split_url(value)
+    split = split_url(value)
 
     if split is None or split[1] not in ("", "/"):
         raise _wrong(key, value, "made of origins such as 'https://app.example.com'")
@@ -388,7 +329,7 @@ def _prices(key: str, value: Any) -> Mapping[str, Price]:
     prices: dict[str, Price] = {}
 
     for name, entry in value.items():
-        if not isinstance(name, str) or not name or _UNSAFE.search(name):
+        if not isinstance(name, str) or not name or UNSAFE.search(name):
             raise _wrong(key, name, "a dict whose names are texts")
 
         prices[name] = _price(f"{key}[{name}]", entry)
@@ -441,7 +382,7 @@ def _trial_days(key: str, value: Any) -> int | None:
 
 
 def _api_base(key: str, value: Any) -> str:
-    split = _split_url(value) if isinstance(value, str) else None
+    split = split_url(value) if isinstance(value, str) else None
 
     if split is None or re.search(r"[?#\s]", split[1]):
         shown = re.sub("//[^/]*@", "//***@", value) if isinstance(value, str) else value
@@ -524,7 +465,7 @@ def _endpoint(key: str, value: Any) -> str | None:
     if value is None:
         return None
 
-    if not isinstance(value, str) or not value or _UNSAFE.search(value):
+    if not isinstance(value, str) or not value or UNSAFE.search(value):
         raise _wrong(key, value, "None or the name of an endpoint")
 
     return value

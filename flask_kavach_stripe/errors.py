@@ -137,50 +137,10 @@ class APIError(StripeError):
 
 
 #: What the next call to Stripe would meet, too.
-LASTING_ERRORS: Final = (
+FATAL_ERRORS: Final = (
     APIConnectionError,
     AuthenticationError,
     ConfigurationError,
     PermissionDeniedError,
     RateLimitError,
 )
-
-
-class RequestRefused(KavachStripeError):
-    """What an endpoint answers instead of doing what a browser asked for.
-
-    :param message: The sentence for the browser.
-    :param code: The machine-readable code beside it.
-    :param status: The HTTP status.
-    """
-
-    def __init__(self, message: str, *, code: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
-
-
-def explain(error: KavachStripeError) -> str:
-    """What is wrong and what to do, for a terminal.
-
-    Where Stripe refuses the key, its own words could show a part of it.
-    """
-    if isinstance(error, AuthenticationError):
-        return (
-            "Stripe refuses the key of 'STRIPE_SECRET_KEY'. Copy it again from Stripe's"
-            " Dashboard."
-        )
-
-    if isinstance(error, PermissionDeniedError):
-        return (
-            "The key of 'STRIPE_SECRET_KEY' may not do this. Give it the permission in"
-            " Stripe's Dashboard."
-        )
-
-    if isinstance(error, APIConnectionError):
-        return f"{error} Check the network and 'STRIPE_API_BASE'."
-
-    if isinstance(error, StripeError):
-        return f"Stripe answered with an error: {error}"
-
-    return str(error)

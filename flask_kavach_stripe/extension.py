@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from typing import Final
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from . import backlog
-from . import billing
-from . import customers
-from . import sessions
+from .billing import checkout
+from .billing import customers
+from .billing import lookup
+from .billing import portal
+from .billing import refresh
 from .cli import stripe_cli
-from .client import StripeClient
 from .config import Settings
+from .database.models import StripeEventMixin
+from .database.models import StripeSubscriptionMixin
+from .database.models import StripeUserMixin
+from .database.setup import own_model
 from .errors import ConfigurationError
-from .models import StripeEventMixin
-from .models import StripeSubscriptionMixin
-from .models import StripeUserMixin
-from .processing import receive
-from .running import raising_handlers_error
+from .events import retry
+from .events.receive import receive
+from .events.run import raising_handlers_error
+from .registry import H
+from .registry import HandlerRegistry
+from .registry import S
+from .registry import SubscriptionHandler
 from .state import EXTENSION_KEY
-from .state import find_model
 from .state import get_state
 from .state import make_client
 from .state import State
+from .stripe_api.client import StripeClient
+from .stripe_api.event import Event
 from .views import create_blueprint
-from .webhooks import Event
-from .webhooks import H
-from .webhooks import HandlerRegistry
-from .webhooks import S
-from .webhooks import SubscriptionHandler
 
 
 class KavachStripe:
@@ -115,9 +116,9 @@ class KavachStripe:
             self._registry,
             enqueue=enqueue or self._enqueue,
             user_model=user_model or self._user_model,
-            event_model=self._event_model or _own_model(db, StripeEventMixin),
+            event_model=self._event_model or own_model(db, StripeEventMixin),
             subscription_model=self._subscription_model
-            or _own_model(db, StripeSubscriptionMixin),
+            or own_model(db, StripeSubscriptionMixin),
         )
         app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
         app.cli.add_command(stripe_cli)
@@ -193,29 +194,15 @@ class KavachStripe:
         .. versionadded:: 0.1
         """
         with raising_handlers_error():
-            return backlog.process_event(get_state(), event_id)
+            return retry.process_event(get_state(), event_id)
 
     # -- helpers -----------------------------------------------------------------
 
     create_customer: Final = staticmethod(customers.create_customer)
     get_customer_id: Final = staticmethod(customers.get_customer_id)
-    create_checkout_session: Final = staticmethod(sessions.create_checkout_session)
-    create_portal_session: Final = staticmethod(sessions.create_portal_session)
-    get_subscription: Final = staticmethod(billing.get_subscription)
-    list_subscriptions: Final = staticmethod(billing.list_subscriptions)
-    sync_subscription: Final = staticmethod(billing.sync_subscription)
-    complete_checkout: Final = staticmethod(billing.complete_checkout)
-
-
-def _own_model(db: SQLAlchemy, mixin: type[Any]) -> type[Any]:
-    """The class with a mixin on a database, which is defined where there is none."""
-    model = find_model(db, mixin)
-
-    if model is not None:
-        return model
-
-    model = type(mixin.__name__.removesuffix("Mixin"), (mixin, db.Model), {})
-    # SQLAlchemy holds classes weakly, and their tables for good: an app that is thrown
-    # away must not take the class with it.
-    db.metadata.info[mixin] = model
-    return model
+    create_checkout_session: Final = staticmethod(checkout.create_checkout_session)
+    create_portal_session: Final = staticmethod(portal.create_portal_session)
+    get_subscription: Final = staticmethod(lookup.get_subscription)
+    list_subscriptions: Final = staticmethod(lookup.list_subscriptions)
+    sync_subscription: Final = staticmethod(refresh.sync_subscription)
+    complete_checkout: Final = staticmethod(checkout.complete_checkout)

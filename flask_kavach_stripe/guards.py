@@ -18,7 +18,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.local import LocalProxy
 
-from .billing import list_subscriptions
+from .billing.lookup import list_subscriptions
 from .config import Settings
 from .errors import ConfigurationError
 from .state import get_state
@@ -41,12 +41,12 @@ def find_current_subscription() -> Subscription | None:
 
 def _subscription_of(user: Any) -> Subscription | None:
     state = get_state()
-    accounts = state.accounts
+    payers = state.payers
 
-    if not isinstance(user, accounts.user_model):
+    if not isinstance(user, payers.user_model):
         return None
 
-    return state.describe(accounts.columns_of(accounts.attached(state.session, user)))
+    return state.describe(payers.columns_of(payers.attached(state.session, user)))
 
 
 #: The subscription of the logged-in user: a proxy, false where there is none.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from flask import current_app
+from flask import has_request_context
 from flask import Request
 from flask import request
 
-from .config import is_path
-from .config import origin_of
 from .config import Settings
+from .errors import ConfigurationError
 from .errors import KavachStripeError
+from .urls import is_path
+from .urls import origin_of
 
 #: What browsers remember and then add to requests by themselves, as they do cookies.
 _REMEMBERED_SCHEMES: Final = ("basic", "digest", "negotiate", "ntlm")
@@ -116,3 +119,29 @@ def _own_origins(request: Request) -> set[str]:
     # Not `host_url`, which is decoded to an IRI: "bücher.example" for "xn--...".
     written = (f"{scheme}://{request.host}" for scheme in (request.scheme, "https"))
     return {origin for url in written if (origin := origin_of(url)) is not None}
+
+
+def root_path() -> str:
+    if has_request_context():
+        return f"{request.script_root}/"
+
+    return f"{str(current_app.config['APPLICATION_ROOT']).rstrip('/')}/"
+
+
+def site_url(url: str) -> str:
+    """The URL; a path is completed with the origin of the app."""
+    if not is_path(url):
+        return url
+
+    if has_request_context():
+        return absolute_url(url)
+
+    server_name = current_app.config["SERVER_NAME"]
+
+    if server_name is None:
+        raise ConfigurationError(
+            f"Outside of a request, {url!r} needs 'SERVER_NAME' to become a URL. Set"
+            " it, or give a URL that begins with 'https://'."
+        )
+
+    return f"{current_app.config['PREFERRED_URL_SCHEME']}://{server_name}{url}"

@@ -6,36 +6,33 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from typing import Final
-from typing import TypeVar
 
 import requests
 from flask import current_app
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 from urllib3 import Timeout
 
-from .accounts import Accounts
-from .client import StripeClient
 from .config import Settings
+from .database.ledger import Ledger
+from .database.models import StripeEventMixin
+from .database.models import StripeSubscriptionMixin
+from .database.models import StripeUserMixin
+from .database.payers import Payers
+from .database.setup import find_model
+from .database.statements import Sender
 from .errors import ConfigurationError
-from .ledger import Ledger
-from .models import StripeEventMixin
-from .models import StripeSubscriptionMixin
-from .models import StripeUserMixin
+from .registry import HandlerRegistry
+from .stripe_api.client import StripeClient
 from .subscriptions import Subscription
 from .subscriptions import SubscriptionColumns
 from .subscriptions import UNKNOWN_STATUS
-from .webhooks import HandlerRegistry
-from .writes import Sender
 
 EXTENSION_KEY: Final = "kavach_stripe"
 
 #: Seconds that reading from Stripe may take in a webhook.
 WEBHOOK_TIMEOUT: Final = 8
-
-M = TypeVar("M")
 
 
 def make_client(
@@ -96,7 +93,7 @@ class State:
         return self.db.session()
 
     @cached_property
-    def accounts(self) -> Accounts:
+    def payers(self) -> Payers:
         """The users and their subscriptions. The model may be defined late."""
         user_model = self._user_model or find_model(self.db, StripeUserMixin)
 
@@ -106,7 +103,12 @@ class State:
                 " model, and import that model before the first request."
             )
 
-        return Accounts(user_model, self.subscription_model, self.ledger)
+        return Payers(user_model, self.subscription_model, self.ledger)
+
+    @property
+    def models(self) -> tuple[type[Any], ...]:
+        """The models of the three tables."""
+        return self.payers.user_model, self.event_model, self.subscription_model
 
     def describe(self, columns: SubscriptionColumns) -> Subscription | None:
         """What the columns say, for the app; ``None`` if they name no subscription."""
@@ -124,77 +126,14 @@ class State:
         )
 
 
-def find_model(db: SQLAlchemy, mixin: type[M]) -> type[M] | None:
-    """The one class with a mixin that is mapped on a database.
+def get_state(app: Flask | None = None) -> State:
+    """The state of an app, by default of the current one.
 
-    :raises ConfigurationError: If there are two. Subclasses of a candidate do not
-        count.
-    """
-    classes = [
-        mapper.class_
-        for mapper in db.Model.registry.mappers  # type: ignore[attr-defined]  # see below
-        if issubclass(mapper.class_, mixin)
-    ]
-    candidates = [
-        model
-        for model in classes
-        if not any(model is not other and issubclass(model, other) for other in classes)
-    ]
-
-    if len(candidates) > 1:
-        names = ", ".join(sorted(repr(model.__name__) for model in candidates))
-        raise ConfigurationError(
-            f"Several models have {mixin.__name__!r}: {names}. Tell 'KavachStripe'"
-            " which one to use."
-        )
-
-    return candidates[0] if candidates else None
-
-
-def missing_tables(state: State) -> list[str]:
-    """The tables and columns of ours that the database does not have."""
-    engine_of = state.session.get_bind
-    missing = []
-
-    for model in (
-        state.accounts.user_model,
-        state.event_model,
-        state.subscription_model,
-    ):
-        inspector = inspect(engine_of(mapper=inspect(model)))
-        table = inspect(model).local_table
-        name, schema = table.name, table.schema
-
-        if not inspector.has_table(name, schema=schema):
-            missing.append(name)
-            continue
-
-        present = {column["name"] for column in inspector.get_columns(name, schema)}
-        missing += [
-            f"{name}.{column.name}"
-            for column in table.columns
-            if column.name not in present
-        ]
-
-    return missing
-
-
-def get_state() -> State:
-    """The state of the current app.
-
-    :raises RuntimeError: Outside of an app context, or if the app has no
-        ``KavachStripe``.
-    """
-    return get_state_of(current_app)
-
-
-def get_state_of(app: Flask) -> State:
-    """The state of an app.
-
-    :raises RuntimeError: If it has no ``KavachStripe``.
+    :raises RuntimeError: If the app has no ``KavachStripe``, or none is given outside
+        of an app context.
     """
     try:
-        state: State = app.extensions[EXTENSION_KEY]
+        state: State = (app or current_app).extensions[EXTENSION_KEY]
     except KeyError:
         raise RuntimeError(
             "The Flask app is not registered with 'KavachStripe'. Did you"

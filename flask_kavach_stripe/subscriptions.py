@@ -15,7 +15,7 @@ from typing import Final
 from typing import NamedTuple
 from typing import TypeAlias
 
-from .objects import SubscriptionState
+from .stripe_api.objects import SubscriptionState
 
 CREATED: Final = "customer.subscription.created"
 UPDATED: Final = "customer.subscription.updated"

@@ -19,31 +19,31 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from .billing.checkout import create_checkout_session
+from .billing.offers import choose_price
+from .billing.offers import grant_trial
+from .billing.offers import refuse_second_subscription
+from .billing.portal import create_portal_session
+from .database.setup import missing_tables
 from .errors import APIConnectionError
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
 from .errors import InvalidRequestError
 from .errors import NoCustomerError
 from .errors import RateLimitError
-from .errors import RequestRefused
 from .errors import SignatureVerificationError
 from .errors import StripeError
-from .fields import Fields
-from .fields import missing_field
+from .events.receive import receive
+from .events.run import EnqueueError
+from .events.run import HandlerError
+from .forms import Fields
+from .forms import missing_field
+from .forms import RequestRefused
 from .guards import find_current_subscription
 from .origins import is_cross_site
 from .origins import resolve_redirect
 from .origins import UntrustedRedirect
-from .processing import receive
-from .purchases import choose_price
-from .purchases import grant_trial
-from .purchases import refuse_second_subscription
-from .running import EnqueueError
-from .running import HandlerError
-from .sessions import create_checkout_session
-from .sessions import create_portal_session
 from .state import get_state
-from .state import missing_tables
 from .subscriptions import Subscription
 
 logger: Final = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def _authenticate_payer() -> Any:
             status=403,
         )
 
-    if not isinstance(user, state.accounts.user_model):
+    if not isinstance(user, state.payers.user_model):
         raise NoCustomerError(f"A {type(user).__name__!r} is not one of those who pay.")
 
     return user
@@ -299,7 +299,7 @@ def _handle_database(error: SQLAlchemyError) -> ResponseReturnValue:
     state.session.rollback()
 
     try:
-        missing = missing_tables(state)
+        missing = missing_tables(state.session, state.models)
     except SQLAlchemyError:
         missing = []
 

@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.signatures import sign_payload
+from flask_kavach_stripe.stripe_api.signatures import sign_payload
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_invoice
 from tests import servers

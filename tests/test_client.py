@@ -41,11 +41,6 @@ from responses.matchers import request_kwargs_matcher
 from responses.matchers import urlencoded_params_matcher
 from urllib3.util import Timeout
 
-from flask_kavach_stripe.client import DEFAULT_API_VERSION
-from flask_kavach_stripe.client import encode
-from flask_kavach_stripe.client import quote_path
-from flask_kavach_stripe.client import StripeClient
-from flask_kavach_stripe.client import StripeResponse
 from flask_kavach_stripe.errors import APIConnectionError
 from flask_kavach_stripe.errors import APIError
 from flask_kavach_stripe.errors import AuthenticationError
@@ -56,6 +51,11 @@ from flask_kavach_stripe.errors import InvalidRequestError
 from flask_kavach_stripe.errors import PermissionDeniedError
 from flask_kavach_stripe.errors import RateLimitError
 from flask_kavach_stripe.errors import StripeError
+from flask_kavach_stripe.stripe_api.client import DEFAULT_API_VERSION
+from flask_kavach_stripe.stripe_api.client import StripeClient
+from flask_kavach_stripe.stripe_api.client import StripeResponse
+from flask_kavach_stripe.stripe_api.encoding import encode
+from flask_kavach_stripe.stripe_api.encoding import quote_path
 
 KEY = "sk_test_4eC39HqLyjWDarjtT1zdp7dc"
 API = "https://api.stripe.com"
@@ -1398,7 +1398,7 @@ def test_connection_is_not_shared_across_a_fork(server: Server) -> None:
     """Parent and child would read each other's answers."""
     script = """
 import os, sys
-from flask_kavach_stripe.client import StripeClient
+from flask_kavach_stripe.stripe_api.client import StripeClient
 
 client = StripeClient("sk_test_1", base_url=sys.argv[1], max_network_retries=0)
 client.get("/v1/parent/before")

@@ -26,6 +26,7 @@ PUBLIC = {
     "Event",
     "PortalSession",
     "StripeClient",
+    "StripeResponse",
     "Subscription",
     # What it may have to catch
     "APIConnectionError",

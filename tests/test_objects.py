@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from flask_kavach_stripe.objects import as_mapping
-from flask_kavach_stripe.objects import CheckoutFacts
-from flask_kavach_stripe.objects import InvoiceFacts
-from flask_kavach_stripe.objects import read_checkout_session
-from flask_kavach_stripe.objects import read_customer_id
-from flask_kavach_stripe.objects import read_id
-from flask_kavach_stripe.objects import read_invoice
-from flask_kavach_stripe.objects import read_subscription
-from flask_kavach_stripe.objects import read_text
-from flask_kavach_stripe.objects import read_time
-from flask_kavach_stripe.objects import SubscriptionState
+from flask_kavach_stripe.stripe_api.objects import as_mapping
+from flask_kavach_stripe.stripe_api.objects import CheckoutFacts
+from flask_kavach_stripe.stripe_api.objects import InvoiceFacts
+from flask_kavach_stripe.stripe_api.objects import read_checkout_session
+from flask_kavach_stripe.stripe_api.objects import read_customer_id
+from flask_kavach_stripe.stripe_api.objects import read_id
+from flask_kavach_stripe.stripe_api.objects import read_invoice
+from flask_kavach_stripe.stripe_api.objects import read_subscription
+from flask_kavach_stripe.stripe_api.objects import read_text
+from flask_kavach_stripe.stripe_api.objects import read_time
+from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 
 Object = dict[str, Any]
 

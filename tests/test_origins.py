@@ -7,12 +7,12 @@ import pytest
 from flask import Flask
 from flask import request
 
-from flask_kavach_stripe.config import origin_of
 from flask_kavach_stripe.config import Settings
 from flask_kavach_stripe.origins import absolute_url
 from flask_kavach_stripe.origins import is_cross_site
 from flask_kavach_stripe.origins import resolve_redirect
 from flask_kavach_stripe.origins import UntrustedRedirect
+from flask_kavach_stripe.urls import origin_of
 
 TEST_KEY = "sk_test_1"
 LIVE_KEY = "sk_live_1"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from flask_kavach_stripe.errors import SignatureVerificationError
-from flask_kavach_stripe.signatures import sign_payload
-from flask_kavach_stripe.signatures import verify_signature
+from flask_kavach_stripe.stripe_api.signatures import sign_payload
+from flask_kavach_stripe.stripe_api.signatures import verify_signature
 
 NOW = 1_800_000_000
 PAYLOAD = b'{"id": "evt_1"}'

@@ -27,14 +27,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 
-from flask_kavach_stripe.client import encode
-from flask_kavach_stripe.client import quote_path
-from flask_kavach_stripe.client import StripeClient
-from flask_kavach_stripe.client import StripeResponse
 from flask_kavach_stripe.errors import SignatureVerificationError
 from flask_kavach_stripe.errors import StripeError
-from flask_kavach_stripe.signatures import sign_payload
-from flask_kavach_stripe.signatures import verify_signature
+from flask_kavach_stripe.stripe_api.client import StripeClient
+from flask_kavach_stripe.stripe_api.client import StripeResponse
+from flask_kavach_stripe.stripe_api.encoding import encode
+from flask_kavach_stripe.stripe_api.encoding import quote_path
+from flask_kavach_stripe.stripe_api.signatures import sign_payload
+from flask_kavach_stripe.stripe_api.signatures import verify_signature
 
 KEY = "sk_test_1"
 SECRET = "whsec_one"

@@ -23,13 +23,13 @@ from flask import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_kavach_stripe.accounts import COLUMN_NAMES
-from flask_kavach_stripe.accounts import RunningSubscription
-from flask_kavach_stripe.objects import read_subscription
-from flask_kavach_stripe.objects import SubscriptionState
-from flask_kavach_stripe.repairs import Unlisted
+from flask_kavach_stripe.database.payers import COLUMN_NAMES
+from flask_kavach_stripe.database.payers import RunningSubscription
+from flask_kavach_stripe.operations.sync import Unlisted
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.stripe_api.objects import read_subscription
+from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription

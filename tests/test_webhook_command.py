@@ -10,7 +10,7 @@ import responses
 from click.testing import Result
 from stripe.params import WebhookEndpointCreateParams
 
-from flask_kavach_stripe.handlers import HANDLERS
+from flask_kavach_stripe.events.effects import EFFECTS
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.testing.sandbox import connect
@@ -55,7 +55,7 @@ def test_create_registers_what_the_app_handles(shop: Any, sandbox: Sandbox) -> N
 
     assert result.exit_code == 0
     (endpoint,) = endpoints(shop)
-    assert endpoint["enabled_events"] == sorted([*HANDLERS, "invoice.paid"])
+    assert endpoint["enabled_events"] == sorted([*EFFECTS, "invoice.paid"])
     assert endpoint["api_version"] == "2026-10-28.endive"
     assert endpoint["status"] == "enabled"
     assert f"Created {endpoint['id']}, API version 2026-10-28.endive, for 9 events" in (
@@ -110,7 +110,7 @@ def test_create_with_names_for_a_pattern(
     result = run(shop, "create", URL, *(f"--event={name}" for name in names))
 
     assert result.exit_code == 0
-    assert endpoints(shop)[0]["enabled_events"] == sorted([*HANDLERS, *names])
+    assert endpoints(shop)[0]["enabled_events"] == sorted([*EFFECTS, *names])
 
 
 def test_create_refuses_a_second_one(shop: Any, sandbox: Sandbox) -> None:
@@ -187,7 +187,7 @@ def test_our_events_are_those_that_stripe_takes() -> None:
     types = str(WebhookEndpointCreateParams.__annotations__["enabled_events"])
 
     assert "'invoice.paid'" in types
-    assert [each for each in HANDLERS if f"'{each}'" not in types] == []
+    assert [each for each in EFFECTS if f"'{each}'" not in types] == []
 
 
 # -- list ------------------------------------------------------------------------------

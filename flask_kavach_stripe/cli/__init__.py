@@ -9,7 +9,7 @@ from .prune import prune_command
 from .sandbox import sandbox_command
 from .sync import sync_command
 from .trigger import trigger_command
-from .webhook import webhook_cli
+from .webhook_endpoints import webhook_cli
 from .worker import worker_command
 
 for _command in (

@@ -10,12 +10,12 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..catching_up import CatchUp
-from ..catching_up import Caught
-from ..catching_up import KEPT
-from ..errors import explain
 from ..errors import KavachStripeError
-from ..running import HandlerError
+from ..events.run import HandlerError
+from ..operations.catch_up import CatchUp
+from ..operations.catch_up import Caught
+from ..operations.catch_up import KEPT
+from ..operations.explanations import explain
 from ..state import get_state
 from .formats import count
 from .formats import duration

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from ..doctor import checks_of
-from ..doctor import examine
-from ..doctor import Finding
+from ..operations.doctor import checks_of
+from ..operations.doctor import examine
+from ..operations.doctor import Finding
 from ..state import get_state
 
 _COLORS = {"ok": "green", "FAIL": "red", "skip": "yellow"}

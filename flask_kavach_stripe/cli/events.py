@@ -10,12 +10,12 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ..backlog import replay
-from ..backlog import run_if_free
-from ..errors import explain
+from ..database.models import StripeEventMixin
 from ..errors import KavachStripeError
-from ..models import StripeEventMixin
-from ..running import HandlerError
+from ..events.retry import replay
+from ..events.retry import run_if_free
+from ..events.run import HandlerError
+from ..operations.explanations import explain
 from ..state import get_state
 from ..state import State
 

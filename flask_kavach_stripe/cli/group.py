@@ -9,8 +9,8 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import explain
 from ..errors import KavachStripeError
+from ..operations.explanations import explain
 
 
 class StripeGroup(AppGroup):

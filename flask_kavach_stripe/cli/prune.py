@@ -9,8 +9,8 @@ from datetime import UTC
 import click
 from flask.cli import with_appcontext
 
-from ..pruning import prune
-from ..pruning import REPEATED
+from ..operations.prune import prune
+from ..operations.prune import REPEATED
 from ..state import get_state
 from .formats import count
 from .formats import duration

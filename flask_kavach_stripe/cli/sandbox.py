@@ -6,7 +6,7 @@ import click
 from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
-from ..endpoints import webhook_path
+from ..operations.webhook_endpoints import webhook_path
 from ..state import get_state
 
 #: Found by name, when it is to run: the start of an app must not wait for it.

@@ -11,11 +11,11 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import explain
 from ..errors import KavachStripeError
-from ..repairs import Failure
-from ..repairs import Outcome
-from ..repairs import Repairs
+from ..operations.explanations import explain
+from ..operations.sync import Failure
+from ..operations.sync import Outcome
+from ..operations.sync import Repairs
 from ..state import get_state
 from ..state import State
 from .formats import count
@@ -76,7 +76,7 @@ def _progress(
         yield (lambda: None), (lambda read: None)
         return
 
-    expected = state.accounts.count_subscriptions(state.session)
+    expected = state.payers.count_subscriptions(state.session)
     state.session.commit()
 
     with click.progressbar(length=max(expected, 1), file=sys.stderr) as bar:

@@ -7,9 +7,9 @@ import re
 import click
 from flask.cli import with_appcontext
 
-from ..handlers import HANDLERS
+from ..events.effects import EFFECTS
+from ..operations.trigger import trigger
 from ..state import get_state
-from ..trigger import trigger
 from .formats import show_value
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
@@ -53,7 +53,7 @@ def trigger_command(event_type: str, user_id: str | None) -> None:
     click.echo(f"Handlers of this app for it: {handlers}")
 
     if user_id is None:
-        if event_type in HANDLERS:
+        if event_type in EFFECTS:
             click.echo("It is about nobody's customer; --user makes it about a user.")
     elif not delivery.changes:
         click.echo(f"No column of user {user_id} changed.")

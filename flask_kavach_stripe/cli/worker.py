@@ -17,8 +17,8 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..backlog import find_due
-from ..backlog import try_due
+from ..events.retry import find_due
+from ..events.retry import try_due
 from ..state import get_state
 from ..state import State
 

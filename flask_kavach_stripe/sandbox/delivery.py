@@ -15,7 +15,7 @@ from dataclasses import field
 
 import requests
 
-from ..signatures import sign_payload
+from ..stripe_api.signatures import sign_payload
 from .core import Core
 from .downgrades import downgrade_event
 from .faults import Fault

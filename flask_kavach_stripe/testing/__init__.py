@@ -1,13 +1,13 @@
 """What an app's tests need: Stripe's objects and events, and really signed webhooks."""
 
-from ..signatures import sign_payload as sign_payload
+from ..stripe_api.signatures import sign_payload as sign_payload
+from .deliveries import post_event as post_event
 from .samples import make_checkout_session as make_checkout_session
 from .samples import make_customer as make_customer
 from .samples import make_event as make_event
 from .samples import make_invoice as make_invoice
 from .samples import make_subscription as make_subscription
 from .samples import make_thin_event as make_thin_event
-from .webhooks import post_event as post_event
 
 __all__ = [
     "make_checkout_session",

@@ -14,7 +14,7 @@ from datetime import UTC
 from typing import Any
 from typing import Final
 
-from ..client import DEFAULT_API_VERSION
+from ..stripe_api.client import DEFAULT_API_VERSION
 
 #: From this version on the billing period is on the items of a subscription, and an
 #: invoice names its subscription under ``parent``.

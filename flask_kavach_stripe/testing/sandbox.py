@@ -17,7 +17,7 @@ from flask import has_app_context
 from flask import url_for
 
 from ..sandbox import Sandbox
-from ..state import get_state_of
+from ..state import get_state
 from ..state import make_client
 from ..state import State
 
@@ -67,7 +67,7 @@ def connect(
 
     .. versionadded:: 0.1
     """
-    state = get_state_of(app)
+    state = get_state(app)
     settings, client = state.settings, state.client
     server_name = app.config["SERVER_NAME"]
 

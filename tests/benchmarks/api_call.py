@@ -20,9 +20,9 @@ from typing import Final
 import requests
 import stripe
 
-from flask_kavach_stripe.client import DEFAULT_API_VERSION
-from flask_kavach_stripe.client import encode
-from flask_kavach_stripe.client import StripeClient
+from flask_kavach_stripe.stripe_api.client import DEFAULT_API_VERSION
+from flask_kavach_stripe.stripe_api.client import StripeClient
+from flask_kavach_stripe.stripe_api.encoding import encode
 from tests.benchmarks.harness import Calls
 from tests.benchmarks.harness import compare
 from tests.benchmarks.harness import Result

@@ -24,8 +24,8 @@ from contextlib import suppress
 from typing import Final
 
 from flask_kavach_stripe.errors import SignatureVerificationError
-from flask_kavach_stripe.signatures import sign_payload
-from flask_kavach_stripe.signatures import verify_signature
+from flask_kavach_stripe.stripe_api.signatures import sign_payload
+from flask_kavach_stripe.stripe_api.signatures import verify_signature
 
 SECRET: Final = "whsec_of_the_benchmark"
 NOW: Final = 1_800_000_000

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from flask_kavach_stripe.client import StripeClient
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.stripe_api.client import StripeClient
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_customer
 from flask_kavach_stripe.testing import make_event

@@ -13,7 +13,7 @@ from werkzeug.test import Client
 
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.signatures import verify_signature
+from flask_kavach_stripe.stripe_api.signatures import verify_signature
 
 from .conftest import Api
 from .conftest import DAY

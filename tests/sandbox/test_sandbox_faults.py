@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import requests
 
-from flask_kavach_stripe.client import StripeClient
 from flask_kavach_stripe.errors import APIConnectionError
 from flask_kavach_stripe.errors import SignatureVerificationError
 from flask_kavach_stripe.errors import StripeError
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.signatures import verify_signature
+from flask_kavach_stripe.stripe_api.client import StripeClient
+from flask_kavach_stripe.stripe_api.signatures import verify_signature
 
 from .conftest import Api
 from .conftest import Hook

@@ -14,9 +14,6 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import Client
 
-from flask_kavach_stripe.objects import read_checkout_session
-from flask_kavach_stripe.objects import read_invoice
-from flask_kavach_stripe.objects import read_subscription
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.sandbox.downgrades import downgrade
@@ -26,6 +23,9 @@ from flask_kavach_stripe.sandbox.store import Store
 from flask_kavach_stripe.sandbox.upgrades import PARAMS
 from flask_kavach_stripe.sandbox.upgrades import upgrade_params
 from flask_kavach_stripe.sandbox.versions import VERSIONS
+from flask_kavach_stripe.stripe_api.objects import read_checkout_session
+from flask_kavach_stripe.stripe_api.objects import read_invoice
+from flask_kavach_stripe.stripe_api.objects import read_subscription
 
 from .conftest import Api
 from .conftest import checkout_params

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from flask_kavach_stripe.errors import SignatureVerificationError
-from flask_kavach_stripe.signatures import sign_payload
-from flask_kavach_stripe.signatures import verify_signature
+from flask_kavach_stripe.stripe_api.signatures import sign_payload
+from flask_kavach_stripe.stripe_api.signatures import verify_signature
 from tests.programs import PATIENCE
 from tests.programs import running
 

@@ -15,14 +15,14 @@ from flask import request
 from flask import Response
 from werkzeug.wrappers import Response as BaseResponse
 
+from ...sandbox.account import Account
+from ...sandbox.api import current_account
+from ...sandbox.errors import ApiError
+from ...sandbox.resources.card_form import CardForm
+from ...sandbox.resources.cycle import FINAL
+from ...sandbox.resources.items import period_end
+from ...sandbox.store import Object
 from .. import wording
-from ..account import Account
-from ..api import current_account
-from ..errors import ApiError
-from ..resources.card_form import CardForm
-from ..resources.cycle import FINAL
-from ..resources.items import period_end
-from ..store import Object
 
 bp: Final = Blueprint("sandbox", __name__, template_folder="../templates")
 

@@ -11,11 +11,11 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..account import Account
-from ..clock import next_boundary
-from ..errors import ApiError
-from ..errors import AuthenticationRequired
-from ..store import Object
+from ...sandbox.account import Account
+from ...sandbox.clock import next_boundary
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import AuthenticationRequired
+from ...sandbox.store import Object
 from .blueprint import bp
 from .blueprint import card_form
 from .blueprint import find

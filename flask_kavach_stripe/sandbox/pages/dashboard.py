@@ -11,11 +11,11 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..account import Account
-from ..api import current_account
-from ..clock import DAY
-from ..faults import KINDS
-from ..resources.items import period_end
+from ...sandbox.account import Account
+from ...sandbox.api import current_account
+from ...sandbox.clock import DAY
+from ...sandbox.faults import KINDS
+from ...sandbox.resources.items import period_end
 from .blueprint import bp
 from .blueprint import describe
 from .blueprint import find

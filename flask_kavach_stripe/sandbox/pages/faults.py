@@ -13,11 +13,11 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..api import current_account
-from ..faults import ApiFault
-from ..faults import Fault
-from ..faults import KINDS
-from ..faults import WebhookFault
+from ...sandbox.api import current_account
+from ...sandbox.faults import ApiFault
+from ...sandbox.faults import Fault
+from ...sandbox.faults import KINDS
+from ...sandbox.faults import WebhookFault
 from .blueprint import bp
 
 #: How often a fault strikes: in words, and as :meth:`Faults.add` wants it.

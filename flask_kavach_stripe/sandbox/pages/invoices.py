@@ -10,9 +10,9 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..account import Account
-from ..errors import ApiError
-from ..store import Object
+from ...sandbox.account import Account
+from ...sandbox.errors import ApiError
+from ...sandbox.store import Object
 from .blueprint import acting
 from .blueprint import bp
 from .blueprint import find

@@ -13,13 +13,13 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..account import Account
-from ..errors import ApiError
-from ..errors import AuthenticationRequired
-from ..params import decode
-from ..resources.cycle import FINAL
-from ..resources.portal_rules import Choice
-from ..store import Object
+from ...sandbox.account import Account
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import AuthenticationRequired
+from ...sandbox.params import decode
+from ...sandbox.resources.cycle import FINAL
+from ...sandbox.resources.portal_rules import Choice
+from ...sandbox.store import Object
 from .blueprint import acting
 from .blueprint import bp
 from .blueprint import card_form

@@ -14,10 +14,10 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..account import Account
-from ..cards import clean_number
-from ..errors import ApiError
-from ..store import Object
+from ...sandbox.account import Account
+from ...sandbox.cards import clean_number
+from ...sandbox.errors import ApiError
+from ...sandbox.store import Object
 from .blueprint import bp
 from .blueprint import find
 from .blueprint import reading

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from ..core import Core
-from ..errors import ApiError
-from ..errors import resource_missing
-from ..params import integer
-from ..params import LIST_SPEC
-from ..params import read
-from ..params import Spec
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import resource_missing
+from ...sandbox.params import integer
+from ...sandbox.params import LIST_SPEC
+from ...sandbox.params import read
+from ...sandbox.params import Spec
+from ...sandbox.store import Object
 
 Params = Mapping[str, Any]
 

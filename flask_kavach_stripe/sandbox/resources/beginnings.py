@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..clock import DAY
-from ..core import Core
-from ..errors import ApiError
-from ..errors import parameter_missing
-from ..params import merge_metadata
-from ..store import Object
+from ...sandbox.clock import DAY
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import parameter_missing
+from ...sandbox.params import merge_metadata
+from ...sandbox.store import Object
 from .changes import Changes
 from .cycle import Cycle
 from .cycle import TRIAL_NOTICE

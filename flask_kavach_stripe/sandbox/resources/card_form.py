@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
 
-from ..cards import Decline
-from ..cards import find_card
-from ..cards import TestCard
+from ...sandbox.cards import Decline
+from ...sandbox.cards import find_card
+from ...sandbox.cards import TestCard
 
 _CVC = re.compile(r"[0-9]{3,4}", re.ASCII)
 _EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*/\s*([0-9]{2}|20[0-9]{2})\s*", re.ASCII)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Core
-from ..errors import ApiError
-from ..errors import parameter_missing
-from ..errors import resource_missing
-from ..params import merge_metadata
-from ..store import clone
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import parameter_missing
+from ...sandbox.errors import resource_missing
+from ...sandbox.params import merge_metadata
+from ...sandbox.store import clone
+from ...sandbox.store import Object
 from .catalogue import Prices
 from .cycle import Cycle
 from .discounts import Discounts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..cards import Decline
-from ..params import in_range
-from ..params import text
-from ..params import time_range
-from ..store import clone
-from ..store import Object
+from ...sandbox.cards import Decline
+from ...sandbox.params import in_range
+from ...sandbox.params import text
+from ...sandbox.params import time_range
+from ...sandbox.store import clone
+from ...sandbox.store import Object
 from .base import Params
 from .base import Resource
 

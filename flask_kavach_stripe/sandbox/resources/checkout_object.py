@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..clock import DAY
-from ..core import Core
-from ..params import merge_metadata
-from ..store import Object
+from ...sandbox.clock import DAY
+from ...sandbox.core import Core
+from ...sandbox.params import merge_metadata
+from ...sandbox.store import Object
 from .payment_methods import empty_address
 
 

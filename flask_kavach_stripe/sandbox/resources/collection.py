@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..cards import Decline
-from ..core import Core
-from ..errors import ApiError
-from ..store import Object
+from ...sandbox.cards import Decline
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.store import Object
 from .invoices import Invoices
 from .invoices import subscription_id_of
 from .payment_methods import PaymentMethods

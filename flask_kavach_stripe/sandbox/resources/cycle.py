@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Final
 from typing import NamedTuple
 
-from ..clock import DAY
-from ..clock import HOUR
-from ..core import Core
-from ..store import Object
+from ...sandbox.clock import DAY
+from ...sandbox.clock import HOUR
+from ...sandbox.core import Core
+from ...sandbox.store import Object
 from .collection import Collection
 from .invoices import preview_of
 from .items import period_end

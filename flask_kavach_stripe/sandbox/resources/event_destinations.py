@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import ApiError
-from ..errors import parameter_missing
-from ..errors import parameter_unknown
-from ..params import array
-from ..params import choice
-from ..params import mapping
-from ..params import merge_metadata
-from ..params import metadata
-from ..params import read
-from ..params import Spec
-from ..params import text
-from ..params import url
-from ..store import clone
-from ..store import Object
-from ..versions import check_version
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import parameter_missing
+from ...sandbox.errors import parameter_unknown
+from ...sandbox.params import array
+from ...sandbox.params import choice
+from ...sandbox.params import mapping
+from ...sandbox.params import merge_metadata
+from ...sandbox.params import metadata
+from ...sandbox.params import read
+from ...sandbox.params import Spec
+from ...sandbox.params import text
+from ...sandbox.params import url
+from ...sandbox.store import clone
+from ...sandbox.store import Object
+from ...sandbox.versions import check_version
 from .base import page_by_url
 from .base import PAGE_SPEC
 from .base import Params

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..core import Core
-from ..errors import ApiError
-from ..params import boolean
-from ..params import merge_metadata
-from ..params import metadata
-from ..params import read
-from ..params import text
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.params import boolean
+from ...sandbox.params import merge_metadata
+from ...sandbox.params import metadata
+from ...sandbox.params import read
+from ...sandbox.params import text
+from ...sandbox.store import Object
 from .base import Params
 from .cycle import Cycle
 from .invoices import Invoices

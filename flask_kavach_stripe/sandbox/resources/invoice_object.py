@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Core
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.store import Object
 from .base import list_object
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Core
-from ..errors import resource_missing
-from ..params import choice
-from ..params import in_range
-from ..params import LIST_SPEC
-from ..params import mapping
-from ..params import read
-from ..params import text
-from ..params import time_range
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import resource_missing
+from ...sandbox.params import choice
+from ...sandbox.params import in_range
+from ...sandbox.params import LIST_SPEC
+from ...sandbox.params import mapping
+from ...sandbox.params import read
+from ...sandbox.params import text
+from ...sandbox.params import time_range
+from ...sandbox.store import Object
 from .base import list_object
 from .base import page
 from .base import Params

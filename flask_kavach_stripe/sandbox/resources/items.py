@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 
-from ..core import Core
-from ..store import clone
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.store import clone
+from ...sandbox.store import Object
 
 
 def new_item(core: Core, subscription_id: str, price: Object, quantity: int) -> Object:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...sandbox.arithmetic import share
+from ...sandbox.core import Core
+from ...sandbox.store import Object
 from .. import wording
-from ..arithmetic import share
-from ..core import Core
-from ..store import Object
 
 
 class Lines:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..cards import AUTHENTICATION_FAILED
-from ..cards import AUTHENTICATION_REQUIRED
-from ..cards import Decline
-from ..cards import NO_CARD
-from ..core import Core
-from ..params import in_range
-from ..params import text
-from ..params import time_range
-from ..store import Object
+from ...sandbox.cards import AUTHENTICATION_FAILED
+from ...sandbox.cards import AUTHENTICATION_REQUIRED
+from ...sandbox.cards import Decline
+from ...sandbox.cards import NO_CARD
+from ...sandbox.core import Core
+from ...sandbox.params import in_range
+from ...sandbox.params import text
+from ...sandbox.params import time_range
+from ...sandbox.store import Object
 from .base import Params
 from .base import Resource
 from .charges import Charges

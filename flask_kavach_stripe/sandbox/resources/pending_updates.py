@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..clock import HOUR
-from ..core import Core
-from ..errors import ApiError
-from ..store import clone
-from ..store import Object
+from ...sandbox.clock import HOUR
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.store import clone
+from ...sandbox.store import Object
 from .invoices import Invoices
 from .items import period_end
 from .subscription_object import UPDATED

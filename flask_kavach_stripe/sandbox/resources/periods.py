@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..clock import current_period
-from ..core import Core
-from ..store import Object
+from ...sandbox.clock import current_period
+from ...sandbox.core import Core
+from ...sandbox.store import Object
 from .discounts import Discounts
 from .invoices import Invoices
 from .items import interval_of

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from typing import NamedTuple
 
-from ..cards import AUTHENTICATION_FAILED
-from ..core import Core
-from ..errors import ApiError
-from ..errors import AuthenticationRequired
-from ..params import read
-from ..params import text
-from ..store import Object
+from ...sandbox.cards import AUTHENTICATION_FAILED
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import AuthenticationRequired
+from ...sandbox.params import read
+from ...sandbox.params import text
+from ...sandbox.store import Object
 from .base import Params
 from .card_form import CardForm
 from .customers import Customers

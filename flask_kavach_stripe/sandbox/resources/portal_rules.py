@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 from typing import NamedTuple
 
-from ..core import Core
-from ..errors import ApiError
-from ..params import integer
-from ..params import read
-from ..params import text
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.params import integer
+from ...sandbox.params import read
+from ...sandbox.params import text
+from ...sandbox.store import Object
 from .base import Params
 from .cycle import FINAL
 from .discounts import PromotionCodes

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import Core
-from ..errors import ApiError
-from ..errors import parameter_missing
-from ..params import boolean
-from ..params import choice
-from ..params import ignored
-from ..params import LIST_SPEC
-from ..params import mapping
-from ..params import read
-from ..params import refused
-from ..params import Spec
-from ..params import text
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import ApiError
+from ...sandbox.errors import parameter_missing
+from ...sandbox.params import boolean
+from ...sandbox.params import choice
+from ...sandbox.params import ignored
+from ...sandbox.params import LIST_SPEC
+from ...sandbox.params import mapping
+from ...sandbox.params import read
+from ...sandbox.params import refused
+from ...sandbox.params import Spec
+from ...sandbox.params import text
+from ...sandbox.store import Object
 from .base import page
 from .base import Params
 from .customers import Customers

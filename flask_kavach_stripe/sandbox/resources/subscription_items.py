@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import Core
-from ..errors import resource_missing
-from ..params import ignored
-from ..params import LIST_SPEC
-from ..params import read
-from ..params import Spec
-from ..params import text
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.errors import resource_missing
+from ...sandbox.params import ignored
+from ...sandbox.params import LIST_SPEC
+from ...sandbox.params import read
+from ...sandbox.params import Spec
+from ...sandbox.params import text
+from ...sandbox.store import Object
 from .base import deleted
 from .base import page
 from .base import Params

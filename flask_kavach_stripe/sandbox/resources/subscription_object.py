@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Core
-from ..params import merge_metadata
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.params import merge_metadata
+from ...sandbox.store import Object
 from .base import list_object
 from .items import new_item
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..params import array
-from ..params import boolean
-from ..params import choice
-from ..params import either
-from ..params import ignored
-from ..params import integer
-from ..params import mapping
-from ..params import metadata
-from ..params import refused
-from ..params import Spec
-from ..params import text
-from ..params import timestamp
+from ...sandbox.params import array
+from ...sandbox.params import boolean
+from ...sandbox.params import choice
+from ...sandbox.params import either
+from ...sandbox.params import ignored
+from ...sandbox.params import integer
+from ...sandbox.params import mapping
+from ...sandbox.params import metadata
+from ...sandbox.params import refused
+from ...sandbox.params import Spec
+from ...sandbox.params import text
+from ...sandbox.params import timestamp
 from .catalogue import PRICE_DATA_SPEC
 from .discounts import DISCOUNTS
 

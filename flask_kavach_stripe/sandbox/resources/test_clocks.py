@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..clock import add_interval
-from ..clock import DAY
-from ..core import Core
-from ..core import TEST_CLOCK
-from ..errors import ApiError
-from ..params import read
-from ..params import text
-from ..params import timestamp
-from ..store import Object
+from ...sandbox.clock import add_interval
+from ...sandbox.clock import DAY
+from ...sandbox.core import Core
+from ...sandbox.core import TEST_CLOCK
+from ...sandbox.errors import ApiError
+from ...sandbox.params import read
+from ...sandbox.params import text
+from ...sandbox.params import timestamp
+from ...sandbox.store import Object
 from .base import Params
 from .base import Resource
 from .cycle import FINAL

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..core import Core
-from ..store import Object
+from ...sandbox.core import Core
+from ...sandbox.store import Object
 from .invoices import Invoices
 from .pending_updates import PendingUpdates
 from .subscription_object import UPDATED

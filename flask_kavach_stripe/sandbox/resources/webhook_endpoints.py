@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..errors import ApiError
-from ..params import array
-from ..params import boolean
-from ..params import ignored
-from ..params import merge_metadata
-from ..params import metadata
-from ..params import read
-from ..params import Reader
-from ..params import Spec
-from ..params import text
-from ..params import url
-from ..recipients import all_endpoints
-from ..store import Object
-from ..store import Store
-from ..versions import check_version
+from ...sandbox.errors import ApiError
+from ...sandbox.params import array
+from ...sandbox.params import boolean
+from ...sandbox.params import ignored
+from ...sandbox.params import merge_metadata
+from ...sandbox.params import metadata
+from ...sandbox.params import read
+from ...sandbox.params import Reader
+from ...sandbox.params import Spec
+from ...sandbox.params import text
+from ...sandbox.params import url
+from ...sandbox.recipients import all_endpoints
+from ...sandbox.store import Object
+from ...sandbox.store import Store
+from ...sandbox.versions import check_version
 from .base import deleted
 from .base import Params
 from .base import Resource

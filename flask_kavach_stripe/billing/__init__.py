@@ -1,0 +1,1 @@
+"""What an app calls: customers, Checkout, the portal, subscriptions."""

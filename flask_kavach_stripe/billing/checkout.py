@@ -1,0 +1,265 @@
+"""Checkout and portal sessions: the pages of Stripe's that we send users to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from typing import Final
+
+from flask_login import current_user
+
+from ..errors import CheckoutSessionMismatch
+from ..errors import InvalidRequestError
+from ..errors import NoCustomerError
+from ..events.change import store_change
+from ..events.link import link_checkout
+from ..events.store import retrieve_subscription
+from ..events.store import to_answer
+from ..events.store import Update
+from ..origins import root_path
+from ..origins import site_url
+from ..state import get_state
+from ..state import State
+from ..stripe_api.encoding import quote_path
+from ..stripe_api.objects import CheckoutFacts
+from ..stripe_api.objects import read_checkout_session
+from ..stripe_api.objects import read_page
+from ..stripe_api.objects import USER_ID_KEY
+from ..subscriptions import Change
+from ..subscriptions import CustomerState
+from ..subscriptions import Subscription
+from .customers import is_deleted_customer
+from .customers import make_customer
+from .customers import record_deletion
+from .lookup import get_subscription
+from .users import get_payer
+
+#: How often a customer that Stripe deleted is replaced in one call. A replayed answer
+#: to an idempotency key may name another one that is gone.
+MAX_REPLACEMENTS: Final = 3
+
+#: Checkout parameters that say who pays for what; these are not the caller's.
+_RESERVED: Final = frozenset({"mode", "customer", "client_reference_id"})
+
+
+@dataclass(frozen=True)
+class CheckoutSession:
+    """A page of Stripe's where a customer subscribes."""
+
+    #: ``cs_...``
+    id: str
+    #: Where to send the browser, once and now.
+    url: str
+
+
+def create_checkout_session(
+    user: Any,
+    price_id: str,
+    *,
+    success_url: str | None = None,
+    cancel_url: str | None = None,
+    trial_days: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+    quantity: int | None = 1,
+    **params: Any,
+) -> CheckoutSession:
+    """Create a Checkout session in which a user subscribes to a price.
+
+    :param price_id: ``price_...``
+    :param success_url: Where Stripe sends who has paid; ``{CHECKOUT_SESSION_ID}`` in
+        it becomes the session's id, for :func:`complete_checkout`. By default
+        ``STRIPE_SUCCESS_URL``, else the root of the app.
+    :param cancel_url: Where Stripe sends who has not. By default
+        ``STRIPE_CANCEL_URL``, else the root of the app.
+    :param trial_days: Length of the free trial in days; none by default.
+    :param quantity: How many; ``None`` for a metered price, which takes no quantity.
+    :param metadata: Stored on the session and on the subscription.
+    :param params: Any further parameter of Checkout, such as ``discounts`` or
+        ``subscription_data``. ``line_items`` are added after the subscription's.
+    :raises NoCustomerError: If there is no such user, or the user has no customer and
+        ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises StripeError: If Stripe refuses, or does not answer.
+
+    Source: https://docs.stripe.com/api/checkout/sessions/create
+
+    .. versionadded:: 0.1
+    """
+    state = get_state()
+    instance, payer = get_payer(state, user)
+    _check_checkout_arguments(trial_days, quantity, params)
+    request_params = _checkout_params(
+        payer.user_id,
+        {"price": price_id, "quantity": quantity},
+        trial_days=trial_days,
+        metadata=metadata,
+        params=params,
+    )
+    request_params["success_url"] = _success_url(state, success_url)
+    request_params["cancel_url"] = site_url(
+        cancel_url or state.settings.cancel_url or root_path()
+    )
+    replaced: str | None = None
+
+    for replacements in range(MAX_REPLACEMENTS + 1):
+        customer_id = payer.customer_id
+
+        if customer_id is None:
+            if not state.settings.auto_create_customer:
+                raise NoCustomerError(
+                    "The user has no Stripe customer, and"
+                    " 'STRIPE_AUTO_CREATE_CUSTOMER' is false."
+                )
+
+            customer_id = make_customer(state, instance, payer, replacing=replaced)
+
+        state.session.commit()
+
+        try:
+            session = state.client.post(
+                "/v1/checkout/sessions", {**request_params, "customer": customer_id}
+            )
+        except InvalidRequestError as error:
+            if replacements == MAX_REPLACEMENTS or not is_deleted_customer(error):
+                raise
+
+            record_deletion(state, instance, customer_id)
+            instance, payer = get_payer(state, instance)
+            replaced = customer_id
+        else:
+            return CheckoutSession(*read_page(session))
+
+    raise AssertionError("unreachable")
+
+
+def _check_checkout_arguments(
+    trial_days: int | None, quantity: int | None, params: Mapping[str, Any]
+) -> None:
+    if trial_days is not None and trial_days < 0:
+        raise ValueError(f"'trial_days' must be 0 or more, not {trial_days!r}.")
+
+    if quantity is not None and quantity < 1:
+        raise ValueError(f"'quantity' must be 1 or more, not {quantity!r}.")
+
+    for name in _RESERVED & params.keys():
+        raise TypeError(f"{name!r} is set by 'create_checkout_session' itself.")
+
+    # `{"metadata[kavach_user_id]": ...}` would stand beside ours, and might win.
+    for key in _keys_of(params):
+        if "[" in key or "]" in key:
+            raise ValueError(f"The parameter {key!r} has brackets. Nest dicts instead.")
+
+
+def _keys_of(value: object) -> Iterator[str]:
+    """The keys of nested dicts and lists."""
+    if isinstance(value, Mapping):
+        yield from map(str, value)
+        value = list(value.values())
+
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _keys_of(item)
+
+
+def _checkout_params(
+    user_id: Any,
+    line_item: Mapping[str, Any],
+    *,
+    trial_days: int | None,
+    metadata: Mapping[str, str] | None,
+    params: Mapping[str, Any],
+) -> dict[str, Any]:
+    own_metadata = {USER_ID_KEY: str(user_id)}
+    subscription_data = dict(params.get("subscription_data") or {})
+    subscription_metadata = subscription_data.get("metadata") or {}
+    subscription_data["metadata"] = {
+        **(metadata or {}),
+        **subscription_metadata,
+        **own_metadata,
+    }
+
+    if trial_days:
+        subscription_data["trial_period_days"] = trial_days
+
+    return {
+        **params,
+        "mode": "subscription",
+        "client_reference_id": str(user_id),
+        "line_items": [line_item, *(params.get("line_items") or ())],
+        "metadata": {**(metadata or {}), **own_metadata},
+        "subscription_data": subscription_data,
+    }
+
+
+def _success_url(state: State, url: str | None) -> str:
+    url = url or state.settings.success_url
+    url = url or f"{root_path()}?session_id={{CHECKOUT_SESSION_ID}}"
+    # `url_for` escapes the braces, and Stripe would leave them like that.
+    return site_url(url).replace("%7BCHECKOUT_SESSION_ID%7D", "{CHECKOUT_SESSION_ID}")
+
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+
+def complete_checkout(
+    session_id: str | None, user: Any = current_user
+) -> Subscription | None:
+    """Store what was bought in a Checkout session, before its webhook is here.
+
+    For the view behind ``success_url``. An id that is empty, unknown or of a session
+    that is not finished changes nothing.
+
+    :param session_id: ``cs_...``, from the query of the request.
+    :return: What the columns say then.
+    :raises CheckoutSessionMismatch: If the session is not this user's.
+    :raises NoCustomerError: If there is no such user.
+    :raises StripeError: If Stripe refuses, or does not answer.
+
+    .. versionadded:: 0.1
+    """
+    state = get_state()
+    instance, payer = get_payer(state, user)
+    state.session.commit()
+    checkout = _retrieve_checkout(state, session_id)
+
+    if checkout is None or checkout.customer_id is None:
+        return get_subscription(instance)
+
+    customer_id, subscription_id = checkout.customer_id, checkout.subscription_id
+
+    if not link_checkout(state, checkout, owner=payer):
+        raise CheckoutSessionMismatch(
+            f"Checkout session {session_id!r} belongs to another user."
+        )
+
+    state.payers.refresh(state.session, instance)
+
+    if subscription_id is not None:
+
+        def ask(customer: CustomerState) -> tuple[Change, ...]:
+            answer = to_answer(retrieve_subscription(state.client, subscription_id))
+            return (answer,) if answer.state.customer_id == customer_id else ()
+
+        update = Update(customer_id, None, subscription_id, ask)
+        store_change(state, instance, update)
+
+    return get_subscription(instance)
+
+
+def _retrieve_checkout(state: State, session_id: object) -> CheckoutFacts | None:
+    """A finished Checkout session for a subscription, ``None`` if it is not one."""
+    if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
+        return None
+
+    try:
+        response = state.client.get(quote_path("/v1/checkout/sessions/{}", session_id))
+    except InvalidRequestError as error:
+        if error.code != "resource_missing":
+            raise
+
+        return None
+
+    checkout = read_checkout_session(response)
+    return checkout if checkout.is_complete and checkout.is_subscription else None

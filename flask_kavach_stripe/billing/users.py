@@ -1,0 +1,53 @@
+"""The user that a helper was given: an instance, ``current_user`` or a primary key."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from werkzeug.local import LocalProxy
+
+from ..errors import NoCustomerError
+from ..state import State
+from ..subscriptions import Payer
+
+
+def find_user(state: State, user: Any) -> Any:
+    """The model instance that is meant, or ``None`` for nobody.
+
+    :raises TypeError: If it is neither an instance nor a primary key.
+    """
+    if isinstance(user, LocalProxy):
+        user = user._get_current_object()
+
+    if user is None or getattr(user, "is_anonymous", False) is True:
+        return None
+
+    if isinstance(user, state.payers.user_model):
+        return state.payers.attached(state.session, user)
+
+    keys = (str, int, uuid.UUID, state.payers.key_type)
+
+    if isinstance(user, keys) and not isinstance(user, bool):
+        return state.payers.load(state.session, user)
+
+    raise TypeError(
+        f"'user' must be a {state.payers.user_model.__name__!r}, 'current_user' or a"
+        f" primary key, not {type(user).__name__!r}."
+    )
+
+
+def get_payer(state: State, user: Any) -> tuple[Any, Payer]:
+    """The instance and its account, as the database has it now.
+
+    :raises NoCustomerError: If there is no such user.
+    """
+    state.session.flush()
+    instance = find_user(state, user)
+    user_id = None if instance is None else state.payers.key_of(instance)
+    payer = None if user_id is None else state.payers.get(state.session, user_id)
+
+    if payer is None:
+        raise NoCustomerError("There is no such user.")
+
+    return instance, payer

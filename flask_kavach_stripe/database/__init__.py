@@ -1,0 +1,1 @@
+"""The three tables: users, subscriptions, events. Nothing here commits."""

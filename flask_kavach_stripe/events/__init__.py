@@ -1,0 +1,1 @@
+"""The way of an event, from the webhook's bytes to the app's handlers."""

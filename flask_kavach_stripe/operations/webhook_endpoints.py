@@ -1,0 +1,140 @@
+"""The webhook endpoints of an account: where Stripe sends which events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Final
+from urllib.parse import SplitResult
+from urllib.parse import urlsplit
+
+from flask import current_app
+from flask import url_for
+
+from ..errors import APIError
+from ..errors import KavachStripeError
+from ..events.effects import EFFECTS
+from ..registry import HandlerRegistry
+from ..registry import matches
+from ..state import State
+from ..stripe_api.client import StripeClient
+from ..stripe_api.client import StripeResponse
+from ..stripe_api.objects import read_text
+
+#: Stands for all events, in our patterns and at Stripe.
+ALL: Final = "*"
+
+_PATH = "/v1/webhook_endpoints"
+
+
+def webhook_path() -> str:
+    """The path of the current app's webhook."""
+    with current_app.test_request_context():
+        return url_for("kavach_stripe.webhook", _external=False)
+
+
+def needed_events(registry: HandlerRegistry) -> frozenset[str]:
+    """Ours, and those that the app's handlers name in full."""
+    return registry.event_types.union(EFFECTS)
+
+
+def choose_events(registry: HandlerRegistry, named: Collection[str]) -> list[str]:
+    """What to have sent: exactly what is handled.
+
+    :param named: Event types that stand for the handlers' patterns, of which Stripe
+        takes only ``*``.
+    :raises KavachStripeError: If none of them is what a pattern means.
+    """
+    open_patterns = sorted(
+        pattern
+        for pattern in registry.patterns
+        if not any(matches(event_type, pattern) for event_type in named)
+    )
+
+    if ALL in open_patterns:
+        return [ALL]
+
+    if open_patterns:
+        pattern = open_patterns[0]
+        raise KavachStripeError(
+            f"A handler is on {pattern!r}, and Stripe takes event types in full only."
+            " Name each that you want with '--event', such as '--event"
+            f" {pattern.replace('*', 'paid')}'."
+        )
+
+    return sorted(needed_events(registry).union(named))
+
+
+def check_url(state: State, url: str) -> str:
+    """Check where events are to be sent.
+
+    :raises ValueError: If Stripe could not send them there.
+    """
+    parts = urlsplit(url)  # raises ValueError, too
+
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(
+            f"{url!r} is no absolute URL, such as 'https://shop.example"
+            f"{webhook_path()}'."
+        )
+
+    if state.settings.livemode and parts.scheme != "https":
+        raise ValueError(
+            f"{url!r}: with a live key, Stripe sends events to https only."
+        )
+
+    return url
+
+
+def create_endpoint(
+    state: State, url: str, events: Sequence[str]
+) -> tuple[StripeResponse, str]:
+    """Have events sent to a URL, in our API version.
+
+    :return: The endpoint and its signing secret, which Stripe never tells again.
+    """
+    params = {
+        "url": url,
+        "enabled_events": events,
+        "api_version": state.settings.api_version,
+    }
+    endpoint = state.client.post(_PATH, params)
+    secret = read_text(endpoint.get("secret"))
+
+    if secret is None:
+        raise APIError("Stripe's answer has no signing secret.")
+
+    return endpoint, secret
+
+
+def list_endpoints(client: StripeClient) -> Iterator[StripeResponse]:
+    """All endpoints, those of other apps included."""
+    return client.paginate(_PATH, {"limit": 100})
+
+
+def path_of(endpoint: Mapping[str, Any]) -> str | None:
+    """The path of an endpoint's URL, ``None`` if it has no URL."""
+    url = _split_url(endpoint)
+    return None if url is None else url.path
+
+
+def location_of(endpoint: Mapping[str, Any]) -> str:
+    """The URL without what may be secret: user, password, query."""
+    url = _split_url(endpoint)
+
+    if url is None:
+        return "?"
+
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+
+def _split_url(endpoint: Mapping[str, Any]) -> SplitResult | None:
+    url = endpoint.get("url")
+
+    try:
+        return urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,254 @@
+"""Readers of Stripe's objects. The differences between API versions end here.
+
+A reader takes whatever arrived and gives back what can be trusted: values of the
+right type that every database can store, ``None`` for the rest. None of them raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import datetime
+from datetime import UTC
+from typing import Any
+from typing import Final
+from typing import NamedTuple
+
+from ..errors import APIError
+
+#: A subscription with one of these has ended and never comes back.
+FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})
+
+#: The metadata key under which everything that we create names its user.
+USER_ID_KEY: Final = "kavach_user_id"
+
+# Nothing that has only dots: in a path, it would name another one.
+_ID = re.compile(r"(?!\.+\Z)[\x21-\x7e]{1,255}")
+_STATUS = re.compile(r"[\x21-\x7e]{1,32}")
+# 9999-12-30T23:59:59Z: a datetime in every time zone that a database may answer in.
+_LAST_SECOND = 253402214399
+_MAX_QUANTITY = 2**31 - 1
+_MAX_REFERENCE_LENGTH = 200  # Stripe's, for `client_reference_id`
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """The object, or an empty one where there is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def read_text(value: object) -> str | None:
+    """A text that looks like one of Stripe's ids, types or versions."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def read_id(value: object) -> str | None:
+    """The id, from an id or from the expanded object."""
+    return read_text(
+        value["id"] if isinstance(value, Mapping) and "id" in value else value
+    )
+
+
+def read_time(value: object) -> datetime | None:
+    """Unix seconds, or the ISO 8601 text of a thin event, as an aware UTC time."""
+    if isinstance(value, str):
+        value = _read_iso_time(value)
+
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+
+    if not 0 <= value <= _LAST_SECOND:  # false for NaN, too
+        return None
+
+    return datetime.fromtimestamp(int(value), UTC)
+
+
+def _read_iso_time(text: str) -> float | None:
+    try:
+        time = datetime.fromisoformat(text)
+        return time.timestamp() if time.tzinfo else None
+    except (OverflowError, ValueError):
+        return None
+
+
+def _first(*values: datetime | str | None) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _list_data(value: object) -> Iterator[Mapping[str, Any]]:
+    data = as_mapping(value).get("data")
+    yield from (as_mapping(item) for item in data) if isinstance(data, list) else ()
+
+
+class SubscriptionState(NamedTuple):
+    """What we keep of a subscription."""
+
+    id: str
+    customer_id: str
+    status: str
+    price_id: str | None = None
+    quantity: int | None = None
+    current_period_end: datetime | None = None
+    #: Scheduled to cancel, however Stripe says it.
+    cancel_at_period_end: bool = False
+    trial_end: datetime | None = None
+    ended_at: datetime | None = None
+    created: datetime | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in FINAL_STATUSES
+
+    def ended(self, at: datetime | None) -> SubscriptionState:
+        """The same subscription after its end."""
+        return self._replace(
+            status=self.status if self.has_ended else "canceled",
+            cancel_at_period_end=False,
+            ended_at=self.ended_at or at,
+        )
+
+
+def read_subscription(value: object) -> SubscriptionState | None:
+    """A subscription of any API version since 2024-12-18.acacia.
+
+    The billing period moved from the subscription to its items with
+    2025-03-31.basil; of several items the earliest end counts, as in Stripe's own
+    list filter. The customer portal of a subscription in flexible billing mode sets
+    ``cancel_at`` and leaves ``cancel_at_period_end`` false.
+
+    Source: https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
+    """
+    subscription = as_mapping(value)
+    subscription_id = read_id(subscription.get("id"))
+    customer_id = read_id(subscription.get("customer"))
+    status = subscription.get("status")
+
+    if subscription_id is None or customer_id is None:
+        return None
+
+    if not isinstance(status, str) or not _STATUS.fullmatch(status):
+        return None
+
+    items = list(_list_data(subscription.get("items")))
+    first_item = items[0] if items else {}
+    period_ends = [read_time(item.get("current_period_end")) for item in items]
+    scheduled = (
+        subscription.get("cancel_at_period_end") is True
+        or read_time(subscription.get("cancel_at")) is not None
+    )
+    return SubscriptionState(
+        id=subscription_id,
+        customer_id=customer_id,
+        status=status,
+        price_id=_first(
+            read_id(first_item.get("price")), read_id(first_item.get("plan"))
+        ),
+        quantity=_read_quantity(first_item.get("quantity")),
+        current_period_end=_first(
+            min((end for end in period_ends if end is not None), default=None),
+            read_time(subscription.get("current_period_end")),
+        ),
+        cancel_at_period_end=scheduled and status not in FINAL_STATUSES,
+        trial_end=read_time(subscription.get("trial_end")),
+        ended_at=read_time(subscription.get("ended_at")),
+        created=read_time(subscription.get("created")),
+    )
+
+
+def _read_quantity(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+
+    return value if 0 <= value <= _MAX_QUANTITY else None
+
+
+class InvoiceFacts(NamedTuple):
+    """What an invoice says about its subscription."""
+
+    customer_id: str | None
+    subscription_id: str | None
+    billing_reason: str | None
+    #: The latest end of the periods that its lines bill.
+    period_end: datetime | None
+
+
+def read_invoice(value: object) -> InvoiceFacts:
+    """An invoice of any API version since 2024-12-18.acacia.
+
+    ``invoice.subscription`` became ``invoice.parent.subscription_details`` with
+    2025-03-31.basil; the old key may still be there and null.
+
+    Source: https://docs.stripe.com/changelog/basil/2025-03-31/adds-new-parent-field-to-invoicing-objects
+    """
+    invoice = as_mapping(value)
+    lines = list(_list_data(invoice.get("lines")))
+    details = as_mapping(as_mapping(invoice.get("parent")).get("subscription_details"))
+    line_parent = as_mapping(lines[0].get("parent")) if lines else {}
+    line_details = as_mapping(line_parent.get("subscription_item_details"))
+    ends = [read_time(as_mapping(line.get("period")).get("end")) for line in lines]
+    return InvoiceFacts(
+        customer_id=read_id(invoice.get("customer")),
+        subscription_id=_first(
+            read_id(details.get("subscription")),
+            read_id(invoice.get("subscription")),
+            read_id(line_details.get("subscription")),
+        ),
+        billing_reason=read_text(invoice.get("billing_reason")),
+        period_end=max((end for end in ends if end is not None), default=None),
+    )
+
+
+class CheckoutFacts(NamedTuple):
+    """What a Checkout session says about who bought what."""
+
+    customer_id: str | None
+    subscription_id: str | None
+    client_reference_id: str | None
+    #: A session without a mode, from a hand-made test, counts as one.
+    is_subscription: bool
+    is_complete: bool
+    #: Someone opened a Payment Link, which takes the reference from its URL's query.
+    from_payment_link: bool
+    #: The metadata name a user: this extension made the session, here or in another
+    #: application of the same Stripe account.
+    names_user: bool
+
+
+def read_checkout_session(value: object) -> CheckoutFacts:
+    """A Checkout session."""
+    session = as_mapping(value)
+    return CheckoutFacts(
+        customer_id=read_id(session.get("customer")),
+        subscription_id=read_id(session.get("subscription")),
+        client_reference_id=_read_reference(session.get("client_reference_id")),
+        is_subscription=session.get("mode") in (None, "subscription"),
+        is_complete=session.get("status") == "complete",
+        from_payment_link=session.get("payment_link") is not None,
+        names_user=USER_ID_KEY in as_mapping(session.get("metadata")),
+    )
+
+
+def _read_reference(value: object) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_REFERENCE_LENGTH:
+        return None
+
+    return value if value.isprintable() else None
+
+
+def read_customer_id(value: object) -> str | None:
+    """The customer an object belongs to, or is."""
+    stripe_object = as_mapping(value)
+
+    if stripe_object.get("object") == "customer":
+        return read_id(stripe_object.get("id"))
+
+    return read_id(stripe_object.get("customer"))
+
+
+def read_page(session: Mapping[str, Any]) -> tuple[str, str]:
+    session_id, url = read_id(session.get("id")), session.get("url")
+
+    if session_id is None or not isinstance(url, str):
+        raise APIError("Stripe's answer is not a session with a URL.")
+
+    return session_id, url
