@@ -46,7 +46,7 @@ def _subscription_of(user: Any) -> Subscription | None:
     if not isinstance(user, payers.user_model):
         return None
 
-    return state.describe(payers.columns_of(payers.attached(state.session, user)))
+    return state.describe(payers.columns_of(payers.keys.attached(state.session, user)))
 
 
 #: The subscription of the logged-in user: a proxy, false where there is none.

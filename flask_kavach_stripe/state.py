@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 from urllib3 import Timeout
 
 from .config import Settings
+from .database.keys import Keys
 from .database.ledger import Ledger
 from .database.models import StripeEventMixin
 from .database.models import StripeSubscriptionMixin
 from .database.models import StripeUserMixin
 from .database.payers import Payers
+from .database.rows import SubscriptionRows
 from .database.setup import find_model
 from .database.statements import Sender
 from .errors import ConfigurationError
@@ -75,6 +77,7 @@ class State:
         self.subscription_model = subscription_model
         self._user_model = user_model
         self.ledger: Final = Ledger(event_model)
+        self.rows: Final = SubscriptionRows(subscription_model, self.ledger)
         self.sender: Final = Sender()
         self.use(settings, client)
 
@@ -94,7 +97,10 @@ class State:
 
     @cached_property
     def payers(self) -> Payers:
-        """The users and their subscriptions. The model may be defined late."""
+        """The users who pay. Their model may be defined after ``init_app``.
+
+        :raises ConfigurationError: If there is no such model.
+        """
         user_model = self._user_model or find_model(self.db, StripeUserMixin)
 
         if user_model is None:
@@ -103,7 +109,7 @@ class State:
                 " model, and import that model before the first request."
             )
 
-        return Payers(user_model, self.subscription_model, self.ledger)
+        return Payers(Keys(user_model), self.rows, self.ledger)
 
     @property
     def models(self) -> tuple[type[Any], ...]:

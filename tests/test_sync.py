@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_kavach_stripe.database.payers import COLUMN_NAMES
-from flask_kavach_stripe.database.payers import RunningSubscription
+from flask_kavach_stripe.database.rows import RunningSubscription
 from flask_kavach_stripe.operations.sync import Unlisted
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox

@@ -56,7 +56,7 @@ def _stored_subscriptions(state: State, instance: Any) -> list[SubscriptionState
     rows: dict[str, StoredSubscription] = {}
 
     if customer_id is not None:
-        rows = state.payers.subscriptions(state.session, customer_id)
+        rows = state.rows.of(state.session, customer_id)
 
     customer = CustomerState(Payer(None, customer_id, columns), rows)
     return customer.best_first(state.settings.active_statuses)

@@ -24,12 +24,12 @@ def find_user(state: State, user: Any) -> Any:
         return None
 
     if isinstance(user, state.payers.user_model):
-        return state.payers.attached(state.session, user)
+        return state.payers.keys.attached(state.session, user)
 
-    keys = (str, int, uuid.UUID, state.payers.key_type)
+    keys = (str, int, uuid.UUID, state.payers.keys.type)
 
     if isinstance(user, keys) and not isinstance(user, bool):
-        return state.payers.load(state.session, user)
+        return state.payers.keys.load(state.session, user)
 
     raise TypeError(
         f"'user' must be a {state.payers.user_model.__name__!r}, 'current_user' or a"
@@ -44,7 +44,7 @@ def get_payer(state: State, user: Any) -> tuple[Any, Payer]:
     """
     state.session.flush()
     instance = find_user(state, user)
-    user_id = None if instance is None else state.payers.key_of(instance)
+    user_id = None if instance is None else state.payers.keys.of(instance)
     payer = None if user_id is None else state.payers.get(state.session, user_id)
 
     if payer is None:

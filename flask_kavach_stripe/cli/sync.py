@@ -76,7 +76,7 @@ def _progress(
         yield (lambda: None), (lambda read: None)
         return
 
-    expected = state.payers.count_subscriptions(state.session)
+    expected = state.rows.count(state.session)
     state.session.commit()
 
     with click.progressbar(length=max(expected, 1), file=sys.stderr) as bar:

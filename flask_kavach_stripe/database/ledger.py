@@ -1,4 +1,4 @@
-"""The ledger of events: what was stored, and what its handlers still owe."""
+"""The ledger: the events that are stored, and which of them have run their handlers."""
 
 from __future__ import annotations
 
@@ -37,6 +37,26 @@ _MAX_ERROR_LENGTH = 2000
 #: The attributes of ``StripeEventMixin`` that an entry is read from.
 ENTRY_NAMES = ("id", "customer_id", "user_id", "changed", "processed_at")
 
+#: The attributes that describe the event; a change of our own has few of them.
+_EVENT_NAMES = (
+    "id",
+    "type",
+    "created",
+    "object_id",
+    "livemode",
+    "api_version",
+    "payload",
+)
+#: The attributes that say what becomes of it here.
+_CLAIM_NAMES = (
+    "customer_id",
+    "user_id",
+    "changed",
+    "received_at",
+    "processed_at",
+    "attempts",
+)
+
 
 class Entry(NamedTuple):
     """What the handlers of a stored event need to know."""
@@ -62,25 +82,26 @@ class StoredEvent(NamedTuple):
 class Ledger:
     """The table behind ``StripeEventMixin``. Nothing here commits.
 
-    The names of parameters are no names of columns, as in ``accounts``.
+    No parameter has the name of a column, as in ``payers``.
     """
 
     def __init__(self, model: type[StripeEventMixin]) -> None:
         self._model = model
         self._mapper: Mapper[Any] = inspect(model)
         columns = self._mapper.columns
-        #: Whether it is the event ``event__id``, for those who join the table.
-        self.is_meant: ColumnElement[bool] = columns.id == bindparam("event__id")
+        #: Whether an entry has the id ``event__id``, for those who join the table.
+        self.by_event_id: ColumnElement[bool] = columns.id == bindparam("event__id")
         self.table: Any = columns.id.table
         #: What :func:`to_joined_entry` takes.
         self.entry_columns: list[ColumnElement[Any]] = [
             columns[name] for name in ENTRY_NAMES
         ]
         self._is_unprocessed: ColumnElement[bool] = columns.processed_at.is_(None)
-        self._find = select(*self.entry_columns).where(self.is_meant)
+        self._find = select(*self.entry_columns).where(self.by_event_id)
         self._read = self._find.add_columns(columns.type, columns.payload)
-        self._events = Table(self._mapper, dict(columns), columns.id)
-        change = update(self.table).where(self.is_meant)
+        written = {name: columns[name] for name in (*_EVENT_NAMES, *_CLAIM_NAMES)}
+        self._events = Table(self._mapper, written, columns.id)
+        change = update(self.table).where(self.by_event_id)
         self._reopen = change.values(
             {columns.processed_at: None, columns.attempts: 0, columns.error: None}
         )
@@ -91,7 +112,7 @@ class Ledger:
             {columns.processed_at: bindparam("event__now"), columns.error: None}
         )
         self._fail = attempted.values({columns.error: bindparam("event__failure")})
-        self._forget = delete(self.table).where(self.is_meant)
+        self._forget = delete(self.table).where(self.by_event_id)
 
     def _connection(self, session: Session) -> Connection:
         return connection_to(session, self._mapper)
@@ -231,7 +252,8 @@ class Ledger:
     def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Store an event that is new.
 
-        :param event: The columns that describe the event.
+        :param event: The columns that describe the event; those that are missing are
+            null.
         :return: To be sent. If the event is stored already, that raises an
             :exc:`sqlalchemy.exc.IntegrityError`, and the transaction must be rolled
             back.
@@ -239,7 +261,7 @@ class Ledger:
         now = datetime.now(UTC)
         return self._events.insert(
             {
-                **event,
+                **{name: event.get(name) for name in _EVENT_NAMES},
                 "customer_id": entry.customer_id,
                 "user_id": entry.user_id,
                 "changed": entry.changed,

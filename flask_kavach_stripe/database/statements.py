@@ -1,7 +1,7 @@
 """Rows to write, collected first and then sent in as few round trips as possible.
 
-Statements are built once for each set of columns: to build one takes longer than to run
-it.
+Each table has one statement to insert a whole row and one to update it: to build a
+statement takes longer than to run it, and a column that stays as it is costs nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from .transactions import connection_to
 
-#: The parameter by which a row is found; no column of ours has this name.
+#: The parameter that finds a row; no column of ours has this name.
 _KEY: Final = "key"
 
 
@@ -39,65 +39,54 @@ class Write(NamedTuple):
 class Table:
     """Makes the writes to one table.
 
-    :param mapper: Tells which database it is in.
-    :param columns: The table's columns by the names that are used for them here.
+    :param mapper: Says which database it is in.
+    :param columns: The columns that are written, by the names they have here.
     :param key: The column by which a row is updated.
     """
 
     def __init__(
         self, mapper: Mapper[Any], columns: Mapping[str, Any], key: Any
     ) -> None:
+        table = key.table
         self._mapper = mapper
-        self._columns = columns
-        self._key = key
-        # Unlike those of any other table: statements are sent together.
-        self._parameters = {
-            name: f"{key.table.name}__{name}" for name in (*columns, _KEY)
+        # Unlike the names in any other table: statements are sent together.
+        self._prefix: Final = f"{table.name}__"
+        values: dict[Any, Any] = {
+            column: bindparam(self._prefix + name) for name, column in columns.items()
         }
-        self._inserts: dict[tuple[str, ...], Insert] = {}
-        self._updates: dict[tuple[str, ...], Update] = {}
+        self._insert = insert(table).values(values)
+        by_key = key == bindparam(self._prefix + _KEY)
+        self._update = update(table).where(by_key).values(values)
 
-    def insert(self, values: Mapping[str, Any]) -> Write:
-        """Write a new row."""
-        names = tuple(values)
-        statement = self._inserts.get(names)
+    def insert(self, row: Mapping[str, Any]) -> Write:
+        """Write a new row.
 
-        if statement is None:
-            statement = insert(self._key.table).values(self._bind(names))
-            self._inserts[names] = statement
+        :param row: The values of all columns, by name.
+        """
+        return Write(self._mapper, self._insert, self._parameters(row))
 
-        return Write(self._mapper, statement, self._name(values))
+    def update(self, key: Any, row: Mapping[str, Any]) -> Write:
+        """Rewrite a row.
 
-    def update(self, key: Any, values: Mapping[str, Any]) -> Write:
-        """Write some columns of a row."""
-        names = tuple(values)
-        statement = self._updates.get(names)
+        :param row: The values of all columns, by name.
+        """
+        parameters = self._parameters({**row, _KEY: key})
+        return Write(self._mapper, self._update, parameters)
 
-        if statement is None:
-            is_meant = self._key == bindparam(self._parameters[_KEY])
-            statement = update(self._key.table).where(is_meant)
-            statement = self._updates[names] = statement.values(self._bind(names))
-
-        named = self._name(values)
-        named[self._parameters[_KEY]] = key
-        return Write(self._mapper, statement, named)
-
-    def _bind(self, names: Iterable[str]) -> dict[Any, Any]:
-        parameters = self._parameters
-        return {self._columns[name]: bindparam(parameters[name]) for name in names}
-
-    def _name(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        parameters = self._parameters
-        return {parameters[name]: value for name, value in values.items()}
+    def _parameters(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {self._prefix + name: value for name, value in row.items()}
 
 
 class Sender:
-    """Sends writes. PostgreSQL takes those to different tables in one statement, where
-    no column has a value that SQLAlchemy computes, such as ``default=make_token``.
+    """Sends writes.
+
+    PostgreSQL takes writes to different tables in one statement. That is not possible
+    if SQLAlchemy computes a column's value, as for ``default=make_token``.
     """
 
     def __init__(self) -> None:
-        #: ``None`` for those that have to be sent one by one.
+        #: ``None`` for those that have to be sent one by one. There are as many as
+        #: there are ways to choose among the two statements of three tables.
         self._combined: dict[tuple[Insert | Update, ...], Insert | Update | None] = {}
 
     def send(self, session: Session, writes: Iterable[Write]) -> None:

@@ -56,7 +56,7 @@ def _find_buyer(state: State, checkout: CheckoutFacts) -> Payer | None:
     if checkout.from_payment_link or checkout.names_user:
         return None
 
-    user_id = payers.parse_key(session, checkout.client_reference_id)
+    user_id = payers.keys.parse(session, checkout.client_reference_id)
     payer = None if user_id is None else payers.get(session, user_id)
 
     # Another delivery may have linked them since the customer was looked for.

@@ -85,7 +85,7 @@ def process(state: State, event: Event, payload: str) -> None:
     if entry is None or entry.is_processed:
         return
 
-    event.attach_user(partial(state.payers.load, session, entry.user_id))
+    event.attach_user(partial(state.payers.keys.load, session, entry.user_id))
     hand_over(state, Pending(event.id, entry, event))
 
 
@@ -181,7 +181,7 @@ def _revisions(state: State, event: Event) -> Mapping[str, int]:
     if event.object_id is None or not event.type.startswith("customer.subscription."):
         return {}
 
-    revisions = state.payers.revisions(state.session, event.object_id)
+    revisions = state.rows.revisions(state.session, event.object_id)
     state.session.commit()
     return revisions
 
@@ -197,7 +197,9 @@ def _find_payer(state: State, event: Event) -> Payer | None:
 
 def _find_user(state: State, event: Event) -> Any:
     payer = _find_payer(state, event)
-    return None if payer is None else state.payers.load(state.session, payer.user_id)
+    return (
+        None if payer is None else state.payers.keys.load(state.session, payer.user_id)
+    )
 
 
 def _customer_id(event: Event) -> str | None:

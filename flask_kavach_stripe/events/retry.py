@@ -156,11 +156,11 @@ def _run(state: State, stored: StoredEvent) -> bool:
 
     if stored.type == CHANGE:
         begin_write(session, state.event_model)
-        user = state.payers.load(session, entry.user_id)
+        user = state.payers.keys.load(session, entry.user_id)
         return run(state, Pending(stored.id, entry, user=user))
 
     event = Event(json.loads(stored.payload))
-    event.attach_user(partial(state.payers.load, session, entry.user_id))
+    event.attach_user(partial(state.payers.keys.load, session, entry.user_id))
 
     if event.is_thin:
         session.commit()  # lets the lock go, as Stripe is asked next

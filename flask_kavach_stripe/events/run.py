@@ -171,7 +171,7 @@ def _present_subscription(
     if subscription is not None or customer_id is None:
         return subscription
 
-    rows = state.payers.subscriptions(state.session, customer_id)
+    rows = state.rows.of(state.session, customer_id)
     states = (stored.state for stored in rows.values())
     ranked = best_first(states, state.settings.active_statuses)
     return state.describe(SubscriptionColumns.of(ranked[0])) if ranked else None

@@ -140,12 +140,12 @@ def commit(
     if before is not None and after is not None:
         after = _own(state, before, after).projected(state.settings.active_statuses)
         changed = after.payer != before.payer
-        writes += state.payers.write_subscriptions(before.rows, after.rows.values())
+        writes += state.rows.write(before.rows, after.rows.values())
 
         # Also where the columns stay: by the user's row, whoever waits for it in
         # PostgreSQL learns that the other rows were written.
         if writes or changed:
-            writes.append(state.payers.write_payer(before.payer, after.payer))
+            writes.append(state.payers.write(after.payer))
 
     payer = None if before is None else before.payer
     tells = bool(state.registry.subscription_handlers)
@@ -164,7 +164,7 @@ def _own(state: State, before: CustomerState, after: CustomerState) -> CustomerS
     rows = {
         id_: stored
         for id_, stored in after.rows.items()
-        if id_ in before.rows or not state.payers.revisions(state.session, id_)
+        if id_ in before.rows or not state.rows.revisions(state.session, id_)
     }
     return CustomerState(after.payer, rows)
 

@@ -26,7 +26,7 @@ from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
 from ..billing.users import get_payer
 from ..database.payers import COLUMN_NAMES
-from ..database.payers import RunningSubscription
+from ..database.rows import RunningSubscription
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
@@ -225,7 +225,7 @@ class Repairs:
 
     def _add_rows(self, payers: Mapping[str, Payer]) -> dict[str, CustomerState]:
         session = self._state.session
-        rows = self._state.payers.subscriptions_of(session, list(payers))
+        rows = self._state.rows.of_all(session, list(payers))
         session.commit()
         return {
             id_: self._foreseen.get(id_) or CustomerState(payer, rows[id_])
@@ -249,7 +249,7 @@ class Repairs:
     def _list_running(self) -> Iterator[RunningSubscription]:
         session, last = self._state.session, None
 
-        while batch := self._state.payers.list_running(
+        while batch := self._state.rows.list_running(
             session, last, limit=_SUBSCRIPTIONS
         ):
             session.commit()
@@ -334,7 +334,7 @@ class Repairs:
     def _store(
         self, user_id: Any, customer_id: str, changes: tuple[Change, ...] | None
     ) -> None:
-        instance = self._state.payers.load(self._state.session, user_id)
+        instance = self._state.payers.keys.load(self._state.session, user_id)
 
         if instance is None:  # deleted meanwhile
             return
@@ -352,7 +352,7 @@ class Repairs:
 
         session, payers = self._state.session, self._state.payers
         payer = payers.get(session, before.payer.user_id)
-        rows = payers.subscriptions(session, customer_id)
+        rows = self._state.rows.of(session, customer_id)
         session.commit()
         return before if payer is None else CustomerState(payer, rows)
 

@@ -153,7 +153,7 @@ def _find_subject(state: State, user_id: str | None) -> Subject:
         return Subject(None, "cus_sample", None)
 
     session, payers = state.session, state.payers
-    key = payers.parse_key(session, user_id)
+    key = payers.keys.parse(session, user_id)
     payer = None if key is None else payers.get(session, key)
 
     if payer is None:
@@ -176,7 +176,7 @@ def _current(state: State, payer: Payer, customer_id: str) -> StoredSubscription
     if named is None:
         return None
 
-    rows = state.payers.subscriptions(state.session, customer_id)
+    rows = state.rows.of(state.session, customer_id)
     return CustomerState(payer, rows).known.get(named)
 
 
@@ -185,7 +185,7 @@ def _columns(state: State, user_id: str | None) -> dict[str, Any]:
     if user_id is None:
         return {}
 
-    user = state.payers.load(state.session, user_id)
+    user = state.payers.keys.load(state.session, user_id)
     columns = {name: getattr(user, name, None) for name in COLUMN_NAMES}
     state.session.rollback()  # keeps no lock, and reads anew the next time
     return columns
