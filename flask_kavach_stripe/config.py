@@ -69,7 +69,8 @@ LIVE_KEY_PREFIXES = ("sk_live_", "rk_live_", "sk_org_")
 ALLOW_LISTS = ("STRIPE_PRICES", "STRIPE_TRIAL_DAYS", "STRIPE_TRUSTED_ORIGINS")
 
 _ANY_PRICE = "*"
-_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
+#: ``2026-10-28.endive``; before 2024-09-30, versions had no name.
+API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -413,7 +414,7 @@ def _url(key: str, value: Any) -> str | None:
 
 
 def _api_version(key: str, value: Any) -> str:
-    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+    if not isinstance(value, str) or not API_VERSION.fullmatch(value):
         raise _wrong(key, value, "a version such as '2026-10-28.endive'")
 
     return value

@@ -13,7 +13,7 @@ from .billing import customers
 from .billing import lookup
 from .billing import portal
 from .billing import refresh
-from .cli import stripe_cli
+from .cli.group import stripe_cli
 from .config import Settings
 from .database.models import StripeEventMixin
 from .database.models import StripeSubscriptionMixin

@@ -12,8 +12,6 @@ import hashlib
 import hmac
 import json
 import logging
-from datetime import datetime
-from datetime import UTC
 from typing import Any
 from typing import Final
 
@@ -28,6 +26,7 @@ from ..events.change import store_change
 from ..events.store import Update
 from ..state import get_state
 from ..state import State
+from ..stripe_api.objects import now
 from ..stripe_api.objects import read_id
 from ..stripe_api.objects import USER_ID_KEY
 from ..subscriptions import CustomerDeleted
@@ -141,6 +140,5 @@ def is_deleted_customer(error: InvalidRequestError) -> bool:
 def record_deletion(state: State, instance: Any, customer_id: str) -> None:
     """Store that Stripe does not have this customer any more."""
     logger.warning("Customer %s does not exist at Stripe any more.", customer_id)
-    now = datetime.now(UTC).replace(microsecond=0)
-    update = Update(customer_id, (CustomerDeleted(now),))
+    update = Update(customer_id, (CustomerDeleted(now()),))
     store_change(state, instance, update)

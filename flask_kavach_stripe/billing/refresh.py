@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from datetime import UTC
 from functools import partial
 from typing import Any
 
@@ -14,6 +12,7 @@ from ..events.store import to_answer
 from ..events.store import Update
 from ..state import get_state
 from ..state import State
+from ..stripe_api.objects import now
 from ..subscriptions import Change
 from ..subscriptions import CustomerState
 from ..subscriptions import Ending
@@ -84,7 +83,6 @@ def list_from_stripe(
         for answer in answers
         if answer.state.customer_id == customer_id
     }
-    now = datetime.now(UTC).replace(microsecond=0)
-    time = min((answer.time for answer in answers if answer.time), default=now)
+    time = min((answer.time for answer in answers if answer.time), default=now())
     endings = (Ending(id_, time) for id_ in customer.known if id_ not in own)
     return (*own.values(), *endings)

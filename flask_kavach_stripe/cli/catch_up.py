@@ -8,13 +8,10 @@ from datetime import UTC
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import KavachStripeError
-from ..events.run import HandlerError
 from ..operations.catch_up import CatchUp
-from ..operations.catch_up import Caught
 from ..operations.catch_up import KEPT
+from ..operations.catch_up import RecoveredEvent
 from ..operations.explanations import explain
 from ..state import get_state
 from .formats import count
@@ -47,11 +44,11 @@ def catch_up_command(since: timedelta) -> None:
     catch_up = CatchUp(get_state(), datetime.now(UTC) - since)
     processed = failed = lost = 0
 
-    for caught in catch_up.run():
-        processed += caught.error is None
-        failed += caught.error is not None
-        lost += not caught.is_stored
-        click.echo(_describe(caught), err=caught.error is not None)
+    for recovered in catch_up.run():
+        processed += recovered.error is None
+        failed += recovered.error is not None
+        lost += not recovered.is_stored
+        click.echo(_describe(recovered), err=recovered.error is not None)
 
     click.echo(
         f"{count(catch_up.listed, 'event')} read in"
@@ -70,23 +67,13 @@ def catch_up_command(since: timedelta) -> None:
         )
 
 
-def _describe(caught: Caught) -> str:
-    event = caught.event
+def _describe(recovered: RecoveredEvent) -> str:
+    event = recovered.event
     time = "" if event.time is None else f"{event.time:%Y-%m-%d %H:%M:%S}  "
-    whose = "" if caught.user_id is None else f"  user {caught.user_id}"
-    line = f"{time}{event.id}  {event.type}{whose}"
-    return line if caught.error is None else f"{line}  failed: {_explain(caught.error)}"
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, HandlerError):
-        return f"A handler raised {type(error.error).__name__}."
-
-    if isinstance(error, KavachStripeError):
-        return explain(error)
-
-    # Its text may have a customer's data.
-    name = type(error).__name__
+    user = "" if recovered.user_id is None else f"  user {recovered.user_id}"
+    line = f"{time}{event.id}  {event.type}{user}"
     return (
-        f"The database failed ({name})." if isinstance(error, SQLAlchemyError) else name
+        line
+        if recovered.error is None
+        else f"{line}  failed: {explain(recovered.error)}"
     )

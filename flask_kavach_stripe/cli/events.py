@@ -159,10 +159,8 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
 
 def _try(state: State, event_id: str, run: Callable[[State, str], bool]) -> bool:
     """Run the handlers of one event and say how it went."""
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
-
     try:
-        with app.app_context():  # a session of its own, as a request has
+        with current_app.app_context():  # a session of its own, as a request has
             outcome = "processed" if run(state, event_id) else "left to another process"
     except HandlerError as error:
         failure = f"{type(error.error).__name__}: {error.error}"

@@ -9,9 +9,7 @@ from contextlib import contextmanager
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import KavachStripeError
 from ..operations.explanations import explain
 from ..operations.sync import Failure
 from ..operations.sync import Outcome
@@ -84,26 +82,13 @@ def _progress(
 
 
 def _describe(outcome: Outcome) -> str:
-    whose = f"user {outcome.user_id} ({outcome.customer_id})"
+    user = f"user {outcome.user_id} ({outcome.customer_id})"
 
     if isinstance(outcome, Failure):
-        return f"{whose} failed: {_explain(outcome.error)}"
+        return f"{user} failed: {explain(outcome.error)}"
 
     changes = [
         f"{name} {show_value(before)} -> {show_value(after)}"
         for name, (before, after) in outcome.columns.items()
     ]
-    return f"{whose}: {', '.join(changes or outcome.subscriptions)}"
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, KavachStripeError):
-        return explain(error)
-
-    if isinstance(error, SQLAlchemyError):  # its text may have a customer's data
-        return f"The database failed ({type(error).__name__}). Run the command again."
-
-    return (
-        f"A handler raised {type(error).__name__}. Run it again with 'flask stripe"
-        " replay --failed'."
-    )
+    return f"{user}: {', '.join(changes or outcome.subscriptions)}"

@@ -117,9 +117,7 @@ def _try_all(state: State, stop: Stop) -> bool:
 
 
 def _try(state: State, event_id: str) -> bool:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
-
-    with app.app_context():  # a session of its own, as a request has
+    with current_app.app_context():  # a session of its own, as a request has
         return try_due(state, event_id)
 
 

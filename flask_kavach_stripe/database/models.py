@@ -14,7 +14,6 @@ from sqlalchemy import Integer
 from sqlalchemy import String
 from sqlalchemy import Text
 from sqlalchemy import text
-from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
@@ -61,12 +60,27 @@ _Id = String(255).with_variant(String(255, collation=_COLLATION), "mysql", "mari
 
 _Text = Text().with_variant(Text(collation=_COLLATION), "mysql", "mariadb")
 
-# A TEXT of MySQL ends at 64 KiB. Not a TEXT with a length: MySQL makes another type of
-# it, and every `flask db migrate` would find a change.
+
+class MEDIUMTEXT(Text):
+    """MySQL's type of this name: a TEXT there ends at 64 KiB.
+
+    Not a TEXT with a length: MySQL makes another type of it, and every ``flask db
+    migrate`` would find a change. Not the class of ``sqlalchemy.dialects.mysql``: an
+    app on another database would load all of that dialect. Alembic writes this one into
+    a migration as it would write that one.
+    """
+
+    __visit_name__ = "MEDIUMTEXT"
+    __module__ = "sqlalchemy.dialects.mysql.types"
+
+    def __repr__(self) -> str:
+        return f"MEDIUMTEXT(collation={self.collation!r})"
+
+
 _LongText = Text().with_variant(MEDIUMTEXT(collation=_COLLATION), "mysql", "mariadb")
 
-# Text, which every database reads as its own false. Alembic would write `false()` into
-# a migration as the database says it where it is generated, and PostgreSQL takes no 0.
+# A string: every database casts '0' to false. Alembic would render `sa.false()` for the
+# database that generates the migration, and PostgreSQL takes no 0.
 _FALSE = "0"
 
 

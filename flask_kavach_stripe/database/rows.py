@@ -7,17 +7,14 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from typing import NamedTuple
 
-from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import exists
 from sqlalchemy import func
 from sqlalchemy import inspect
 from sqlalchemy import literal
-from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
@@ -38,7 +35,6 @@ _NAMES = (*SubscriptionState._fields, "synced_at", "revision")
 class RunningSubscription(NamedTuple):
     """A row that has not ended, as far as a list of many needs it."""
 
-    created: datetime
     id: str
     customer_id: str
 
@@ -121,34 +117,20 @@ class SubscriptionRows:
         return by_customer
 
     def list_running(
-        self,
-        session: Session,
-        after: RunningSubscription | None = None,
-        *,
-        limit: int,
+        self, session: Session, after: str = "", *, limit: int
     ) -> list[RunningSubscription]:
-        """Subscriptions that have not ended and whose time of creation is known.
+        """Subscriptions that have not ended, in the order of their ids.
 
-        :param after: The one that the list goes on after.
-        :return: Newest first, as Stripe lists them.
+        :param after: The id that the list goes on after.
         """
         model = self._model
-        statement = select(model.created, model.id, model.customer_id).where(
-            model.created.is_not(None), model.status.not_in(sorted(FINAL_STATUSES))
+        statement = (
+            select(model.id, model.customer_id)
+            .where(model.id > after, model.status.not_in(sorted(FINAL_STATUSES)))
+            .order_by(model.id)
+            .limit(limit)
         )
-
-        if after is not None:
-            older = model.created < after.created
-            as_old = and_(model.created == after.created, model.id < after.id)
-            statement = statement.where(or_(older, as_old))
-
-        statement = statement.order_by(model.created.desc(), model.id.desc())
-        rows = session.execute(statement.limit(limit))
-        return [
-            RunningSubscription(created, subscription_id, customer_id)
-            for created, subscription_id, customer_id in rows
-            if created is not None
-        ]
+        return [RunningSubscription(*row) for row in session.execute(statement)]
 
     def count(self, session: Session) -> int:
         """How many rows there are."""

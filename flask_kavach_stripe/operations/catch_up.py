@@ -35,7 +35,7 @@ KEPT: Final = timedelta(days=30)
 _MAX_TYPES: Final = 20
 
 
-class Caught(NamedTuple):
+class RecoveredEvent(NamedTuple):
     """A missed event, and what became of it."""
 
     event: Event
@@ -66,7 +66,7 @@ class CatchUp:
         #: How many were missed and concern nobody here.
         self.ineffective: int = 0
 
-    def run(self) -> Iterator[Caught]:
+    def run(self) -> Iterator[RecoveredEvent]:
         """Process what the ledger does not know, oldest first.
 
         Events of customers that nobody has, and that no handler takes, are in no
@@ -105,7 +105,7 @@ class CatchUp:
         session.commit()
         return [each for each in wanted if each.id is not None and each.id not in known]
 
-    def _process(self, event: Event) -> Iterator[Caught]:
+    def _process(self, event: Event) -> Iterator[RecoveredEvent]:
         state = self._state
         failure: Exception | None = None
 
@@ -125,7 +125,7 @@ class CatchUp:
             return
 
         user_id = None if entry is None else entry.user_id
-        yield Caught(event, user_id, entry is not None, failure)
+        yield RecoveredEvent(event, user_id, entry is not None, failure)
 
 
 def _listed_types(state: State) -> list[str] | None:

@@ -6,7 +6,6 @@ to do, and :exc:`CheckSkipped` where an earlier failure leaves nothing to look a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..config import API_VERSION
 from ..config import Price
 from ..config import Settings
 from ..database.setup import missing_tables
@@ -45,8 +45,6 @@ Verdict = Literal["ok", "FAIL", "skip"]
 
 #: The oldest API version whose objects can be read.
 OLDEST_API_VERSION: Final = "2024-12-18.acacia"
-
-_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
 
 
 class CheckFailed(KavachStripeError):
@@ -285,7 +283,7 @@ def _is_readable(version: object) -> bool:
     if version is None:
         return True
 
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+    if not isinstance(version, str) or not API_VERSION.fullmatch(version):
         return False
 
     return version[:10] >= OLDEST_API_VERSION[:10]

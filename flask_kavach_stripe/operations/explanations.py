@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ..errors import APIConnectionError
 from ..errors import AuthenticationError
 from ..errors import KavachStripeError
 from ..errors import PermissionDeniedError
 from ..errors import StripeError
+from ..events.run import HandlerError
 
 
-def explain(error: KavachStripeError) -> str:
-    """What is wrong and what to do, for a terminal.
+def explain(error: Exception) -> str:
+    """What is wrong and what to do.
 
-    Where Stripe refuses the key, its own words could show a part of it.
+    Nothing secret is in it: where Stripe refuses the key, its own words could show a
+    part of the key; a database's words could show a customer's data.
     """
-    if isinstance(error, AuthenticationError):
-        return (
-            "Stripe refuses the key of 'STRIPE_SECRET_KEY'. Copy it again from Stripe's"
-            " Dashboard."
-        )
+    match error:
+        case AuthenticationError():
+            return (
+                "Stripe refuses the key of 'STRIPE_SECRET_KEY'. Copy it again from"
+                " Stripe's Dashboard."
+            )
+        case PermissionDeniedError():
+            return (
+                "The key of 'STRIPE_SECRET_KEY' may not do this. Give it the"
+                " permission in Stripe's Dashboard."
+            )
+        case APIConnectionError():
+            return f"{error} Check the network and 'STRIPE_API_BASE'."
+        case StripeError():
+            return f"Stripe answered with an error: {error}"
+        case HandlerError():
+            return (
+                f"A handler raised {type(error.error).__name__}. Run it again with"
+                " 'flask stripe replay --failed'."
+            )
+        case KavachStripeError():
+            return str(error)
+        case SQLAlchemyError():
+            return (
+                f"The database failed ({type(error).__name__}). Run the command again."
+            )
 
-    if isinstance(error, PermissionDeniedError):
-        return (
-            "The key of 'STRIPE_SECRET_KEY' may not do this. Give it the permission in"
-            " Stripe's Dashboard."
-        )
-
-    if isinstance(error, APIConnectionError):
-        return f"{error} Check the network and 'STRIPE_API_BASE'."
-
-    if isinstance(error, StripeError):
-        return f"Stripe answered with an error: {error}"
-
-    return str(error)
+    return f"An unexpected {type(error).__name__}. The log has the traceback."

@@ -1,8 +1,9 @@
 """Make the database agree with Stripe: one request for each 100 subscriptions.
 
-Stripe's list is walked once, beside our own rows in the same order. What it says is
-stored in the way of a webhook, so one that comes meanwhile is not undone. A row that
-the list passes over is a suspicion only: that customer is asked for by itself.
+Stripe's list is read once, then our running rows are compared with the ids in it.
+What Stripe lists is stored like a webhook, so a webhook that arrives meanwhile is not
+undone. A row that is not in the list is a suspicion only: Stripe is asked for its
+customer alone.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from datetime import datetime
-from datetime import UTC
 from functools import partial
 from typing import Any
 from typing import Final
@@ -26,14 +26,13 @@ from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
 from ..billing.users import get_payer
 from ..database.payers import COLUMN_NAMES
-from ..database.rows import RunningSubscription
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
 from ..events.store import to_answer
 from ..state import State
 from ..stripe_api.client import StripeResponse
-from ..stripe_api.objects import SubscriptionState
+from ..stripe_api.objects import now
 from ..subscriptions import Answer
 from ..subscriptions import Change
 from ..subscriptions import CustomerDeleted
@@ -94,53 +93,6 @@ def _columns(customer: CustomerState) -> tuple[Any, ...]:
     return (customer.payer.customer_id, *customer.payer.columns)
 
 
-class Unlisted:
-    """Finds our subscriptions that Stripe's list passes over, in one walk of both.
-
-    :param rows: Ours that have not ended, newest first, as Stripe's list is.
-    """
-
-    def __init__(self, rows: Iterator[RunningSubscription]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-        #: The oldest second so far, and what was listed of it: it may go on.
-        self._second: datetime | None = None
-        self._of_second: frozenset[str] = frozenset()
-
-    def passed_over(self, page: Sequence[SubscriptionState]) -> Iterator[str]:
-        """The customers of those that should have been listed up to this page."""
-        dated = {each.id: each.created for each in page if each.created is not None}
-
-        if not dated:
-            return
-
-        second = min(dated.values())
-
-        if self._second is not None:
-            second = min(second, self._second)
-
-        listed = self._of_second.union(dated)
-        yield from self._take(listed, lambda row: row.created > second)
-        kept = self._of_second if second == self._second else frozenset()
-        self._of_second = kept.union(id_ for id_ in dated if dated[id_] == second)
-        self._second = second
-
-    def rest(self) -> Iterator[str]:
-        """The customers of those that should have been listed up to the end."""
-        yield from self._take(self._of_second, lambda row: True)
-
-    def _take(
-        self,
-        listed: frozenset[str],
-        is_due: Callable[[RunningSubscription], bool],
-    ) -> Iterator[str]:
-        while self._next is not None and is_due(self._next):
-            if self._next.id not in listed:
-                yield self._next.customer_id
-
-            self._next = next(self._rows, None)
-
-
 class Repairs:
     """One run over all users, or over one.
 
@@ -180,8 +132,7 @@ class Repairs:
         :param on_page: Told how many subscriptions each page had, when it is done.
         :raises KavachStripeError: If the list is of another account than our rows.
         """
-        unlisted = Unlisted(self._list_running())
-        suspects: dict[str, None] = {}  # in order, each once
+        listed: set[str] = set()
         params = {"status": "all", "limit": 100}
 
         for page in self._state.client.pages("/v1/subscriptions", params):
@@ -191,12 +142,11 @@ class Repairs:
             ]
             self.requests += 1
             self.subscriptions += len(answers)
+            listed.update(answer.subscription_id for answer in answers)
             yield from self._repair_page(answers)
-            states = [answer.state for answer in answers]
-            suspects |= dict.fromkeys(unlisted.passed_over(states))
             on_page(len(answers))
 
-        suspects |= dict.fromkeys(unlisted.rest())
+        suspects = dict.fromkeys(self._find_unlisted(listed))  # in order, each once
         suspects |= dict.fromkeys(self._find_inconsistent())
 
         for customer_id in suspects:
@@ -210,18 +160,17 @@ class Repairs:
         for state, time in answers:
             changes[state.customer_id].append(Snapshot(state, time, UPDATED))
 
-        for customer_id, standing in self._find(list(changes)).items():
+        for customer_id, customer in self._find(list(changes)).items():
             self._knows_customers = True
             known = tuple(changes[customer_id])
 
-            if self._is_off(standing, customer_id, known):
+            if self._differs(customer, known):
                 yield from self._repair(customer_id, known)
 
     def _find(self, customer_ids: Sequence[str]) -> dict[str, CustomerState]:
-        """The standings of our own among some customers."""
-        session, payers = self._state.session, self._state.payers
-        found = payers.find_all(session, customer_ids)
-        return self._add_rows(found)
+        """Those of some customers that our users have, with their rows."""
+        payers = self._state.payers.find_all(self._state.session, customer_ids)
+        return self._add_rows(payers)
 
     def _add_rows(self, payers: Mapping[str, Payer]) -> dict[str, CustomerState]:
         session = self._state.session
@@ -232,46 +181,40 @@ class Repairs:
             for id_, payer in payers.items()
         }
 
-    def _is_off(
-        self, standing: CustomerState, customer_id: str, changes: tuple[Change, ...]
-    ) -> bool:
+    def _differs(self, customer: CustomerState, changes: tuple[Change, ...]) -> bool:
         """Whether anything would be different after some changes."""
-        after = standing.after(changes)
+        after = customer.after(changes)
 
         if after is None:  # only Stripe can tell
             return True
 
         after = after.projected(self._state.settings.active_statuses)
-        return after.payer != standing.payer or after.states != standing.states
+        return after.payer != customer.payer or after.states != customer.states
 
     # -- what Stripe does not list -----------------------------------------------------
 
-    def _list_running(self) -> Iterator[RunningSubscription]:
-        session, last = self._state.session, None
+    def _find_unlisted(self, listed: Collection[str]) -> Iterator[str]:
+        """The customers of our running subscriptions that Stripe did not list."""
+        session, last = self._state.session, ""
 
         while batch := self._state.rows.list_running(
             session, last, limit=_SUBSCRIPTIONS
         ):
             session.commit()
-            yield from batch
-            last = batch[-1]
+            last = batch[-1].id
+            yield from (row.customer_id for row in batch if row.id not in listed)
 
         session.commit()
 
     def _find_inconsistent(self) -> Iterator[str]:
-        """Customers whose columns and rows tell of something that was not listed."""
+        """Customers whose columns and rows say different things."""
         session, last = self._state.session, None
 
         while batch := self._state.payers.list_paying(session, last, limit=_USERS):
             payers = {str(payer.customer_id): payer for payer in batch}
 
-            for customer_id, standing in self._add_rows(payers).items():
-                is_undated = any(
-                    state.created is None and not state.has_ended
-                    for state in standing.states.values()
-                )
-
-                if is_undated or self._is_off(standing, customer_id, ()):
+            for customer_id, customer in self._add_rows(payers).items():
+                if self._differs(customer, ()):
                     yield customer_id
 
             last = batch[-1].user_id
@@ -346,7 +289,7 @@ class Repairs:
         sync_customer(self._state, instance, customer_id, read, changes)
 
     def _read(self, before: CustomerState, customer_id: str) -> CustomerState:
-        """The standing now; as it was, where the user is gone."""
+        """The customer now; as it was before, if the user is gone."""
         if customer_id in self._foreseen:
             return self._foreseen[customer_id]
 
@@ -362,7 +305,7 @@ class Repairs:
         customer_id: str,
         changes: tuple[Change, ...] | None,
     ) -> CustomerState:
-        """The standing that storing would lead to."""
+        """The customer as it would be stored."""
         after = None if changes is None else before.after(changes)
 
         if after is None:
@@ -372,8 +315,7 @@ class Repairs:
                 if not is_deleted_customer(error):
                     raise
 
-                now = datetime.now(UTC).replace(microsecond=0)
-                after = before.after([CustomerDeleted(now)])
+                after = before.after([CustomerDeleted(now())])
 
         return (after or before).projected(self._state.settings.active_statuses)
 

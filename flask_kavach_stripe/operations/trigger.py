@@ -117,10 +117,9 @@ def trigger(state: State, event_type: str, user_id: str | None = None) -> Delive
     subject = _find_subject(state, user_id)
     event = make_sample_event(event_type, subject)
     before = _columns(state, user_id)
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
 
-    with app.app_context():  # else the request would share our session
-        response = post_event(app.test_client(), event)
+    with current_app.app_context():  # else the request would share our session
+        response = post_event(current_app.test_client(), event)
         body = response.get_json(silent=True)
 
     after = _columns(state, user_id)

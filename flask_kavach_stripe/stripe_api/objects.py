@@ -23,7 +23,7 @@ FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})
 #: The metadata key under which everything that we create names its user.
 USER_ID_KEY: Final = "kavach_user_id"
 
-# Nothing that has only dots: in a path, it would name another one.
+# Not only dots: `..` in the path of a URL would address another object.
 _ID = re.compile(r"(?!\.+\Z)[\x21-\x7e]{1,255}")
 _STATUS = re.compile(r"[\x21-\x7e]{1,32}")
 # 9999-12-30T23:59:59Z: a datetime in every time zone that a database may answer in.
@@ -40,6 +40,11 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 def read_text(value: object) -> str | None:
     """A text that looks like one of Stripe's ids, types or versions."""
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def now() -> datetime:
+    """The current time in whole seconds, as Stripe writes times."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def read_id(value: object) -> str | None:
