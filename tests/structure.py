@@ -263,8 +263,8 @@ def trace_calls(repo: Path) -> dict[str, Calls]:
         the package was imported.
     """
     run = subprocess.run(  # noqa: S603 (our own interpreter and code)
-        # -P: the folder of the script holds no modules for it.
-        [sys.executable, "-P", str(CALLS), str(repo / NAME)],
+        # -P: the folder of the script holds no modules for it. -B: only read there.
+        [sys.executable, "-P", "-B", str(CALLS), str(repo / NAME)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
