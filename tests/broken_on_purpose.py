@@ -55,9 +55,9 @@ FAULTS = (
     ),
     Fault(
         "duplicates are not recognised",
-        "ledger.py",
-        "        if entry is not None:\n            raise AlreadyStored(entry)\n",
-        "",
+        "storing.py",
+        "            if locked.entry is not None:\n",
+        "            if False:\n",
         "test_processing.py test_webhooks.py",
     ),
     Fault(
