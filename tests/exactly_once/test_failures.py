@@ -1,290 +1,314 @@
-"""What a stranger found who read the package: each line of it was once wrong."""
+"""A handler that fails undoes what all wrote; nothing is half stored (DESIGN §6)."""
 
 from __future__ import annotations
 
-import json
-import uuid
+import logging
 from typing import Any
 
 import pytest
 import responses
-from flask import Flask
-from flask import render_template_string
-from flask_login import current_user
-from flask_login import UserMixin
-from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CHAR
+from flask import abort
 from sqlalchemy import text
-from sqlalchemy.orm import Mapped
-from sqlalchemy.orm import mapped_column
-from sqlalchemy.types import TypeDecorator
 
-from flask_kavach_stripe import KavachStripe
-from flask_kavach_stripe import KavachStripeError
-from flask_kavach_stripe import StripeUserMixin
-from flask_kavach_stripe import subscription_required
-from flask_kavach_stripe.origins import UntrustedRedirect
-from flask_kavach_stripe.testing import make_checkout_session
+from flask_kavach_stripe import Event
+from flask_kavach_stripe import StripeError
 from flask_kavach_stripe.testing import make_event
-from flask_kavach_stripe.testing import make_subscription
-from flask_kavach_stripe.testing import make_thin_event
-from flask_kavach_stripe.testing import post_event
-from flask_kavach_stripe.testing import sign_payload
+from tests.exactly_once.other_process import email_of_ada
+from tests.vocabulary import checkout
+from tests.vocabulary import event
+from tests.vocabulary import failed
+from tests.vocabulary import handle
+from tests.vocabulary import ok
+from tests.vocabulary import on
+from tests.vocabulary import paid
+from tests.vocabulary import second_connection
+from tests.vocabulary import SECRET_KEY
+from tests.vocabulary import SUB_1
 
-API = "https://api.stripe.com/v1"
-
-
-class Guid(TypeDecorator[uuid.UUID]):
-    """As in SQLAlchemy's documentation; it tells no Python type."""
-
-    impl = CHAR(32)
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
-        return None if value is None else uuid.UUID(str(value)).hex
-
-    def process_result_value(self, value: Any, dialect: Any) -> uuid.UUID | None:
-        return None if value is None else uuid.UUID(value)
+# -- handlers that fail ----------------------------------------------------------------
 
 
-def test_key_type_of_the_apps_own(stripe_api: responses.RequestsMock) -> None:
-    """A reference that it cannot take is nobody's, and no fault of ours."""
-    db = SQLAlchemy()
+def test_raising_handler_undoes_what_all_wrote(shop: Any) -> None:
+    @on(shop, "customer.subscription.created")
+    def write(received: Event) -> None:
+        shop.note("first")
+        received.user.email = "changed@example.com"
 
-    class User(UserMixin, StripeUserMixin, db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
-        id: Mapped[uuid.UUID] = mapped_column(Guid, primary_key=True)
-
-    app = Flask("guid")
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI="sqlite://",
-        STRIPE_SECRET_KEY="sk_test_guid",
-        STRIPE_WEBHOOK_SECRET="whsec_guid",
-    )
-    db.init_app(app)
-    kavach_stripe = KavachStripe(app)
-    key = uuid.uuid4()
-
-    with app.app_context():
-        db.create_all()
-        db.session.add(User(id=key))
-        db.session.commit()
-
-    def post(reference: str) -> int:
-        session = make_checkout_session(
-            customer="cus_1", client_reference_id=reference, subscription=None
-        )
-        event = make_event("checkout.session.completed", session)
-        return post_event(app.test_client(), event).status_code
-
-    assert post("foo") == 200
-
-    with app.app_context():
-        assert kavach_stripe.get_customer_id("foo") is None
-        assert kavach_stripe.get_customer_id(key) is None
-
-    assert post(str(key)) == 200
-
-    with app.app_context():
-        assert kavach_stripe.get_customer_id(str(key)) == "cus_1"
-        engine = db.engine
-
-    engine.dispose()
-
-
-def test_duplicate_of_a_checkout_links_nobody_again(
-    kept_shop: Any, stripe_api: responses.RequestsMock
-) -> None:
-    kept_shop.add_user()
-    kept_shop.kavach_stripe.on("checkout.session.completed")(lambda event: None)
-    session = make_checkout_session(
-        customer="cus_b", client_reference_id="2", subscription=None
-    )
-    event = make_event("checkout.session.completed", session)
-    kept_shop.post_event(event)
-    assert kept_shop.columns(2)["customer_id"] == "cus_b"
-
-    kept_shop.post_event(make_event("customer.deleted", {"id": "cus_b"}))
-    assert kept_shop.post_event(event).status_code == 200
-    assert kept_shop.columns(2)["customer_id"] is None
-
-
-def test_second_checkout_behind_a_newer_incomplete_one(
-    make_shop: Any, stripe_api: responses.RequestsMock
-) -> None:
-    shop = make_shop(STRIPE_ACTIVE_STATUSES=("active", "trialing", "incomplete"))
-    shop.add_user(stripe_customer_id="cus_ada")
-    paid = make_subscription("sub_a", customer="cus_ada", created=1000)
-    tried = make_subscription(
-        "sub_b", customer="cus_ada", created=2000, status="incomplete"
-    )
-
-    for subscription in (paid, tried):
-        shop.post_event(make_event("customer.subscription.created", subscription))
-
-    assert shop.columns()["subscription_id"] == "sub_b"
-    stripe_api.get(
-        f"{API}/subscriptions", json={"data": [paid, tried], "has_more": False}
-    )
-    response = shop.browser(1).post(
-        "/auth/stripe/checkout", json={"priceId": "price_1", "trialDays": 7}
-    )
-    assert (response.status_code, response.json["code"]) == (409, "already_subscribed")
-
-
-def test_error_page_is_rendered_when_the_database_failed(make_shop: Any) -> None:
-    shop = make_shop()
-    shop.add_user(stripe_customer_id="cus_ada")
-    shop.app.config["PROPAGATE_EXCEPTIONS"] = False
-
-    @shop.app.get("/page")  # type: ignore[untyped-decorator]  # Any
-    def page() -> str:
-        assert current_user.id == 1
-        shop.db.session.add(shop.Note())  # no text: the flush fails
+    @on(shop, "customer.subscription.created")
+    def fail(received: Event) -> None:
+        shop.note("second")
         shop.db.session.flush()
-        return "unreachable"
+        raise ValueError("A bug in a welcome mail.")
 
-    @shop.app.errorhandler(500)  # type: ignore[untyped-decorator]  # Any
-    def sorry(error: Exception) -> tuple[str, int]:
-        return render_template_string("sorry {{ current_subscription is none }}"), 500
+    @on(shop, "customer.subscription.created")
+    def never(received: Event) -> None:
+        raise AssertionError
 
-    response = shop.browser(1).get("/page")
-    assert (response.status_code, response.text) == (500, "sorry True")
-
-
-def test_page_of_an_app_without_a_model_is_rendered() -> None:
-    app = Flask("no model")
-    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", SECRET_KEY="secret")
-    SQLAlchemy(app)
-    KavachStripe(app)
-    app.add_url_rule("/", "page", lambda: render_template_string("a page"))
-    assert app.test_client().get("/").text == "a page"
+    answer = shop.post_event(event("created"))
+    failed(answer)
+    assert "welcome" not in answer.text
+    assert shop.notes == []
+    assert email_of_ada(shop) == "ada@example.com"
 
 
-def test_user_of_an_event_that_nobody_handles(kept_shop: Any) -> None:
-    subscription = make_subscription("sub_1", customer="cus_ada")
-    event = make_event("customer.subscription.created", subscription)
+def test_raising_handler_keeps_the_columns(shop: Any) -> None:
+    @on(shop, "customer.subscription.created")
+    def fail(received: Event) -> None:
+        raise ValueError("A bug in a welcome mail.")
 
-    with kept_shop.app.app_context():
-        handled = [handle(kept_shop, event), handle(kept_shop, event)]
-        assert [found.user.id for found in handled] == [1, 1]
-
-
-def handle(shop: Any, event: Any) -> Any:
-    """Handle an event that arrived in another way."""
-    payload = json.dumps(event).encode()
-    secret = shop.app.config["STRIPE_WEBHOOK_SECRET"]
-    return shop.kavach_stripe.handle_webhook(payload, sign_payload(payload, secret))
+    failed(shop.post_event(event("created")))
+    assert shop.columns()["subscription_status"] == "active"
+    assert shop.subscriptions[0].revision == 1
 
 
-def test_thin_event_of_an_object_that_is_gone(
-    kept_shop: Any, stripe_api: responses.RequestsMock
+def test_failure_is_recorded_and_logged(shop: Any, caplog: Any) -> None:
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        raise ValueError("A bug in a welcome mail.")
+
+    sent = paid()
+    failed(shop.post_event(sent))
+    failed(shop.post_event(sent))
+    [row] = shop.events
+    assert row.error == "ValueError: A bug in a welcome mail."
+    assert row.attempts == 2
+    assert row.processed_at is None
+    assert sent["id"] in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "recorded"),
+    [
+        (ValueError("a\x00b"), "ValueError: ab"),
+        (ValueError("\ud800"), "ValueError: \\ud800"),
+        (KeyError("ü"), "KeyError: 'ü'"),
+        (StripeError("No such coupon."), "StripeError: No such coupon."),
+        (RuntimeError("x" * 100_000), "RuntimeError: " + "x" * 1986),
+    ],
+)
+def test_error_of_any_text_is_recorded(
+    shop: Any, error: Exception, recorded: str
 ) -> None:
-    """Stripe did answer; it would say the same for three days."""
-    error = {"type": "invalid_request_error", "code": "resource_missing"}
-    stripe_api.get(f"{API}/subscriptions/sub_x", json={"error": error}, status=404)
-    event = make_thin_event("customer.subscription.updated", "sub_x")
-    assert kept_shop.post_event(event).status_code == 200
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        raise error
+
+    failed(shop.post_event(paid()))
+    assert shop.events[0].error == recorded
 
 
-def test_metered_price_has_no_quantity(
-    kept_shop: Any, stripe_api: responses.RequestsMock
+def test_database_error_of_a_handler_shows_no_parameters(
+    shop: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stripe_api.post(
-        f"{API}/checkout/sessions",
-        json={"id": "cs_1", "url": "https://checkout.stripe.com/c/1"},
-    )
-
-    with kept_shop.app.test_request_context():
-        kept_shop.kavach_stripe.create_checkout_session(
-            1, "price_metered", quantity=None, line_items=None
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        shop.db.session.execute(
+            text("INSERT INTO nowhere VALUES (:email)"), {"email": "ada@example.com"}
         )
 
-    assert "quantity" not in str(stripe_api.calls[0].request.body)
+    failed(shop.post_event(paid()))
+    assert "INSERT INTO nowhere" in shop.events[0].error
+    assert "ada@example.com" not in shop.events[0].error + caplog.text
 
 
-def test_guard_with_an_unknown_name_says_so_to_anybody(kept_shop: Any) -> None:
-    def view() -> str:
-        return "in"
+def test_handler_that_aborts_has_failed(shop: Any) -> None:
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        shop.note("x")
+        abort(404)
 
-    guarded = subscription_required("nope")(view)
-
-    with (
-        kept_shop.app.test_request_context(),
-        pytest.raises(RuntimeError, match="'nope'"),
-    ):
-        guarded()
+    failed(shop.post_event(paid()))
+    assert shop.notes == []
 
 
-def test_detached_user(kept_shop: Any) -> None:
-    with kept_shop.app.app_context():
-        session = kept_shop.db.session
-        user = session.get(kept_shop.User, 1)
-        session.commit()
-        session.expunge(user)
-        assert kept_shop.kavach_stripe.get_customer_id(user) == "cus_ada"
-        assert kept_shop.kavach_stripe.get_subscription(user) is None
+def test_event_without_id_that_fails_is_undone_as_well(shop: Any) -> None:
+    @on(shop, "customer.subscription.created")
+    def fail(received: Event) -> None:
+        shop.note("x")
+        raise ValueError
 
-
-@pytest.mark.parametrize("price", ["a\x00b", "a\x7fb", "a\ufffdb"])
-def test_price_with_odd_letters(kept_shop: Any, price: str) -> None:
-    browser = kept_shop.browser(1)
-
-    for sent in ({"json": {"priceId": price}}, {"data": {"priceId": price}}):
-        response = browser.post("/auth/stripe/checkout", **sent)
-        assert (response.status_code, response.json["code"]) == (400, "invalid_field")
+    sent = event("created")
+    del sent["id"]
+    failed(shop.post_event(sent))
+    assert (shop.notes, shop.events) == ([], [])
+    assert shop.columns()["subscription_id"] == "sub_1"
 
 
 def test_cause_of_a_handlers_error_shows_no_parameters(
-    kept_shop: Any, caplog: pytest.LogCaptureFixture
+    shop: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     email = "@".join(("ada", "example.com"))
 
-    @kept_shop.kavach_stripe.on("invoice.paid")  # type: ignore[untyped-decorator]  # Any
+    @on(shop, "invoice.paid")
     def fail(event: Any) -> None:
         try:
-            kept_shop.db.session.execute(text("NO :sql"), {"sql": email})
+            shop.db.session.execute(text("NO :sql"), {"sql": email})
         except Exception as error:
             raise RuntimeError("wrapped") from error
 
-    response = kept_shop.post_event(make_event("invoice.paid", {"id": "in_1"}))
+    response = shop.post_event(make_event("invoice.paid", {"id": "in_1"}))
     assert response.status_code == 500
     assert "NO ?" in caplog.text
     assert email not in caplog.text
 
 
-def test_handlers_error_keeps_its_cause(kept_shop: Any) -> None:
+def test_handlers_error_keeps_its_cause(shop: Any) -> None:
     cause = ValueError("cause")
 
-    @kept_shop.kavach_stripe.on("invoice.paid")  # type: ignore[untyped-decorator]  # Any
+    @on(shop, "invoice.paid")
     def fail(event: Any) -> None:
         raise RuntimeError("a bug") from cause
 
-    with kept_shop.app.app_context(), pytest.raises(RuntimeError) as raised:
-        handle(kept_shop, make_event("invoice.paid", {"id": "in_1"}))
+    with shop.app.app_context(), pytest.raises(RuntimeError) as raised:
+        handle(shop, make_event("invoice.paid", {"id": "in_1"}))
 
     assert raised.value.__cause__ is cause
 
 
-def test_untrusted_redirect_is_one_of_our_errors() -> None:
-    assert issubclass(UntrustedRedirect, KavachStripeError)
-
-
-def test_password_in_the_base_url_is_not_shown(make_shop: Any) -> None:
-    with pytest.raises(RuntimeError) as raised:
-        make_shop(STRIPE_API_BASE="https://user:hunter2@proxy.example")
-
-    assert "STRIPE_API_BASE" in str(raised.value)
-    assert "hunter2" not in str(raised.value)
-
-
-def test_handlers_error_that_is_its_own_cause_is_recorded(kept_shop: Any) -> None:
+def test_handlers_error_that_is_its_own_cause_is_recorded(shop: Any) -> None:
     """As one is that went through a helper which was called in a handler."""
 
     def fail(event: Any) -> None:
         error = LookupError("round and round")
         raise error from error
 
-    kept_shop.kavach_stripe.on("invoice.paid")(fail)
-    answer = kept_shop.post_event(make_event("invoice.paid", {"id": "in_1"}))
+    shop.kavach_stripe.on("invoice.paid")(fail)
+    answer = shop.post_event(make_event("invoice.paid", {"id": "in_1"}))
     assert answer.status_code == 500
-    assert kept_shop.events[0].error == "LookupError: round and round"
+    assert shop.events[0].error == "LookupError: round and round"
+
+
+# -- faults on our side ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "missing"),
+    [
+        ("DROP TABLE stripe_event", "stripe_event"),
+        ("DROP TABLE stripe_subscription", "stripe_subscription"),
+        ("DROP TABLE users", "users"),
+        ("ALTER TABLE stripe_event DROP COLUMN attempts", "stripe_event.attempts"),
+        ("ALTER TABLE users DROP COLUMN stripe_price_id", "users.stripe_price_id"),
+    ],
+)
+def test_missing_table_is_named(
+    make_shop: Any, caplog: Any, statement: str, missing: str
+) -> None:
+    shop = make_shop()
+    shop.add_user(stripe_customer_id="cus_ada")
+
+    with second_connection(shop) as connection:
+        connection.execute(statement)
+
+    answer = shop.post_event(event("created"))
+    assert answer.status_code == 500
+    assert answer.json["code"] == "missing_table"
+    assert f"lacks {missing}." in caplog.text
+    assert "flask db migrate" in caplog.text
+    assert missing not in answer.text
+
+
+@pytest.mark.parametrize(
+    "table", ["users", "stripe_subscription", "stripe_event", "note"]
+)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("INSERT INTO nowhere VALUES (1);", id="operational"),
+        pytest.param("SELECT RAISE(ABORT, 'no');", id="integrity"),
+    ],
+)
+def test_fault_of_the_database_stores_nothing(
+    make_shop: Any, caplog: Any, table: str, fault: str
+) -> None:
+    """Whichever write it is that fails."""
+    caplog.set_level(logging.DEBUG)
+    shop = make_shop()
+    shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
+    shop.post_event(event("created", price="price_before"))
+    on(shop, "*")(lambda received: shop.note("a secret of Ada's"))
+    sent = event("updated", 60, price="price_secret")
+
+    with second_connection(shop) as connection:
+        for kind in ("INSERT", "UPDATE"):
+            connection.execute(
+                f"CREATE TRIGGER t_{kind} BEFORE {kind} ON {table} BEGIN {fault} END"
+            )
+
+    answer = shop.post_event(sent)
+
+    if table == "note":
+        failed(answer)
+        assert shop.columns()["price_id"] == "price_secret"
+    else:
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        assert answer.json["code"] == "database_unavailable"
+        assert shop.columns()["price_id"] == "price_before"
+        assert len(shop.events) == 1
+        assert "price_secret" not in caplog.text
+        assert "cus_ada" not in caplog.text
+
+    with second_connection(shop) as connection:
+        connection.execute("DROP TRIGGER t_INSERT")
+        connection.execute("DROP TRIGGER t_UPDATE")
+
+    ok(shop.post_event(sent))
+    assert shop.columns()["price_id"] == "price_secret"
+    assert shop.notes == ["a secret of Ada's"]
+
+
+def test_locked_database_is_a_503(make_shop: Any, caplog: Any) -> None:
+    shop = make_shop(SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"timeout": 0}})
+    shop.add_user(stripe_customer_id="cus_ada")
+    sent = event("created")
+
+    with second_connection(shop) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert shop.post_event(sent).status_code == 503
+        connection.rollback()
+
+    assert "OperationalError" in caplog.text
+    ok(shop.post_event(sent))
+
+
+def test_failure_that_cannot_be_recorded_is_still_a_500(
+    make_shop: Any, caplog: Any
+) -> None:
+    shop = make_shop()
+
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        raise ValueError
+
+    with second_connection(shop) as connection:
+        connection.execute(
+            "CREATE TRIGGER t BEFORE UPDATE ON stripe_event WHEN NEW.error IS NOT NULL"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+
+    failed(shop.post_event(paid()))
+    assert "could not be recorded" in caplog.text
+
+
+def test_log_holds_no_secret(
+    shop: Any, stripe_api: responses.RequestsMock, caplog: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stripe_api.get(SUB_1, status=500, json={"error": {"message": SECRET_KEY}})
+
+    @on(shop, "invoice.paid")
+    def fail(received: Event) -> None:
+        raise ValueError("a bug")
+
+    shop.post_event(checkout(customer_details={"email": "private@example.com"}))
+    shop.post_event(paid(customer_email="private@example.com"))
+    shop.post_event({**event("created"), "livemode": True})
+    shop.post_event(paid(), secret="whsec_wrong")
+    shop.post_event(b"private@example.com")
+    assert "a bug" in caplog.text
+    assert "livemode" in caplog.text
+
+    for secret in ("sk_test_of", "whsec_", "v1=", "private@example.com"):
+        assert secret not in caplog.text
