@@ -19,7 +19,7 @@ def shown(shop: Any, user_id: int = 1) -> Any:
     return answer.json["subscription"]
 
 
-def buy(shop: Any, user_id: int = 1, **fields: Any) -> TestResponse:
+def start_checkout(shop: Any, user_id: int = 1, **fields: Any) -> TestResponse:
     """Have a browser start a checkout."""
     body = {"priceId": "price_pro", **fields}
     answer: TestResponse = shop.browser(user_id).post(CHECKOUT, json=body)

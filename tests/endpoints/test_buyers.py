@@ -19,8 +19,8 @@ from flask_kavach_stripe.testing import make_customer
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from tests.buyers import answer_checkout
-from tests.buyers import buy
 from tests.buyers import shown
+from tests.buyers import start_checkout
 from tests.vocabulary import CHECKOUT
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
@@ -52,7 +52,7 @@ def test_two_tabs_make_one_customer_and_its_end_is_noticed(
     answer_checkout(stripe_api)
 
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: buy(kept_shop, bob), range(2)))
+        answers = list(pool.map(lambda _: start_checkout(kept_shop, bob), range(2)))
 
     assert [answer.status_code for answer in answers] == [200, 200]
     customer_id = kept_shop.columns(bob)["customer_id"]
@@ -89,7 +89,7 @@ def test_who_was_deleted_at_stripe_can_buy_again(
 
     stripe_api.add_callback("POST", CHECKOUT_SESSIONS, callback=answer)
     stripe_api.post(CUSTOMERS, json=make_customer("cus_again"))
-    assert buy(kept_shop).status_code == 200
+    assert start_checkout(kept_shop).status_code == 200
     assert kept_shop.columns()["customer_id"] == "cus_again"
 
 
@@ -102,7 +102,7 @@ def test_subscriber_is_not_charged_twice(
     """K21: nothing kept a subscriber from a second checkout."""
     send(kept_shop, event("created", status=status))
     expect_list(stripe_api, subscription(status=status))
-    answer = buy(kept_shop)
+    answer = start_checkout(kept_shop)
     assert (answer.status_code, answer.get_json()["code"]) == (
         409,
         "already_subscribed",
@@ -135,7 +135,7 @@ def test_payer_returns_to_the_app_when_no_url_is_given(
 ) -> None:
     """K12: without a URL, payers were sent to ``https://example.com/success``."""
     answer_checkout(stripe_api)
-    assert buy(kept_shop).status_code == 200
+    assert start_checkout(kept_shop).status_code == 200
     form = sent_params(stripe_api, 0)
     assert form["success_url"] == "http://localhost/?session_id={CHECKOUT_SESSION_ID}"
     assert form["cancel_url"] == "http://localhost/"
@@ -147,7 +147,7 @@ def test_page_of_a_proxy_instead_of_stripe_is_a_502(
     """K18: a proxy's HTML page became a 500 with the JSON parser's message."""
     html = "<html>502 Bad Gateway</html>"
     stripe_api.post(CHECKOUT_SESSIONS, status=502, body=html)
-    answer = buy(kept_shop)
+    answer = start_checkout(kept_shop)
     assert (answer.status_code, answer.get_json()["code"]) == (502, "stripe_error")
     assert "JSON" not in answer.text
     assert "html" not in answer.text

@@ -11,7 +11,7 @@ import pytest
 import responses
 
 from tests.buyers import answer_checkout
-from tests.buyers import buy
+from tests.buyers import start_checkout
 from tests.vocabulary import CHECKOUT
 from tests.vocabulary import sent_params
 
@@ -46,7 +46,7 @@ def test_browser_cannot_choose_price_trial_or_redirect(
     code: str,
 ) -> None:
     """K11: the browser chose the price, 730 days of trial and any redirect."""
-    answer = buy(strict_shop, **fields)
+    answer = start_checkout(strict_shop, **fields)
     assert (answer.status_code, answer.get_json()["code"]) == (400, code)
 
 
@@ -55,7 +55,9 @@ def test_browser_cannot_buy_for_another_user(
 ) -> None:
     """K11: the browser's metadata could name another user."""
     answer_checkout(stripe_api)
-    answer = buy(strict_shop, metadata={"kavach_user_id": "2", "color": "red"})
+    answer = start_checkout(
+        strict_shop, metadata={"kavach_user_id": "2", "color": "red"}
+    )
     form = sent_params(stripe_api, 0) if answer.status_code == 200 else {}
     assert form.get("metadata[kavach_user_id]") == "1"
     assert form["subscription_data[metadata][kavach_user_id]"] == "1"

@@ -22,6 +22,7 @@ from flask_kavach_stripe.testing import make_invoice
 from flask_kavach_stripe.testing import make_thin_event
 from tests.vocabulary import sign
 from tests.vocabulary import store_subscription
+from tests.vocabulary import SUBSCRIPTION
 from tests.vocabulary import subscription
 from tests.vocabulary import T
 from tests.vocabulary import WEBHOOK
@@ -448,7 +449,7 @@ def test_odd_value_in_any_field_is_no_fault_of_ours(
         answer = shop.post_event(spoilt(numbered, path, value))
         assert answer.status_code in (200, 400), value
 
-    assert shop.browser(1).get("/auth/stripe/subscription").status_code == 200
+    assert shop.browser(1).get(SUBSCRIPTION).status_code == 200
     assert shop.post_event(CHECKOUT).status_code == 200
     assert len({row.id for row in shop.subscriptions}) < 5
 
