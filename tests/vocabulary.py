@@ -1,0 +1,282 @@
+"""The words that the tests share.
+
+Ada is the user with the primary key 1, her customer is ``cus_ada``, her subscription
+``sub_1``. Everything begins at ``T``. ``shop`` is a ``tests.conftest.Shop``.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
+from contextlib import contextmanager
+from datetime import datetime
+from datetime import UTC
+from email.utils import format_datetime
+from typing import Any
+from typing import cast
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+import responses
+from click.testing import Result
+from responses.matchers import query_param_matcher
+
+from flask_kavach_stripe.testing import make_checkout_session
+from flask_kavach_stripe.testing import make_event
+from flask_kavach_stripe.testing import make_invoice
+from flask_kavach_stripe.testing import make_subscription
+from flask_kavach_stripe.testing import sign_payload
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+SECRET_KEY = "sk_test_of_the_tests"
+WEBHOOK_SECRET = "whsec_of_the_tests"
+
+#: Our endpoints.
+CHECKOUT = "/auth/stripe/checkout"
+PORTAL = "/auth/stripe/portal"
+SUBSCRIPTION = "/auth/stripe/subscription"
+WEBHOOK = "/auth/stripe/webhook"
+
+#: Stripe's.
+API = "https://api.stripe.com/v1"
+CUSTOMERS = f"{API}/customers"
+SUBSCRIPTIONS = f"{API}/subscriptions"
+SUB_1 = f"{SUBSCRIPTIONS}/sub_1"
+CHECKOUT_SESSIONS = f"{API}/checkout/sessions"
+PORTAL_SESSIONS = f"{API}/billing_portal/sessions"
+
+#: When everything begins, in Unix seconds.
+T = 1_790_000_000
+MONTH = 2_592_000
+#: When the first period ends.
+END = T + MONTH
+
+SECRET_TEXT = "Text of Stripe that no browser may read."
+
+
+def at(seconds: int) -> datetime:
+    """A time, from Unix seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def dated(seconds: int) -> dict[str, str]:
+    """The headers of an answer that Stripe gave at a time."""
+    return {"Date": format_datetime(at(seconds), usegmt=True)}
+
+
+# Stripe's objects and events
+
+
+def subscription(id: str = "sub_1", **values: Any) -> dict[str, Any]:
+    """Ada's subscription, as Stripe sends it."""
+    defaults = {
+        "customer": "cus_ada",
+        "price": "price_pro",
+        "created": T,
+        "current_period_end": END,
+    }
+    return make_subscription(id, **{**defaults, **values})
+
+
+def event(
+    kind: str, after: int = 0, /, *, event_id: str | None = None, **values: Any
+) -> dict[str, Any]:
+    """An event of Ada's subscription, some seconds after ``T``.
+
+    :param kind: The type, without ``customer.subscription.``.
+    :param event_id: By default a new one.
+    :param values: Of the subscription.
+    """
+    return make_event(
+        f"customer.subscription.{kind}",
+        subscription(**values),
+        id=event_id,
+        created=T + after,
+        previous_attributes={"metadata": {}} if kind == "updated" else None,
+    )
+
+
+def checkout(**values: Any) -> dict[str, Any]:
+    """The event of a Checkout session that Ada completed."""
+    defaults = {"customer": "cus_ada", "subscription": "sub_1"}
+    return make_event(
+        "checkout.session.completed",
+        make_checkout_session(**{**defaults, **values}),
+        created=T,
+    )
+
+
+def payment_failed(after: int = 100, /, **values: Any) -> dict[str, Any]:
+    """The event of a renewal that was not paid.
+
+    :param values: Of the invoice.
+    """
+    defaults = {"customer": "cus_ada", "subscription": "sub_1"}
+    invoice = make_invoice(**{**defaults, "period_end": END + MONTH, **values})
+    return make_event("invoice.payment_failed", invoice, created=T + after)
+
+
+def paid(*, event_id: str | None = None, **values: Any) -> dict[str, Any]:
+    """An event that means nothing to us: only handlers of the app take it.
+
+    :param values: Of the invoice.
+    """
+    defaults = {"customer": "cus_ada", "subscription": "sub_1"}
+    invoice = make_invoice(**{**defaults, **values})
+    return make_event("invoice.paid", invoice, id=event_id)
+
+
+def error_of(
+    type: str = "invalid_request_error", message: str = SECRET_TEXT, **other: str
+) -> dict[str, Any]:
+    """The body of an answer in which Stripe refuses."""
+    return {"error": {"type": type, "message": message, **other}}
+
+
+def no_such_customer(message: str = "No such customer: 'cus_ada'") -> dict[str, Any]:
+    """Stripe's answer when a customer was deleted, or is one of the other mode."""
+    return error_of(message=message, code="resource_missing", param="customer")
+
+
+# The app: handlers, webhooks, commands
+
+
+def on(shop: Any, *event_types: str) -> Callable[[H], H]:
+    """Register a handler, as ``@kavach_stripe.on(...)`` does."""
+    return cast("Callable[[H], H]", shop.kavach_stripe.on(*event_types))
+
+
+def on_change(shop: Any) -> Callable[[H], H]:
+    """Register a function, as ``@kavach_stripe.on_subscription_change`` does."""
+    return cast("Callable[[H], H]", shop.kavach_stripe.on_subscription_change)
+
+
+def ok(answer: Any) -> None:
+    """A webhook is answered with success."""
+    assert (answer.status_code, answer.json) == (200, {"received": True})
+
+
+def failed(answer: Any) -> None:
+    """A webhook is answered with the failure of a handler."""
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "handler_failed")
+
+
+def send(shop: Any, *events: dict[str, Any]) -> None:
+    """Post signed webhooks, all of which succeed."""
+    for each in events:
+        ok(shop.post_event(each))
+
+
+def sign(body: bytes, age: int = 0, secret: str = WEBHOOK_SECRET) -> str:
+    """The header of a webhook that was signed some seconds ago."""
+    return sign_payload(body, secret, timestamp=int(time.time()) - age)
+
+
+def handle(shop: Any, sent: dict[str, Any], signature: str | None = None) -> Any:
+    """Hand a signed event over without HTTP, and give the ``Event``.
+
+    :param signature: By default the right one.
+    """
+    body = json.dumps(sent).encode()
+    signature = sign(body) if signature is None else signature
+    return shop.kavach_stripe.handle_webhook(body, signature)
+
+
+def process(shop: Any, event_id: str) -> bool:
+    """Run the handlers of a stored event, as a worker does."""
+    with shop.app.app_context():
+        was_run: bool = shop.kavach_stripe.process_event(event_id)
+        return was_run
+
+
+def store_subscription(shop: Any, id: str = "sub_1", **values: Any) -> None:
+    """Have Ada subscribe: store a subscription by its first event."""
+    send(shop, event("created", id=id, **values))
+
+
+def run(shop: Any, *args: str) -> Result:
+    """Run ``flask stripe ...``. It may fail, yet not with a traceback."""
+    result: Result = shop.app.test_cli_runner().invoke(args=["stripe", *args])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def run_well(shop: Any, *args: str) -> str:
+    """Run ``flask stripe ...``, which succeeds without a warning: what it prints."""
+    result = run(shop, *args)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return result.stdout
+
+
+def assert_error(answer: Any, status: int, code: str, *words: str) -> None:
+    """An endpoint refuses with JSON: a code, and a sentence that has some words."""
+    assert answer.status_code == status
+    assert answer.mimetype == "application/json"
+    assert answer.json.keys() == {"error", "code"}
+    assert answer.json["code"] == code
+    assert answer.json["error"].endswith(".")
+    assert " " in answer.json["error"]
+    assert all(word in answer.json["error"] for word in words)
+
+
+# Calls to Stripe
+
+
+def sent_params(stripe_api: responses.RequestsMock, index: int = -1) -> dict[str, str]:
+    """The body of a request to Stripe, by default the last one."""
+    return dict(parse_qsl(str(stripe_api.calls[index].request.body)))
+
+
+def expect_list(
+    stripe_api: responses.RequestsMock,
+    *subscriptions: Any,
+    starting_after: str | None = None,
+    has_more: bool = False,
+    **answer: Any,
+) -> Any:
+    """Answer one request for a page of the list of Ada's subscriptions.
+
+    :param answer: Arguments for ``responses``, such as ``headers``.
+    """
+    query = {"customer": "cus_ada", "status": "all", "limit": "100"}
+
+    if starting_after is not None:
+        query["starting_after"] = starting_after
+
+    body = {"object": "list", "data": list(subscriptions), "has_more": has_more}
+    return stripe_api.get(
+        SUBSCRIPTIONS, json=body, match=[query_param_matcher(query)], **answer
+    )
+
+
+# The database, from outside
+
+
+@contextmanager
+def second_connection(shop: Any) -> Iterator[sqlite3.Connection]:
+    """Another process at the same file, which waits for no lock."""
+    with shop.app.app_context():
+        path = shop.db.engine.url.database
+
+    with closing(sqlite3.connect(path, timeout=0)) as connection:
+        yield connection
+
+
+def stored_customer(shop: Any, user_id: int = 1) -> str | None:
+    """The id of a user's customer that is committed."""
+    with second_connection(shop) as connection:
+        query = "SELECT stripe_customer_id FROM users WHERE id = ?"
+        row = connection.execute(query, [user_id]).fetchone()
+        return None if row is None else row[0]
+
+
+def dump(shop: Any) -> list[str]:
+    """Every row of every table that is committed."""
+    with second_connection(shop) as connection:
+        return list(connection.iterdump())
