@@ -1,3 +1,5 @@
+"""Which redirects and which sites are allowed, as plain functions (DESIGN §5)."""
+
 from __future__ import annotations
 
 import time
