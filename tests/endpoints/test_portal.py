@@ -17,19 +17,18 @@ from tests.vocabulary import customer_of_other_mode
 from tests.vocabulary import error_of
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import PORTAL
+from tests.vocabulary import PORTAL_PAGE
+from tests.vocabulary import PORTAL_SESSION
 from tests.vocabulary import PORTAL_SESSIONS
 from tests.vocabulary import SECRET_TEXT
 from tests.vocabulary import store_subscription
-
-PAGE = "https://billing.stripe.com/p/session/bps_1"
-SESSION = {"id": "bps_1", "object": "billing_portal.session", "url": PAGE}
 
 
 def expect_session(stripe_api: responses.RequestsMock, return_url: str) -> None:
     """Answer one request for a session that says exactly this."""
     body = {"customer": "cus_ada", "return_url": return_url}
     stripe_api.post(
-        PORTAL_SESSIONS, json=SESSION, match=[urlencoded_params_matcher(body)]
+        PORTAL_SESSIONS, json=PORTAL_SESSION, match=[urlencoded_params_matcher(body)]
     )
 
 
@@ -47,7 +46,7 @@ def test_session(
     response = enter(kept_shop, {field: "/account"})
 
     assert response.status_code == 200
-    assert response.json == {"url": PAGE}
+    assert response.json == {"url": PORTAL_PAGE}
     assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -59,7 +58,9 @@ def test_headers_of_the_request(
         "Stripe-Version": "2026-10-28.endive",
         "Content-Type": "application/x-www-form-urlencoded",
     }
-    stripe_api.post(PORTAL_SESSIONS, json=SESSION, match=[header_matcher(expected)])
+    stripe_api.post(
+        PORTAL_SESSIONS, json=PORTAL_SESSION, match=[header_matcher(expected)]
+    )
 
     assert enter(kept_shop).status_code == 200
     assert stripe_api.calls[0].request.headers["Idempotency-Key"]
@@ -74,7 +75,7 @@ def test_form_is_answered_with_a_redirect(
     response = kept_shop.browser(1).post(PORTAL, data={field: "/account"})
 
     assert response.status_code == 303
-    assert response.location == PAGE
+    assert response.location == PORTAL_PAGE
     assert response.headers["Cache-Control"] == "no-store"
 
 
