@@ -7,6 +7,7 @@ Ada is the user with the primary key 1, her customer is ``cus_ada``, her subscri
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -341,3 +342,48 @@ def customer_of_other_mode(key: str = "test") -> dict[str, Any]:
         f"No such customer: 'cus_ada'; a similar object exists in {other} mode, but a"
         f" {key} mode key was used to make this request."
     )
+
+
+PORTAL_PAGE = "https://billing.stripe.com/p/session/bps_1"
+PORTAL_SESSION = {
+    "id": "bps_1",
+    "object": "billing_portal.session",
+    "url": PORTAL_PAGE,
+}
+
+#: Arguments of ``create_checkout_session``.
+URLS = {"success_url": "https://a.example/ok", "cancel_url": "https://a.example/no"}
+
+
+#: The types of events that we handle ourselves.
+OUR_EVENTS = (
+    "checkout.session.completed",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.updated",
+    "invoice.payment_failed",
+)
+
+
+def doctor(shop: Any) -> dict[str, tuple[str, str]]:
+    """Run ``flask stripe doctor``: verdict and text of each check, by its name."""
+    result = run(shop, "doctor")
+    lines = [line for line in result.output.splitlines() if line[:6].strip()]
+    found = {}
+
+    for line in lines:
+        match = re.fullmatch(r"(ok|FAIL|skip) +(.+?) {2,}(.+)", line)
+
+        if match is None:
+            assert line.startswith("Error: ")
+        else:
+            found[match[2]] = (match[1], match[3])
+
+    failed = any(verdict == "FAIL" for verdict, _ in found.values())
+    assert result.exit_code == int(failed)
+    assert SECRET_KEY not in result.output
+    assert WEBHOOK_SECRET not in result.output
+    return found
