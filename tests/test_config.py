@@ -1,3 +1,5 @@
+"""Each ``STRIPE_*`` key: its default, what it takes, what is refused (DESIGN §2)."""
+
 from __future__ import annotations
 
 import logging
