@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,33 @@ from werkzeug.test import TestResponse
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.testing import post_event
+from tests.vocabulary import SECRET_KEY
+from tests.vocabulary import WEBHOOK_SECRET
 
-WEBHOOK_SECRET = "whsec_of_the_tests"
 API = "https://api.stripe.com"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let a report with a lone surrogate, such as a log of one, reach pytest-xdist.
+
+    A worker sends its reports in UTF-8, and would end at the first of these.
+    """
+    return _encodable((yield))
+
+
+def _encodable(data: Any) -> Any:
+    """The same data with lone surrogates as escapes."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+
+    if isinstance(data, dict):
+        return {_encodable(key): _encodable(value) for key, value in data.items()}
+
+    if isinstance(data, list | tuple):
+        return type(data)(map(_encodable, data))
+
+    return data
 
 
 class Shop:
@@ -47,7 +72,7 @@ class Shop:
                 "SECRET_KEY": "secret of the tests",
                 "TESTING": True,
                 "SQLALCHEMY_DATABASE_URI": database_uri,
-                "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+                "STRIPE_SECRET_KEY": SECRET_KEY,
                 "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
                 "STRIPE_MAX_NETWORK_RETRIES": 0,
                 **config,

@@ -20,7 +20,7 @@ from itertools import pairwise
 from itertools import product
 from typing import NamedTuple
 
-from flask_kavach_stripe.objects import SubscriptionState
+from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import Change
 from flask_kavach_stripe.subscriptions import PaymentFailure
 from flask_kavach_stripe.subscriptions import Snapshot

@@ -1,4 +1,7 @@
-"""``examples/celery`` with a real Redis, and workers that die."""
+"""``examples/celery`` loses no handler's work when workers die (DESIGN §9).
+
+With a real Redis.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package offers, and that all of it is explained."""
+"""The package offers what the contract names, and explains it (DESIGN §2, §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views for subscribers, and ``current_subscription``."""
+"""``subscription_required`` and ``current_subscription`` (DESIGN §4)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from flask_login import UserMixin
 from flask_kavach_stripe import ConfigurationError
 from flask_kavach_stripe import current_subscription
 from flask_kavach_stripe import subscription_required
-from flask_kavach_stripe.testing import make_event
-from flask_kavach_stripe.testing import make_subscription
+from tests.vocabulary import store_subscription
 
 PRICES = {"pro": "price_pro", "team": {"price": "price_team"}, "old": "plan_gold"}
 
@@ -30,14 +29,6 @@ def ada(make_shop: Any) -> Callable[..., Any]:
         return shop
 
     return make
-
-
-def have(shop: Any, id: str = "sub_1", **fields: Any) -> None:
-    subscription = make_subscription(
-        id, **{"customer": "cus_ada", "price": "price_pro", **fields}
-    )
-    event = make_event("customer.subscription.created", subscription)
-    assert shop.post_event(event).status_code == 200
 
 
 def page() -> str:
@@ -74,7 +65,7 @@ def visit(shop: Any, user_id: int | None = 1, **kwargs: Any) -> Any:
 def test_status_decides(ada: Callable[..., Any], status: str, expected: int) -> None:
     shop = ada()
     guard(shop)
-    have(shop, status=status)
+    store_subscription(shop, status=status)
 
     assert visit(shop).status_code == expected
 
@@ -91,7 +82,7 @@ def test_user_without_a_subscription(ada: Callable[..., Any]) -> None:
 def test_active_statuses_decide(ada: Callable[..., Any], names: Any) -> None:
     shop = ada(STRIPE_ACTIVE_STATUSES=["active", "past_due"])
     guard(shop, *names)
-    have(shop, status="past_due")
+    store_subscription(shop, status="past_due")
 
     assert visit(shop).text == "the page"
 
@@ -100,7 +91,7 @@ def test_active_statuses_decide(ada: Callable[..., Any], names: Any) -> None:
 def test_trial_is_not_active_if_told_so(ada: Callable[..., Any], names: Any) -> None:
     shop = ada(STRIPE_ACTIVE_STATUSES=["active"])
     guard(shop, *names)
-    have(shop, status="trialing")
+    store_subscription(shop, status="trialing")
 
     assert visit(shop).status_code == 402
 
@@ -108,7 +99,7 @@ def test_trial_is_not_active_if_told_so(ada: Callable[..., Any], names: Any) -> 
 def test_grace_period_gives_access(ada: Callable[..., Any]) -> None:
     shop = ada()
     guard(shop)
-    have(shop, cancel_at_period_end=True)
+    store_subscription(shop, cancel_at_period_end=True)
 
     assert visit(shop).status_code == 200
 
@@ -133,7 +124,7 @@ def test_price_decides(
 ) -> None:
     shop = ada()
     guard(shop, *asked)
-    have(shop, price=price)
+    store_subscription(shop, price=price)
 
     assert visit(shop).status_code == expected
 
@@ -143,7 +134,7 @@ def test_empty_parentheses(ada: Callable[..., Any]) -> None:
     shop.app.add_url_rule("/page", view_func=subscription_required()(page))
 
     assert visit(shop).status_code == 402
-    have(shop)
+    store_subscription(shop)
     assert visit(shop).status_code == 200
 
 
@@ -164,8 +155,8 @@ def test_any_of_several_subscriptions_counts(
     shop = ada()
     shop.add_user(stripe_customer_id="cus_bob")
     guard(shop, "team")
-    have(shop, "sub_1", created=1_800_000_000)
-    have(shop, "sub_2", **second)
+    store_subscription(shop, "sub_1", created=1_800_000_000)
+    store_subscription(shop, "sub_2", **second)
     assert shop.columns()["subscription_id"] == "sub_1"
 
     assert visit(shop).status_code == expected
@@ -181,7 +172,7 @@ def test_unknown_name_is_an_error_at_first_use(
     with pytest.raises(ConfigurationError, match=f"{name!r}.*'pro', 'team', 'old'"):
         visit(shop)
 
-    have(shop)
+    store_subscription(shop)
 
     with pytest.raises(ConfigurationError, match="'STRIPE_PRICES'"):
         visit(shop)
@@ -190,7 +181,7 @@ def test_unknown_name_is_an_error_at_first_use(
 def test_one_unknown_name_among_others_is_an_error(ada: Callable[..., Any]) -> None:
     shop = ada()
     guard(shop, "pro", "gold")
-    have(shop)
+    store_subscription(shop)
 
     with pytest.raises(ConfigurationError, match="'gold'"):
         visit(shop)
@@ -223,7 +214,7 @@ def test_names_are_read_from_the_app_that_serves(ada: Callable[..., Any]) -> Non
 
     for shop in shops:
         shop.app.add_url_rule("/page", view_func=view)
-        have(shop, price="price_2")
+        store_subscription(shop, price="price_2")
 
     assert [visit(shop).status_code for shop in shops] == [402, 200]
 
@@ -327,7 +318,7 @@ def test_async_view(ada: Callable[..., Any]) -> None:
     guard(shop, "pro", view=view)
 
     assert visit(shop).status_code == 402
-    have(shop)
+    store_subscription(shop)
     assert visit(shop).text == "sub_1"
 
 
@@ -339,7 +330,7 @@ def test_view_keeps_its_name_and_gets_its_arguments(ada: Callable[..., Any]) -> 
 
     shop = ada()
     shop.app.add_url_rule("/report/<int:number>.<format>", view_func=report)
-    have(shop)
+    store_subscription(shop)
 
     assert report.__name__ == "report"
     assert report.__doc__ == "Say what is asked for."
@@ -357,7 +348,7 @@ def test_class_based_view(ada: Callable[..., Any]) -> None:
     shop.app.add_url_rule("/page", view_func=Page.as_view("page"))
 
     assert visit(shop).status_code == 402
-    have(shop)
+    store_subscription(shop)
     assert visit(shop).text == "the page"
 
 
@@ -389,7 +380,7 @@ def test_number_of_queries(
     """One loads the user, as on every page with Flask-Login."""
     shop = ada()
     guard(shop, *names)
-    have(shop, **fields)
+    store_subscription(shop, **fields)
     browser = shop.browser(1)
 
     with shop.statements() as statements:
@@ -430,7 +421,7 @@ def test_current_subscription_in_python(ada: Callable[..., Any]) -> None:
 
     assert visit(shop).text == "none"
     assert visit(shop, None).text == "none"
-    have(shop)
+    store_subscription(shop)
     assert visit(shop).text == "sub_1 pro"
     assert visit(shop, None).text == "none"
 
@@ -441,14 +432,14 @@ def test_current_subscription_in_templates(ada: Callable[..., Any]) -> None:
 
     assert visit(shop).text == "none True"
     assert visit(shop, None).text == "none True"
-    have(shop)
+    store_subscription(shop)
     assert visit(shop).text == "sub_1 pro True False"
 
 
 def test_current_subscription_costs_nothing(ada: Callable[..., Any]) -> None:
     shop = ada()
     shop.app.add_url_rule("/page", "page", lambda: render_template_string(TEMPLATE))
-    have(shop)
+    store_subscription(shop)
     browser = shop.browser(1)
 
     with shop.statements() as statements:
@@ -473,7 +464,7 @@ def test_guarded_page_with_its_subscription_costs_no_query_more(
     shop = ada()
     shop.app.add_url_rule("/plain", "plain", greeting)
     guard(shop, "pro", view=status)
-    have(shop)
+    store_subscription(shop)
     browser = shop.browser(1)
 
     with shop.statements() as plain:
@@ -504,7 +495,7 @@ def test_user_of_another_model_has_no_subscription(ada: Callable[..., Any]) -> N
     shop = ada()
     shop.app.add_url_rule("/page", "page", lambda: render_template_string(TEMPLATE))
     shop.app.add_url_rule("/guarded", "guarded", subscription_required(page))
-    have(shop)
+    store_subscription(shop)
     shop.app.login_manager.user_loader(lambda user_id: Admin())
 
     assert visit(shop).text == "none True"

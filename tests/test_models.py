@@ -1,4 +1,4 @@
-"""The columns and their types, on every database as far as SQL can tell."""
+"""The columns and their types, on every database as SQL shows them (DESIGN §3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The readers: every API version's shape, and values that no version has."""
+"""The readers take every API version's shape, and odd values (DESIGN §6)."""
 
 from __future__ import annotations
 

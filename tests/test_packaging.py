@@ -35,7 +35,7 @@ def test_readme_begins_with_two_commands() -> None:
     start, tests = readme_commands()
 
     assert shlex.split(start)[-2:] == ["-m", "examples.saas"]
-    assert shlex.split(tests)[-2:] == ["-m", "pytest"]
+    assert shlex.split(tests)[-4:] == ["-m", "pytest", "-n", "auto"]
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -1,4 +1,4 @@
-"""The ``Stripe-Signature`` header: what is accepted, and why the rest is not."""
+"""The ``Stripe-Signature`` header: what is accepted, and why not (DESIGN §5)."""
 
 from __future__ import annotations
 

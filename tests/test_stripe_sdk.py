@@ -1,4 +1,4 @@
-"""Our client and signatures against Stripe's own library, a dependency of tests only.
+"""Client and signatures agree with Stripe's own library (DESIGN §5, §8).
 
 First what must be equal, on made-up input. Then one test for each thing that we do
 otherwise on purpose, which shows both sides: if Stripe's side fails, Stripe changed

@@ -1,4 +1,4 @@
-"""The rules of ordering and of the user's columns, one by one."""
+"""The rules of ordering and of the user's columns, one by one (DESIGN §6)."""
 
 from __future__ import annotations
 

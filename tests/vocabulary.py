@@ -7,6 +7,7 @@ Ada is the user with the primary key 1, her customer is ``cus_ada``, her subscri
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from urllib.parse import parse_qsl
 import responses
 from click.testing import Result
 from responses.matchers import query_param_matcher
+from responses.matchers import urlencoded_params_matcher
 
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_event
@@ -280,3 +282,108 @@ def dump(shop: Any) -> list[str]:
     """Every row of every table that is committed."""
     with second_connection(shop) as connection:
         return list(connection.iterdump())
+
+
+# Checkout, as a browser asks for it
+
+CHECKOUT_PAGE = "https://checkout.stripe.com/c/pay/cs_test_1"
+CHECKOUT_SESSION = {
+    "id": "cs_test_1",
+    "object": "checkout.session",
+    "url": CHECKOUT_PAGE,
+}
+
+#: The parameters of a session of Ada's, if nothing is chosen; without a trial.
+CHECKOUT_PARAMS = {
+    "mode": "subscription",
+    "customer": "cus_ada",
+    "client_reference_id": "1",
+    "line_items[0][price]": "price_pro",
+    "line_items[0][quantity]": "1",
+    "success_url": "http://localhost/?session_id={CHECKOUT_SESSION_ID}",
+    "cancel_url": "http://localhost/",
+    "metadata[kavach_user_id]": "1",
+    "subscription_data[metadata][kavach_user_id]": "1",
+}
+
+
+def expect_checkout_session(stripe_api: responses.RequestsMock, **params: str) -> None:
+    """Answer one request for a Checkout session with exactly these parameters.
+
+    :param params: Instead of, and beside, ``CHECKOUT_PARAMS``.
+    """
+    body = {**CHECKOUT_PARAMS, **params}
+    match = [urlencoded_params_matcher(body)]
+    stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION, match=match)
+
+
+def buy(shop: Any, body: Any = None, **kwargs: Any) -> Any:
+    """Ask for a Checkout session as Ada, by default for ``price_pro``.
+
+    :param kwargs: Arguments for the test client, such as ``headers``.
+    """
+    body = {"priceId": "price_pro"} if body is None else body
+    return shop.browser(1).post(CHECKOUT, json=body, **kwargs)
+
+
+def become(shop: Any, status: str) -> None:
+    """Give Ada a subscription of a status, which is her columns' from then on."""
+    store_subscription(shop, status=status)
+    assert shop.columns()["subscription_status"] == status
+
+
+def customer_of_other_mode(key: str = "test") -> dict[str, Any]:
+    """Stripe's answer when the customer is one of the other mode.
+
+    :param key: The mode of the key.
+    """
+    other = {"test": "live", "live": "test"}[key]
+    return no_such_customer(
+        f"No such customer: 'cus_ada'; a similar object exists in {other} mode, but a"
+        f" {key} mode key was used to make this request."
+    )
+
+
+PORTAL_PAGE = "https://billing.stripe.com/p/session/bps_1"
+PORTAL_SESSION = {
+    "id": "bps_1",
+    "object": "billing_portal.session",
+    "url": PORTAL_PAGE,
+}
+
+#: Arguments of ``create_checkout_session``.
+URLS = {"success_url": "https://a.example/ok", "cancel_url": "https://a.example/no"}
+
+
+#: The types of events that we handle ourselves.
+OUR_EVENTS = (
+    "checkout.session.completed",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.updated",
+    "invoice.payment_failed",
+)
+
+
+def doctor(shop: Any) -> dict[str, tuple[str, str]]:
+    """Run ``flask stripe doctor``: verdict and text of each check, by its name."""
+    result = run(shop, "doctor")
+    lines = [line for line in result.output.splitlines() if line[:6].strip()]
+    found = {}
+
+    for line in lines:
+        match = re.fullmatch(r"(ok|FAIL|skip) +(.+?) {2,}(.+)", line)
+
+        if match is None:
+            assert line.startswith("Error: ")
+        else:
+            found[match[2]] = (match[1], match[3])
+
+    failed = any(verdict == "FAIL" for verdict, _ in found.values())
+    assert result.exit_code == int(failed)
+    assert SECRET_KEY not in result.output
+    assert WEBHOOK_SECRET not in result.output
+    return found

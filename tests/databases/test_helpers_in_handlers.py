@@ -9,11 +9,11 @@ import pytest
 import responses
 
 from flask_kavach_stripe.testing import make_event
-from tests.conftest import API
 from tests.conftest import Shop
 from tests.databases.deliveries import deliver
 from tests.databases.deliveries import subscription
 from tests.databases.deliveries import subscription_event
+from tests.vocabulary import SUBSCRIPTIONS
 
 # One connection at a time writes to SQLite, so nothing happens there meanwhile.
 pytestmark = pytest.mark.databases("postgresql*", "mariadb*")
@@ -24,7 +24,7 @@ def test_rows_after_another_event_that_came_while_a_handler_ran(
 ) -> None:
     """The transaction of the handler began before: it must not decide by old rows."""
     stripe_api.get(
-        f"{API}/v1/subscriptions",
+        SUBSCRIPTIONS,
         json={"object": "list", "data": [subscription()], "has_more": False},
     )
     others: list[Any] = []

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from flask_kavach_stripe.objects import SubscriptionState
+from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import Answer
 from flask_kavach_stripe.subscriptions import Change
 from flask_kavach_stripe.subscriptions import decide

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 import pytest
 
-from flask_kavach_stripe.objects import SubscriptionState
+from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import adopt
 from flask_kavach_stripe.subscriptions import Answer
 from flask_kavach_stripe.subscriptions import Change

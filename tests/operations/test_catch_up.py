@@ -1,9 +1,8 @@
-"""``flask stripe catch-up``, with webhooks that got lost."""
+"""``flask stripe catch-up`` processes the events that were missed (docs/cli.rst)."""
 
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,57 +14,30 @@ from urllib.parse import urlsplit
 
 import pytest
 import responses
-from click.testing import Result
-from flask import request
 
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.testing.sandbox import connect
-
-API = "https://api.stripe.com"
-TYPES = [
-    "checkout.session.completed",
-    "customer.deleted",
-    "customer.subscription.created",
-    "customer.subscription.deleted",
-    "customer.subscription.paused",
-    "customer.subscription.resumed",
-    "customer.subscription.updated",
-    "invoice.payment_failed",
-]
-
-
-def run(shop: Any, *args: str) -> Result:
-    command = ["stripe", "catch-up", *args]
-    result: Result = shop.app.test_cli_runner().invoke(args=command)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+from tests.operations.lossy_stripe import LossyStripe
+from tests.vocabulary import API
+from tests.vocabulary import OUR_EVENTS
+from tests.vocabulary import run
+from tests.vocabulary import run_well
 
 
 def catch_up(shop: Any, *args: str) -> list[str]:
     """A run that succeeds: the types of what was processed."""
-    result = run(shop, *args)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return [line.split()[3] for line in result.stdout.splitlines()[:-1]]
+    lines = run_well(shop, "catch-up", *args).splitlines()
+    return [line.split()[3] for line in lines[:-1]]
 
 
-class Account:
-    """A sandbox whose webhooks get lost, unless they are let through."""
+class Account(LossyStripe):
+    """With subscriptions of which only Stripe knows."""
 
-    def __init__(self, shop: Any, sandbox: Sandbox) -> None:
-        self.shop = shop
-        self.sandbox = sandbox
-        self.asked: list[Any] = []
-
-        @sandbox.app.before_request
-        def remember() -> None:
-            if request.path == "/v1/events":
-                self.asked.append(request.args.to_dict())
-
-    def call(self, method: str, path: str, params: Any = None) -> Any:
-        client = self.shop.app.extensions["kavach_stripe"].client
-        return getattr(client, method)(path, params)
+    @property
+    def asked(self) -> list[dict[str, str]]:
+        """The queries for events."""
+        return self.queries["/v1/events"]
 
     def subscribe(self, user_id: int) -> str:
         """Buy as a user, and give the id of the subscription."""
@@ -93,7 +65,6 @@ def account(shop: Any) -> Iterator[Account]:
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=6)
 
     with connect(shop.app, Sandbox(clock=Clock(start))) as sandbox:
-        sandbox.faults.add("drop", times=math.inf)
         yield Account(shop, sandbox)
 
 
@@ -105,7 +76,7 @@ def test_catch_up_processes_what_was_missed_in_order(
     account.cancel(subscription_id)
     assert shop.columns()["subscription_status"] is None
 
-    result = run(shop)
+    result = run(shop, "catch-up")
 
     assert result.exit_code == 0
     *lines, summary = result.stdout.splitlines()
@@ -113,7 +84,7 @@ def test_catch_up_processes_what_was_missed_in_order(
     assert [line.split("  ")[1:] for line in lines] == [
         [event["id"], event["type"], "user 1"]
         for event in account.sandbox.events
-        if event["type"] in TYPES
+        if event["type"] in OUR_EVENTS
     ]
     first = events[lines[0].split("  ")[1]]
     time = datetime.fromtimestamp(first["created"], UTC)
@@ -130,9 +101,8 @@ def test_second_catch_up_does_nothing(shop: Any, account: Account) -> None:
     account.subscribe(1)
     catch_up(shop)
     entries = [(entry.id, entry.processed_at) for entry in shop.events]
-    account.asked.clear()
 
-    result = run(shop)
+    result = run(shop, "catch-up")
 
     assert result.stdout == (
         "2 events read in 1 request, 0 processed, 0 failed, 0 without effect here\n"
@@ -162,7 +132,7 @@ def test_catch_up_asks_for_what_is_handled_only(shop: Any, account: Account) -> 
     assert shop.notes == ["invoice.paid"]
     asked = account.asked[0]
     types = [asked.pop(f"types[{index}]") for index in range(9)]
-    assert types == sorted([*TYPES, "invoice.paid"])
+    assert types == sorted([*OUR_EVENTS, "invoice.paid"])
     since = datetime.fromtimestamp(int(asked.pop("created[gte]")), UTC)
     assert datetime.now(UTC) - since - timedelta(days=3) < timedelta(minutes=1)
     assert asked == {"limit": "100"}
@@ -210,7 +180,7 @@ def test_catch_up_looks_back_as_far_as_told(shop: Any, account: Account) -> None
     ],
 )
 def test_catch_up_with_a_time_that_is_none(since: str, message: str, shop: Any) -> None:
-    result = run(shop, f"--since={since}")
+    result = run(shop, "catch-up", f"--since={since}")
 
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
@@ -249,7 +219,7 @@ def test_catch_up_ignores_events_of_nobody(shop: Any, account: Account) -> None:
         shop.db.session.commit()
 
     for _ in range(2):
-        result = run(shop)
+        result = run(shop, "catch-up")
         assert result.exit_code == 0
         assert result.stdout.endswith("0 processed, 0 failed, 2 without effect here\n")
 
@@ -265,7 +235,7 @@ def test_catch_up_goes_on_after_a_handler_that_raises(
 
     shop.kavach_stripe.on("checkout.session.completed")(fail)
     account.subscribe(1)
-    result = run(shop)
+    result = run(shop, "catch-up")
 
     assert result.exit_code == 1
     assert "failed: A handler raised ValueError." in result.stderr
@@ -276,7 +246,7 @@ def test_catch_up_goes_on_after_a_handler_that_raises(
     failed = [entry.type for entry in shop.events if entry.processed_at is None]
     assert failed == ["checkout.session.completed"]
 
-    again = run(shop)  # what failed is for a replay
+    again = run(shop, "catch-up")  # what failed is for a replay
     assert again.exit_code == 0
     assert "0 processed" in again.stdout
 
@@ -287,7 +257,7 @@ def test_catch_up_stops_where_stripe_does_not_answer(
     """Nothing is half done: the next run goes on."""
     account.subscribe(1)
     fault = account.sandbox.faults.add("server_error", "GET /v1/events", times=1)
-    result = run(shop)
+    result = run(shop, "catch-up")
 
     assert fault.is_over
     assert result.exit_code == 1
@@ -325,7 +295,7 @@ def test_catch_up_while_webhooks_arrive(shop: Any, account: Account) -> None:
         thread.start()
 
     ready.wait()
-    result = run(shop)
+    result = run(shop, "catch-up")
 
     for thread in threads:
         thread.join()
@@ -345,8 +315,8 @@ def test_catch_up_while_webhooks_arrive(shop: Any, account: Account) -> None:
 def test_catch_up_that_stripe_refuses(
     status: int, advice: str, shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.get(f"{API}/v1/events", json={"error": {"message": "No"}}, status=status)
-    result = run(shop)
+    stripe_api.get(f"{API}/events", json={"error": {"message": "No"}}, status=status)
+    result = run(shop, "catch-up")
 
     assert result.exit_code == 1
     assert advice in result.stderr
@@ -356,7 +326,7 @@ def test_catch_up_without_a_key(
     make_shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("STRIPE_SECRET_KEY", raising=False)
-    result = run(make_shop(STRIPE_SECRET_KEY=None))
+    result = run(make_shop(STRIPE_SECRET_KEY=None), "catch-up")
 
     assert result.exit_code == 1
     assert "Error: 'STRIPE_SECRET_KEY' is not set." in result.stderr
@@ -395,13 +365,13 @@ def test_event_that_could_not_be_stored(
         data = listed[:1] if "ending_before" in query else listed
         return 200, {}, json.dumps({"object": "list", "data": data, "has_more": False})
 
-    stripe_api.add_callback(responses.GET, f"{API}/v1/events", answer)
+    stripe_api.add_callback(responses.GET, f"{API}/events", answer)
     stripe_api.get(
-        f"{API}/v1/subscriptions/sub_1",
+        f"{API}/subscriptions/sub_1",
         json={"error": {"message": "Oh no", "type": "api_error"}},
         status=status,
     )
-    result = run(shop)
+    result = run(shop, "catch-up")
 
     assert result.exit_code == 1
     line = "evt_1  customer.subscription.updated  failed:"

@@ -1,9 +1,8 @@
-"""``flask stripe sync``, against the sandbox and against lists made for the case."""
+"""``flask stripe sync`` brings the tables to what Stripe lists (docs/cli.rst)."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -18,14 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import responses
-from click.testing import Result
-from flask import request
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flask_kavach_stripe.database.payers import COLUMN_NAMES
-from flask_kavach_stripe.database.rows import RunningSubscription
-from flask_kavach_stripe.operations.sync import Unlisted
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.stripe_api.objects import read_subscription
@@ -34,39 +27,22 @@ from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing.sandbox import connect
+from tests.operations.lossy_stripe import LossyStripe
+from tests.vocabulary import run
+from tests.vocabulary import run_well
+from tests.vocabulary import SUBSCRIPTIONS
 
-API = "https://api.stripe.com"
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
-
-
-def run(shop: Any, *args: str) -> Result:
-    result: Result = shop.app.test_cli_runner().invoke(args=["stripe", "sync", *args])
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
 
 
 def sync(shop: Any, *args: str) -> list[str]:
     """A run that succeeds: the lines about users."""
-    result = run(shop, *args)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return [line for line in result.stdout.splitlines() if line.startswith("user ")]
+    lines = run_well(shop, "sync", *args).splitlines()
+    return [line for line in lines if line.startswith("user ")]
 
 
-class Account:
-    """A sandbox whose webhooks get lost."""
-
-    def __init__(self, shop: Any, sandbox: Sandbox) -> None:
-        self.shop = shop
-        self.sandbox = sandbox
-        self.requests: list[str] = []
-        self.sandbox.app.before_request(
-            lambda: self.requests.append(f"{request.method} {request.path}")
-        )
-
-    def call(self, method: str, path: str, params: Any = None) -> Any:
-        client = self.shop.app.extensions["kavach_stripe"].client
-        return getattr(client, method)(path, params)
+class Account(LossyStripe):
+    """With subscriptions of which only Stripe knows."""
 
     def add_payer(self, **columns: Any) -> tuple[int, str, str]:
         """A user who has subscribed, of which only Stripe knows; with both ids."""
@@ -95,7 +71,6 @@ def shop(make_shop: Any) -> Any:
 @pytest.fixture
 def account(shop: Any) -> Iterator[Account]:
     with connect(shop.app, Sandbox(clock=Clock(NOON))) as sandbox:
-        sandbox.faults.add("drop", times=math.inf)
         yield Account(shop, sandbox)
 
 
@@ -117,7 +92,7 @@ def test_sync_stores_what_no_webhook_brought(shop: Any, account: Account) -> Non
     user_id, customer_id, subscription_id = account.add_payer()
     account.requests.clear()
 
-    result = run(shop)
+    result = run(shop, "sync")
 
     assert result.exit_code == 0
     assert result.stdout == (
@@ -140,7 +115,7 @@ def test_second_sync_changes_nothing(shop: Any, account: Account) -> None:
     rows = [vars(row) for row in shop.subscriptions]
 
     with shop.statements() as statements:
-        result = run(shop)
+        result = run(shop, "sync")
 
     assert result.stdout == "3 subscriptions read in 1 request, 0 users changed\n"
     assert not [each for each in statements if not each.startswith("SELECT")]
@@ -341,7 +316,7 @@ def test_sync_with_a_key_of_another_account_ends_nothing(
         stripe_subscription_id="sub_real",
         stripe_subscription_status="active",
     )
-    result = run(shop)
+    result = run(shop, "sync")
 
     assert result.exit_code == 1
     assert "Is 'STRIPE_SECRET_KEY' a key of this app's account?" in result.stderr
@@ -369,7 +344,7 @@ def test_sync_of_a_user_without_customer(shop: Any, account: Account) -> None:
 
 @pytest.mark.parametrize("user_id", ["99", "ada", ""])
 def test_sync_of_nobody(user_id: str, shop: Any) -> None:
-    result = run(shop, "--user", user_id)
+    result = run(shop, "sync", "--user", user_id)
 
     assert result.exit_code == 1
     assert result.stderr == "Error: There is no such user.\n"
@@ -401,10 +376,10 @@ def test_dry_run_says_what_a_run_does(hours: int, shop: Any, account: Account) -
     account.sandbox.advance(hours=hours)
 
     with shop.statements() as statements:
-        foreseen = run(shop, "--dry-run")
+        foreseen = run(shop, "sync", "--dry-run")
 
     assert not [each for each in statements if not each.startswith("SELECT")]
-    done = run(shop)
+    done = run(shop, "sync")
     assert foreseen.exit_code == done.exit_code == 0
     assert foreseen.stdout == done.stdout.replace("changed", "would change")
     assert "4 users changed" in done.stdout
@@ -446,7 +421,7 @@ def test_sync_goes_on_after_a_handler_that_raises(shop: Any, account: Account) -
         shop.note(f"{user.id} {subscription.status}")
 
     shop.kavach_stripe.on_subscription_change(remember)
-    result = run(shop)
+    result = run(shop, "sync")
 
     assert result.exit_code == 1
     assert f"user {first} ({customer_id}) failed: A handler raised" in result.stderr
@@ -478,7 +453,7 @@ class Lists:
         self.before: Callable[[], object] = lambda: None
         self.time = NOON
         self.asked: list[str] = []
-        mock.add_callback(responses.GET, f"{API}/v1/subscriptions", self._answer)
+        mock.add_callback(responses.GET, SUBSCRIPTIONS, self._answer)
 
     def _answer(self, sent: Any) -> tuple[int, dict[str, str], str]:
         query = parse_qs(urlsplit(sent.url).query)
@@ -542,7 +517,7 @@ def test_sync_takes_one_request_for_100_subscriptions(
     fill(shop, 1000, lists.subscriptions)
 
     with shop.statements() as statements:
-        result = run(shop)
+        result = run(shop, "sync")
 
     assert result.stdout == "1,000 subscriptions read in 10 requests, 0 users changed\n"
     assert len(lists.asked) == 10
@@ -594,7 +569,7 @@ def test_sync_without_a_date_header_asks_for_each_change(
     fill(shop, 2)
     subscription = make_subscription(id="sub_0", customer="cus_0")
     stripe_api.get(
-        f"{API}/v1/subscriptions",
+        SUBSCRIPTIONS,
         json={"object": "list", "data": [subscription], "has_more": False},
     )
     sync(shop)
@@ -613,7 +588,7 @@ def test_sync_goes_on_after_a_customer_whom_stripe_refuses(
     for number in (0, 1):
         add_row(shop, id=f"sub_gone{number}", customer_id=f"cus_{number}")
 
-    result = run(shop)
+    result = run(shop, "sync")
 
     assert result.exit_code == 1
     assert "user 1 (cus_0) failed: Stripe answered with an error: Oh no" in (
@@ -632,7 +607,7 @@ def test_sync_stops_at_the_rate_limit(
     for number in (0, 1):
         add_row(shop, id=f"sub_gone{number}", customer_id=f"cus_{number}")
 
-    result = run(shop)
+    result = run(shop, "sync")
 
     assert result.exit_code == 1
     assert "Stripe answered with an error: Oh no" in result.stderr
@@ -651,11 +626,11 @@ def test_sync_that_stripe_refuses(
     status: int, advice: str, shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     stripe_api.get(
-        f"{API}/v1/subscriptions",
+        SUBSCRIPTIONS,
         json={"error": {"message": "No: sk_test_***ests"}},
         status=status,
     )
-    result = run(shop)
+    result = run(shop, "sync")
 
     assert result.exit_code == 1
     assert advice in result.stderr
@@ -664,44 +639,7 @@ def test_sync_that_stripe_refuses(
 
 def test_sync_without_a_key(make_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STRIPE_SECRET_KEY", raising=False)
-    result = run(make_shop(STRIPE_SECRET_KEY=None))
+    result = run(make_shop(STRIPE_SECRET_KEY=None), "sync")
 
     assert result.exit_code == 1
     assert "Error: 'STRIPE_SECRET_KEY' is not set." in result.stderr
-
-
-# -- two lists side by side ------------------------------------------------------------
-
-
-@given(
-    seconds=st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.booleans())),
-    size=st.integers(1, 4),
-)
-def test_unlisted_are_those_that_no_page_has(
-    seconds: list[tuple[int, bool, bool]], size: int
-) -> None:
-    """Wherever the pages end, in the middle of a second too."""
-    every = [
-        (NOON + timedelta(seconds=second), f"sub_{number}", is_listed, is_ours)
-        for number, (second, is_listed, is_ours) in enumerate(seconds)
-    ]
-    listed = [
-        SubscriptionState(id_, f"of {id_}", "active", created=created)
-        for created, id_, is_listed, _ in sorted(every, reverse=True)
-        if is_listed
-    ]
-    ours = [
-        RunningSubscription(created, id_, f"of {id_}")
-        for created, id_, _, is_ours in sorted(every, key=lambda each: each[1])
-        if is_ours
-    ]
-    ours.sort(key=lambda row: row.created, reverse=True)  # another order in a second
-    unlisted = Unlisted(iter(ours))
-    found: list[str] = []
-
-    for start in range(0, len(listed), size):
-        found += unlisted.passed_over(listed[start : start + size])
-
-    found += unlisted.rest()
-    ids = {state.id for state in listed}
-    assert found == [row.customer_id for row in ours if row.id not in ids]

@@ -1,4 +1,4 @@
-"""``GET /auth/stripe/subscription``, from outside."""
+"""``GET /auth/stripe/subscription`` says what the user has (DESIGN §5)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from flask_kavach_stripe.testing import make_event
-from flask_kavach_stripe.testing import make_subscription
-
-SUBSCRIPTION = "/auth/stripe/subscription"
+from tests.vocabulary import event
+from tests.vocabulary import send
+from tests.vocabulary import store_subscription
+from tests.vocabulary import SUBSCRIPTION
 
 
 def ask(shop: Any, user_id: int = 1) -> Any:
@@ -37,15 +37,12 @@ def test_user_without_a_customer(kept_shop: Any) -> None:
     ["active", "trialing", "past_due", "paused", "unpaid", "incomplete", "odd"],
 )
 def test_running_subscription(kept_shop: Any, status: str, cancel: bool) -> None:
-    subscription = make_subscription(
-        "sub_1",
-        customer="cus_ada",
+    store_subscription(
+        kept_shop,
         status=status,
-        price="price_pro",
         current_period_end=1_800_000_000,
         cancel_at_period_end=cancel,
     )
-    kept_shop.post_event(make_event("customer.subscription.created", subscription))
 
     assert ask(kept_shop) == {
         "subscription": {
@@ -60,8 +57,7 @@ def test_running_subscription(kept_shop: Any, status: str, cancel: bool) -> None
 
 @pytest.mark.parametrize("status", ["canceled", "incomplete_expired"])
 def test_ended_subscription_is_null(kept_shop: Any, status: str) -> None:
-    subscription = make_subscription("sub_1", customer="cus_ada", status=status)
-    kept_shop.post_event(make_event("customer.subscription.deleted", subscription))
+    send(kept_shop, event("deleted", status=status))
 
     assert kept_shop.columns()["subscription_status"] == status
     assert ask(kept_shop) == {"subscription": None}
@@ -132,8 +128,7 @@ def test_question_may_come_from_anywhere(kept_shop: Any, site: str) -> None:
 
 
 def test_nobody_sees_what_another_user_has(kept_shop: Any) -> None:
-    subscription = make_subscription("sub_1", customer="cus_ada")
-    kept_shop.post_event(make_event("customer.subscription.created", subscription))
+    store_subscription(kept_shop)
     user_id = kept_shop.add_user(stripe_customer_id="cus_bob")
 
     assert ask(kept_shop, user_id) == {"subscription": None}

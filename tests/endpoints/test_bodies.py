@@ -1,4 +1,4 @@
-"""Whatever a logged-in browser posts, it is told what is wrong, and nothing happens.
+"""A malformed body of a logged-in browser is refused, and nothing happens (DESIGN §5).
 
 Every price and redirect is open here, so that no allow-list hides a missing check, and
 any call to Stripe fails the test.
@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import responses
 
+from tests.vocabulary import CHECKOUT
+from tests.vocabulary import PORTAL
+
 PATHS = {
-    "/auth/stripe/checkout": "priceId",
-    "/auth/stripe/portal": "returnUrl",
+    CHECKOUT: "priceId",
+    PORTAL: "returnUrl",
 }
 
 
@@ -168,7 +171,7 @@ def test_field_that_is_not_a_text(
     ("name", "body"), WRONG_FIELDS.values(), ids=WRONG_FIELDS.keys()
 )
 def test_wrong_field_of_checkout(kept_shop: Any, name: str, body: bytes) -> None:
-    response = post(kept_shop, "/auth/stripe/checkout", body)
+    response = post(kept_shop, CHECKOUT, body)
 
     assert_refused(response, "invalid_field", "untrusted_redirect", name=f"'{name}'")
 

@@ -1,4 +1,4 @@
-"""``flask stripe webhook``."""
+"""``flask stripe webhook`` registers the endpoint, and lists them (docs/cli.rst)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from typing import Any
 
 import pytest
 import responses
-from click.testing import Result
 from stripe.params import WebhookEndpointCreateParams
 
 from flask_kavach_stripe.events.effects import EFFECTS
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.testing.sandbox import connect
+from tests.vocabulary import API
+from tests.vocabulary import run
+from tests.vocabulary import WEBHOOK
 
-API = "https://api.stripe.com"
-PATH = "/auth/stripe/webhook"
-URL = f"https://shop.example{PATH}"
-
-
-def run(shop: Any, *args: str) -> Result:
-    command = ["stripe", "webhook", *args]
-    result: Result = shop.app.test_cli_runner().invoke(args=command)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+URL = f"https://shop.example{WEBHOOK}"
 
 
 @pytest.fixture
@@ -51,7 +44,7 @@ def endpoints(shop: Any) -> list[Any]:
 
 def test_create_registers_what_the_app_handles(shop: Any, sandbox: Sandbox) -> None:
     shop.kavach_stripe.on("invoice.paid", "customer.deleted")(print)
-    result = run(shop, "create", URL)
+    result = run(shop, "webhook", "create", URL)
 
     assert result.exit_code == 0
     (endpoint,) = endpoints(shop)
@@ -67,7 +60,7 @@ def test_create_prints_the_secret_as_a_line_for_env(
     shop: Any, sandbox: Sandbox
 ) -> None:
     """It is all of the standard output."""
-    result = run(shop, "create", URL)
+    result = run(shop, "webhook", "create", URL)
     (endpoint,) = endpoints(shop)
     secret = sandbox._account.store.hidden[endpoint["id"]]["secret"]
 
@@ -77,8 +70,8 @@ def test_create_prints_the_secret_as_a_line_for_env(
 
 
 def test_doctor_likes_what_create_made(shop: Any, sandbox: Sandbox) -> None:
-    run(shop, "create", URL)
-    result = shop.app.test_cli_runner().invoke(args=["stripe", "doctor"])
+    run(shop, "webhook", "create", URL)
+    result = run(shop, "doctor")
 
     assert f"ok    webhook endpoint  {URL} is enabled." in result.output
     assert "ok    webhook events    All 8 that are needed are sent." in result.output
@@ -87,13 +80,13 @@ def test_doctor_likes_what_create_made(shop: Any, sandbox: Sandbox) -> None:
 def test_create_with_a_handler_of_everything(shop: Any, sandbox: Sandbox) -> None:
     shop.kavach_stripe.on("*", "invoice.*")(print)
 
-    assert run(shop, "create", URL).exit_code == 0
+    assert run(shop, "webhook", "create", URL).exit_code == 0
     assert endpoints(shop)[0]["enabled_events"] == ["*"]
 
 
 def test_create_with_a_pattern_wants_names(shop: Any, sandbox: Sandbox) -> None:
     shop.kavach_stripe.on("invoice.*")(print)
-    result = run(shop, "create", URL, "--event", "charge.refunded")
+    result = run(shop, "webhook", "create", URL, "--event", "charge.refunded")
 
     assert result.exit_code == 1
     assert "A handler is on 'invoice.*'" in result.stderr
@@ -107,37 +100,39 @@ def test_create_with_names_for_a_pattern(
 ) -> None:
     shop.kavach_stripe.on(pattern)(print)
     names = ["invoice.paid", "invoice.voided"]
-    result = run(shop, "create", URL, *(f"--event={name}" for name in names))
+    result = run(shop, "webhook", "create", URL, *(f"--event={name}" for name in names))
 
     assert result.exit_code == 0
     assert endpoints(shop)[0]["enabled_events"] == sorted([*EFFECTS, *names])
 
 
 def test_create_refuses_a_second_one(shop: Any, sandbox: Sandbox) -> None:
-    run(shop, "create", URL)
+    run(shop, "webhook", "create", URL)
     (endpoint,) = endpoints(shop)
-    result = run(shop, "create", URL)
+    result = run(shop, "webhook", "create", URL)
 
     assert result.exit_code == 1
     assert result.stdout == ""
     assert f"There is {endpoint['id']} with this URL" in result.stderr
-    assert run(shop, "create", URL, "--force").exit_code == 0
+    assert run(shop, "webhook", "create", URL, "--force").exit_code == 0
     assert len(endpoints(shop)) == 2
 
 
 def test_create_says_that_the_path_is_another_one(shop: Any, sandbox: Sandbox) -> None:
-    result = run(shop, "create", "https://shop.example/api/auth/stripe/webhook")
+    result = run(
+        shop, "webhook", "create", "https://shop.example/api/auth/stripe/webhook"
+    )
 
     assert result.exit_code == 0
-    assert f"the webhook of this app is at {PATH}, another path" in result.stderr
-    assert "another path" not in run(shop, "create", URL).stderr
+    assert f"the webhook of this app is at {WEBHOOK}, another path" in result.stderr
+    assert "another path" not in run(shop, "webhook", "create", URL).stderr
 
 
 def test_create_says_that_there_is_a_secret(make_shop: Any) -> None:
     shop = make_shop()
 
     with connect(shop.app, Sandbox()):
-        result = run(shop, "create", URL)
+        result = run(shop, "webhook", "create", URL)
 
     assert "'STRIPE_WEBHOOK_SECRET' is set already." in result.stderr
 
@@ -145,12 +140,12 @@ def test_create_says_that_there_is_a_secret(make_shop: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "url", "message"),
     [
-        ("sk_test_1", PATH, "is no absolute URL"),
+        ("sk_test_1", WEBHOOK, "is no absolute URL"),
         ("sk_test_1", "shop.example", "is no absolute URL"),
         ("sk_test_1", "ftp://shop.example/", "is no absolute URL"),
         ("sk_test_1", "https:///path", "is no absolute URL"),
         ("sk_test_1", "https://[::1", "Invalid IPv6 URL"),
-        ("sk_live_1", f"http://shop.example{PATH}", "https only"),
+        ("sk_live_1", f"http://shop.example{WEBHOOK}", "https only"),
     ],
 )
 def test_create_refuses_a_url(
@@ -160,7 +155,7 @@ def test_create_refuses_a_url(
     make_shop: Any,
     stripe_api: responses.RequestsMock,
 ) -> None:
-    result = run(make_shop(STRIPE_SECRET_KEY=key), "create", url)
+    result = run(make_shop(STRIPE_SECRET_KEY=key), "webhook", "create", url)
 
     assert result.exit_code == 2
     assert message in result.stderr
@@ -169,13 +164,13 @@ def test_create_refuses_a_url(
 def test_create_tells_what_stripe_says(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.get(f"{API}/v1/webhook_endpoints", json={"data": [], "has_more": False})
+    stripe_api.get(f"{API}/webhook_endpoints", json={"data": [], "has_more": False})
     stripe_api.post(
-        f"{API}/v1/webhook_endpoints",
+        f"{API}/webhook_endpoints",
         json={"error": {"message": "Invalid URL: it must be public"}},
         status=400,
     )
-    result = run(shop, "create", "http://localhost:5000" + PATH)
+    result = run(shop, "webhook", "create", "http://localhost:5000" + WEBHOOK)
 
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -205,9 +200,7 @@ def make_endpoint(**values: Any) -> dict[str, Any]:
 
 
 def answer(mock: responses.RequestsMock, *found: dict[str, Any]) -> None:
-    mock.get(
-        f"{API}/v1/webhook_endpoints", json={"data": list(found), "has_more": False}
-    )
+    mock.get(f"{API}/webhook_endpoints", json={"data": list(found), "has_more": False})
 
 
 def test_list_is_a_table(shop: Any, stripe_api: responses.RequestsMock) -> None:
@@ -223,7 +216,7 @@ def test_list_is_a_table(shop: Any, stripe_api: responses.RequestsMock) -> None:
         ),
         make_endpoint(id="we_3", enabled_events=None, url=None),
     )
-    result = run(shop, "list")
+    result = run(shop, "webhook", "list")
 
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -246,11 +239,11 @@ def test_list_without_an_endpoint_of_this_app(
     found: list[Any], shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     answer(stripe_api, *found)
-    result = run(shop, "list")
+    result = run(shop, "webhook", "list")
 
     assert result.exit_code == 0
     assert result.stderr == (
-        f"None leads to {PATH}. Add one with 'flask stripe webhook create URL'.\n"
+        f"None leads to {WEBHOOK}. Add one with 'flask stripe webhook create URL'.\n"
     )
 
 
@@ -270,9 +263,9 @@ def test_command_that_stripe_refuses(
     stripe_api: responses.RequestsMock,
 ) -> None:
     stripe_api.get(
-        f"{API}/v1/webhook_endpoints", json={"error": {"message": "No"}}, status=status
+        f"{API}/webhook_endpoints", json={"error": {"message": "No"}}, status=status
     )
-    result = run(shop, *command)
+    result = run(shop, "webhook", *command)
 
     assert result.exit_code == 1
     assert advice in result.stderr
@@ -283,7 +276,7 @@ def test_command_without_a_key(
     command: list[str], make_shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("STRIPE_SECRET_KEY", raising=False)
-    result = run(make_shop(STRIPE_SECRET_KEY=None), *command)
+    result = run(make_shop(STRIPE_SECRET_KEY=None), "webhook", *command)
 
     assert result.exit_code == 1
     assert "Error: 'STRIPE_SECRET_KEY' is not set." in result.stderr

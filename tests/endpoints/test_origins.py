@@ -1,3 +1,5 @@
+"""Which redirects and which sites are allowed, as plain functions (DESIGN §5)."""
+
 from __future__ import annotations
 
 import time
@@ -371,10 +373,10 @@ def test_absolute_url(app: Flask) -> None:
     ],
 )
 def test_long_url_takes_linear_time(url: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
 
     assert origin_of(url) in (None, "https://a")
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 # --- cross-site requests ---------------------------------------------------------

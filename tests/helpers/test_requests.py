@@ -1,4 +1,4 @@
-"""Every parameter that we send is one that Stripe's own package declares.
+"""Every parameter that we send is one of Stripe's own package (DESIGN §4, §8).
 
 The requests are made by the helpers and the endpoints, and taken apart as Stripe does:
 a name like ``line_items[0][price]`` must lead through the types of ``stripe.params``.
@@ -26,8 +26,11 @@ from stripe.params.checkout import SessionRetrieveParams as CheckoutRetrievePara
 
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_subscription
-
-API = "https://api.stripe.com/v1"
+from tests.vocabulary import CHECKOUT_SESSIONS
+from tests.vocabulary import CUSTOMERS
+from tests.vocabulary import PORTAL_SESSIONS
+from tests.vocabulary import SUB_1
+from tests.vocabulary import SUBSCRIPTIONS
 
 #: Method and path of each request that the extension makes, and its parameters.
 REQUESTS = {
@@ -133,15 +136,13 @@ def calls(kept_shop: Any) -> list[tuple[str, list[tuple[str, str]]]]:
     kavach_stripe = kept_shop.kavach_stripe
 
     with responses.RequestsMock() as stripe_api:
-        stripe_api.post(f"{API}/customers", json={"id": "cus_bob"})
-        stripe_api.post(f"{API}/checkout/sessions", json=session)
-        stripe_api.get(f"{API}/checkout/sessions/cs_1", json=session)
-        stripe_api.post(f"{API}/billing_portal/sessions", json=session)
-        stripe_api.get(f"{API}/subscriptions/sub_1", json=subscription)
-        stripe_api.get(
-            f"{API}/subscriptions", json={"data": [subscription], "has_more": True}
-        )
-        stripe_api.get(f"{API}/subscriptions", json={"data": []})
+        stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+        stripe_api.post(CHECKOUT_SESSIONS, json=session)
+        stripe_api.get(f"{CHECKOUT_SESSIONS}/cs_1", json=session)
+        stripe_api.post(PORTAL_SESSIONS, json=session)
+        stripe_api.get(SUB_1, json=subscription)
+        stripe_api.get(SUBSCRIPTIONS, json={"data": [subscription], "has_more": True})
+        stripe_api.get(SUBSCRIPTIONS, json={"data": []})
         browser = kept_shop.browser(2)
         browser.post(
             "/auth/stripe/checkout",

@@ -1,4 +1,4 @@
-"""``POST /auth/stripe/portal``, from outside."""
+"""``POST /auth/stripe/portal`` leads into the customer portal (DESIGN §5)."""
 
 from __future__ import annotations
 
@@ -12,47 +12,29 @@ import responses
 from responses.matchers import header_matcher
 from responses.matchers import urlencoded_params_matcher
 
-from flask_kavach_stripe.testing import make_event
-from flask_kavach_stripe.testing import make_subscription
-
-PORTAL = "/auth/stripe/portal"
-SESSIONS = "https://api.stripe.com/v1/billing_portal/sessions"
-PAGE = "https://billing.stripe.com/p/session/bps_1"
-SESSION = {"id": "bps_1", "object": "billing_portal.session", "url": PAGE}
-SECRET_TEXT = "Text of Stripe that no browser may read."
-
-
-@pytest.fixture
-def ada(keep_shop: Any) -> Callable[..., Any]:
-    """Make an app with one user who has a customer."""
-
-    def make(**config: Any) -> Any:
-        shop = keep_shop(**config)
-        shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
-        return shop
-
-    return make
+from tests.vocabulary import assert_error
+from tests.vocabulary import customer_of_other_mode
+from tests.vocabulary import error_of
+from tests.vocabulary import no_such_customer
+from tests.vocabulary import PORTAL
+from tests.vocabulary import PORTAL_PAGE
+from tests.vocabulary import PORTAL_SESSION
+from tests.vocabulary import PORTAL_SESSIONS
+from tests.vocabulary import SECRET_TEXT
+from tests.vocabulary import store_subscription
 
 
 def expect_session(stripe_api: responses.RequestsMock, return_url: str) -> None:
     """Answer one request for a session that says exactly this."""
     body = {"customer": "cus_ada", "return_url": return_url}
-    stripe_api.post(SESSIONS, json=SESSION, match=[urlencoded_params_matcher(body)])
+    stripe_api.post(
+        PORTAL_SESSIONS, json=PORTAL_SESSION, match=[urlencoded_params_matcher(body)]
+    )
 
 
 def enter(shop: Any, body: Any = None, **kwargs: Any) -> Any:
     body = {"returnUrl": "/account"} if body is None else body
     return shop.browser(1).post(PORTAL, json=body, **kwargs)
-
-
-def assert_error(response: Any, status: int, code: str, *words: str) -> None:
-    assert response.status_code == status
-    assert response.mimetype == "application/json"
-    assert response.json.keys() == {"error", "code"}
-    assert response.json["code"] == code
-    assert response.json["error"].endswith(".")
-    assert " " in response.json["error"]
-    assert all(word in response.json["error"] for word in words)
 
 
 @pytest.mark.parametrize("field", ["returnUrl", "return_url"])
@@ -64,7 +46,7 @@ def test_session(
     response = enter(kept_shop, {field: "/account"})
 
     assert response.status_code == 200
-    assert response.json == {"url": PAGE}
+    assert response.json == {"url": PORTAL_PAGE}
     assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -76,7 +58,9 @@ def test_headers_of_the_request(
         "Stripe-Version": "2026-10-28.endive",
         "Content-Type": "application/x-www-form-urlencoded",
     }
-    stripe_api.post(SESSIONS, json=SESSION, match=[header_matcher(expected)])
+    stripe_api.post(
+        PORTAL_SESSIONS, json=PORTAL_SESSION, match=[header_matcher(expected)]
+    )
 
     assert enter(kept_shop).status_code == 200
     assert stripe_api.calls[0].request.headers["Idempotency-Key"]
@@ -91,7 +75,7 @@ def test_form_is_answered_with_a_redirect(
     response = kept_shop.browser(1).post(PORTAL, data={field: "/account"})
 
     assert response.status_code == 303
-    assert response.location == PAGE
+    assert response.location == PORTAL_PAGE
     assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -253,14 +237,7 @@ def test_browser_cannot_choose_the_customer(
         pytest.param(
             {
                 "status": 400,
-                "json": {
-                    "error": {
-                        "type": "invalid_request_error",
-                        "code": "url_invalid",
-                        "param": "return_url",
-                        "message": SECRET_TEXT,
-                    }
-                },
+                "json": error_of(code="url_invalid", param="return_url"),
             },
             400,
             "url_invalid",
@@ -269,9 +246,7 @@ def test_browser_cannot_choose_the_customer(
         pytest.param(
             {
                 "status": 400,
-                "json": {
-                    "error": {"type": "invalid_request_error", "message": SECRET_TEXT}
-                },
+                "json": error_of(),
             },
             400,
             "invalid_request",
@@ -312,7 +287,7 @@ def test_error_of_stripe(
     status: int,
     code: str,
 ) -> None:
-    stripe_api.post(SESSIONS, **answer)
+    stripe_api.post(PORTAL_SESSIONS, **answer)
 
     response = enter(kept_shop)
 
@@ -334,23 +309,11 @@ def test_missing_key(
     assert "'STRIPE_SECRET_KEY' is not set" in caplog.text
 
 
-def no_such_customer(message: str = "No such customer: 'cus_ada'") -> dict[str, Any]:
-    return {
-        "error": {
-            "type": "invalid_request_error",
-            "code": "resource_missing",
-            "param": "customer",
-            "message": message,
-        }
-    }
-
-
 def test_deleted_customer_is_forgotten(
     kept_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    subscription = make_subscription("sub_1", customer="cus_ada")
-    kept_shop.post_event(make_event("customer.subscription.created", subscription))
-    stripe_api.post(SESSIONS, status=400, json=no_such_customer())
+    store_subscription(kept_shop)
+    stripe_api.post(PORTAL_SESSIONS, status=400, json=no_such_customer())
 
     assert_error(enter(kept_shop), 404, "no_customer")
     columns = kept_shop.columns()
@@ -364,11 +327,7 @@ def test_customer_of_the_other_mode_is_kept(
     kept_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     before = kept_shop.columns()
-    error = no_such_customer(
-        "No such customer: 'cus_ada'; a similar object exists in live mode, but a test"
-        " mode key was used to make this request."
-    )
-    stripe_api.post(SESSIONS, status=400, json=error)
+    stripe_api.post(PORTAL_SESSIONS, status=400, json=customer_of_other_mode())
 
     assert_error(enter(kept_shop), 400, "resource_missing")
     assert kept_shop.columns() == before

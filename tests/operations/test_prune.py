@@ -1,4 +1,4 @@
-"""``flask stripe prune``."""
+"""``flask stripe prune`` deletes old events that were processed (docs/cli.rst)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,16 @@ from datetime import UTC
 from typing import Any
 
 import pytest
-from click.testing import Result
 
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
-
-
-def run(shop: Any, *args: str) -> Result:
-    command = ["stripe", "prune", *args]
-    result: Result = shop.app.test_cli_runner().invoke(args=command)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+from tests.vocabulary import run
+from tests.vocabulary import run_well
 
 
 def prune(shop: Any, *args: str) -> str:
     """A run that succeeds: what it prints."""
-    result = run(shop, *args)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
+    return run_well(shop, "prune", *args)
 
 
 def fill(shop: Any, count: int = 1, *, days: float, processed: bool = True) -> None:
@@ -141,7 +132,7 @@ def test_prune_with_a_time_that_is_refused(
     older_than: str, message: str, shop: Any
 ) -> None:
     fill(shop, days=900)
-    result = run(shop, "--older-than", older_than)
+    result = run(shop, "prune", "--older-than", older_than)
 
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
@@ -149,4 +140,4 @@ def test_prune_with_a_time_that_is_refused(
 
 
 def test_prune_wants_to_be_told_a_time(shop: Any) -> None:
-    assert run(shop).exit_code == 2
+    assert run(shop, "prune").exit_code == 2

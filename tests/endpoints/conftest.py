@@ -1,0 +1,28 @@
+"""The apps that the tests of the endpoints ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def ada(keep_shop: Any) -> Callable[..., Any]:
+    """Make an app without trials, with one user who has a customer."""
+
+    def make(**config: Any) -> Any:
+        shop = keep_shop(**{"STRIPE_TRIAL_DAYS": 0, **config})
+        shop.add_user(email="ada@example.com", stripe_customer_id="cus_ada")
+        return shop
+
+    return make
+
+
+@pytest.fixture
+def newcomer(keep_shop: Any) -> Any:
+    """An app with one user, who has no customer."""
+    shop = keep_shop(STRIPE_TRIAL_DAYS=0)
+    shop.add_user(email="ada@example.com")
+    return shop

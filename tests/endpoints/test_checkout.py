@@ -1,0 +1,304 @@
+"""``POST /auth/stripe/checkout`` takes fields and forms (DESIGN §5).
+
+What Stripe is sent for them, what is answered, and who may ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import responses
+from responses.matchers import header_matcher
+
+from tests.vocabulary import assert_error
+from tests.vocabulary import buy
+from tests.vocabulary import CHECKOUT
+from tests.vocabulary import CHECKOUT_PAGE
+from tests.vocabulary import CHECKOUT_SESSION
+from tests.vocabulary import CHECKOUT_SESSIONS
+from tests.vocabulary import CUSTOMERS
+from tests.vocabulary import expect_checkout_session
+from tests.vocabulary import sent_params
+
+# -- what is sent and answered -------------------------------------------------------
+
+
+def test_camel_case_fields(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    shop = ada(STRIPE_TRIAL_DAYS=30)
+    expect_checkout_session(
+        stripe_api,
+        **{
+            "line_items[0][quantity]": "3",
+            "success_url": "https://localhost/done?s={CHECKOUT_SESSION_ID}",
+            "cancel_url": "http://localhost/no",
+            "subscription_data[trial_period_days]": "9",
+            "metadata[plan]": "a&b=c",
+            "subscription_data[metadata][plan]": "a&b=c",
+        },
+    )
+
+    response = buy(
+        shop,
+        {
+            "priceId": "price_pro",
+            "successUrl": "https://localhost/done?s={CHECKOUT_SESSION_ID}",
+            "cancelUrl": "/no",
+            "trialDays": 9,
+            "quantity": 3,
+            "metadata": {"plan": "a&b=c"},
+        },
+    )
+
+    assert response.status_code == 200
+    assert response.json == {"url": CHECKOUT_PAGE, "sessionId": "cs_test_1"}
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_snake_case_fields(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    shop = ada(STRIPE_TRIAL_DAYS=30)
+    expect_checkout_session(
+        stripe_api,
+        **{
+            "success_url": "http://localhost/done",
+            "cancel_url": "http://localhost/no",
+            "subscription_data[trial_period_days]": "9",
+        },
+    )
+
+    response = buy(
+        shop,
+        {
+            "price_id": "price_pro",
+            "success_url": "/done",
+            "cancel_url": "/no",
+            "trial_days": 9,
+        },
+    )
+
+    assert response.json == {"url": CHECKOUT_PAGE, "sessionId": "cs_test_1"}
+
+
+def test_null_is_as_if_not_sent(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    expect_checkout_session(stripe_api)
+    optional = ("price", "successUrl", "cancelUrl", "trialDays", "quantity", "metadata")
+
+    response = buy(ada(), {"priceId": "price_pro"} | dict.fromkeys(optional))
+
+    assert response.status_code == 200
+
+
+def test_headers_of_the_request(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    stripe_api.post(
+        CHECKOUT_SESSIONS,
+        json=CHECKOUT_SESSION,
+        match=[
+            header_matcher(
+                {
+                    "Authorization": "Bearer sk_test_of_the_tests",
+                    "Stripe-Version": "2025-03-31.basil",
+                    "Content-Type": "application/x-www-form-urlencoded",
+                }
+            )
+        ],
+    )
+
+    assert buy(ada(STRIPE_API_VERSION="2025-03-31.basil")).status_code == 200
+    assert len(stripe_api.calls[0].request.headers["Idempotency-Key"]) >= 32
+
+
+@pytest.mark.parametrize(
+    ("user_id", "requests_sent"),
+    [
+        pytest.param(1, [CHECKOUT_SESSIONS], id="a customer"),
+        pytest.param(2, [CUSTOMERS, CHECKOUT_SESSIONS], id="the first time"),
+    ],
+)
+def test_number_of_requests(
+    ada: Callable[..., Any],
+    stripe_api: responses.RequestsMock,
+    user_id: int,
+    requests_sent: list[str],
+) -> None:
+    shop = ada()
+    shop.add_user(email="bob@example.com")
+    stripe_api.assert_all_requests_are_fired = False
+    stripe_api.post(CUSTOMERS, json={"id": "cus_bob", "object": "customer"})
+    stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
+
+    response = shop.browser(user_id).post(CHECKOUT, json={"priceId": "price_pro"})
+
+    assert response.status_code == 200
+    assert [call.request.url for call in stripe_api.calls] == requests_sent
+
+
+def test_each_session_has_a_key_of_its_own(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    """A key that depends on what is bought would give a used page for a day."""
+    stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
+    shop = ada()
+
+    buy(shop)
+    buy(shop)
+
+    keys = {call.request.headers["Idempotency-Key"] for call in stripe_api.calls}
+    assert len(keys) == 2
+
+
+def test_mimetype_of_the_json_does_not_matter(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    expect_checkout_session(stripe_api)
+
+    response = (
+        ada()
+        .browser(1)
+        .post(CHECKOUT, data=b'{"priceId": "price_pro"}', content_type="text/plain")
+    )
+
+    assert response.json == {"url": CHECKOUT_PAGE, "sessionId": "cs_test_1"}
+
+
+def test_browser_cannot_choose_whose_session_it_is(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    expect_checkout_session(stripe_api)
+
+    response = buy(
+        ada(),
+        {
+            "priceId": "price_pro",
+            "customer": "cus_eve",
+            "customerId": "cus_eve",
+            "client_reference_id": "2",
+            "mode": "payment",
+            "line_items": [{"price": "price_cheap"}],
+            "subscription_data": {"trial_period_days": 700},
+        },
+    )
+
+    assert response.status_code == 200
+
+
+def test_browser_cannot_set_our_metadata(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    expect_checkout_session(stripe_api)
+
+    body = {"priceId": "price_pro", "metadata": {"kavach_user_id": "2"}}
+
+    assert buy(ada(), body).status_code == 200
+
+
+def test_49_keys_of_metadata_fit_beside_ours(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
+    metadata = {f"{'k' * 38}{number:02}": "v" * 500 for number in range(49)}
+
+    assert buy(ada(), {"priceId": "p", "metadata": metadata}).status_code == 200
+    assert sum(name.startswith("metadata[") for name in sent_params(stripe_api)) == 50
+
+
+# -- forms ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"priceId": "price_pro", "trialDays": "9", "quantity": "3"},
+        {"price_id": "price_pro", "trial_days": "9", "quantity": "3"},
+        {"price": "pro", "trialDays": "9", "quantity": "3", "successUrl": ""},
+    ],
+)
+def test_form_is_answered_with_a_redirect(
+    ada: Callable[..., Any], stripe_api: responses.RequestsMock, fields: dict[str, str]
+) -> None:
+    shop = ada(STRIPE_PRICES={"pro": "price_pro"}, STRIPE_TRIAL_DAYS=9)
+    expect_checkout_session(
+        stripe_api,
+        **{
+            "line_items[0][quantity]": "3",
+            "subscription_data[trial_period_days]": "9",
+        },
+    )
+
+    response = shop.browser(1).post(CHECKOUT, data=fields)
+
+    assert response.status_code == 303
+    assert response.location == CHECKOUT_PAGE
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "name"),
+    [
+        ({}, "missing_field", "priceId"),
+        ({"priceId": ""}, "missing_field", "priceId"),
+        ({"priceId": "p", "quantity": "two"}, "invalid_field", "quantity"),
+        ({"priceId": "p", "quantity": "1.0"}, "invalid_field", "quantity"),
+        ({"priceId": "p", "quantity": " 1"}, "invalid_field", "quantity"),
+        ({"priceId": "p", "quantity": "٣"}, "invalid_field", "quantity"),
+        ({"priceId": "p", "quantity": "9" * 5000}, "invalid_field", "quantity"),
+        ({"priceId": "p", "trialDays": "-1"}, "invalid_field", "trialDays"),
+        ({"priceId": "p", "metadata": "{}"}, "invalid_field", "metadata"),
+    ],
+)
+def test_wrong_form_is_refused(
+    ada: Callable[..., Any], fields: dict[str, str], code: str, name: str
+) -> None:
+    response = ada().browser(1).post(CHECKOUT, data=fields)
+
+    assert_error(response, 400, code, f"'{name}'")
+
+
+# -- who asks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["json", "data"])
+@pytest.mark.parametrize("login_view", [None, "login"])
+def test_401_is_never_a_redirect(
+    make_shop: Any, kind: str, login_view: str | None
+) -> None:
+    shop = make_shop()
+    shop.app.login_manager.login_view = login_view
+
+    response = shop.browser().post(CHECKOUT, **{kind: {"priceId": "price_pro"}})
+
+    assert_error(response, 401, "authentication_required")
+    assert "Location" not in response.headers
+
+
+def test_401_comes_before_every_other_error(ada: Callable[..., Any]) -> None:
+    response = (
+        ada().browser().post(CHECKOUT, data=b"\xff", headers={"Origin": "https://x.y"})
+    )
+
+    assert_error(response, 401, "authentication_required")
+
+
+def test_user_who_was_deleted_is_not_logged_in(ada: Callable[..., Any]) -> None:
+    shop = ada()
+    browser = shop.browser(1)
+
+    with shop.app.app_context():
+        shop.db.session.delete(shop.db.session.get(shop.User, 1))
+        shop.db.session.commit()
+
+    response = browser.post(CHECKOUT, json={"priceId": "price_pro"})
+
+    assert_error(response, 401, "authentication_required")
+
+
+def test_get_is_not_allowed(ada: Callable[..., Any]) -> None:
+    assert ada().browser(1).get(CHECKOUT).status_code == 405
