@@ -21,10 +21,10 @@ from itertools import product
 from typing import NamedTuple
 
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import Change
 from flask_kavach_stripe.subscriptions import PaymentFailure
 from flask_kavach_stripe.subscriptions import Snapshot
 from flask_kavach_stripe.subscriptions import StoredSubscription
+from flask_kavach_stripe.subscriptions import SubscriptionChange
 from flask_kavach_stripe.subscriptions import SubscriptionColumns
 
 FINAL = ("canceled", "incomplete_expired")
@@ -209,7 +209,7 @@ def is_truthful(history: Sequence[Happening]) -> bool:
     return True
 
 
-def to_change(event: Happening) -> Change:
+def to_change(event: Happening) -> SubscriptionChange:
     if event.kind in FAILURES:
         is_old, is_other = event.kind == "old failed", event.kind == "other failed"
         return PaymentFailure(

@@ -1,4 +1,4 @@
-"""``examples/celery`` loses no handler's work when workers die (DESIGN §9).
+"""``examples/celery`` loses no handler's work when workers die.
 
 With a real Redis.
 """

@@ -1,4 +1,4 @@
-"""All errors are of one family, and none shows a secret (DESIGN §2, §7)."""
+"""All errors are of one family, and none shows a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every app in ``examples/`` starts, sells, and stops without a word (DESIGN §2)."""
+"""Every app in ``examples/`` starts, sells, and stops without a word."""
 
 from __future__ import annotations
 

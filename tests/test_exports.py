@@ -1,4 +1,4 @@
-"""The package offers what the contract names, and explains it (DESIGN §2, §4)."""
+"""The package offers what the contract names, and explains it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``subscription_required`` and ``current_subscription`` (DESIGN §4)."""
+"""``subscription_required`` and ``current_subscription``."""
 
 from __future__ import annotations
 

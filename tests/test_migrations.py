@@ -1,6 +1,6 @@
 """``flask db ...`` on an app whose users table has rows before the extension comes.
 
-The commands are the real ones, in processes of their own (DESIGN §3).
+The commands are the real ones, in processes of their own.
 """
 
 from __future__ import annotations

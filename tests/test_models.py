@@ -1,4 +1,4 @@
-"""The columns and their types, on every database as SQL shows them (DESIGN §3)."""
+"""The columns and their types, on every database as SQL shows them."""
 
 from __future__ import annotations
 

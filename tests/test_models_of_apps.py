@@ -1,4 +1,4 @@
-"""Models as apps have them: their own names, keys and inheritance (DESIGN §2, §3)."""
+"""Models as apps have them: their own names, keys and inheritance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The readers take every API version's shape, and odd values (DESIGN §6)."""
+"""The readers take every API version's shape, and odd values."""
 
 from __future__ import annotations
 

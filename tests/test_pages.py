@@ -1,4 +1,4 @@
-"""What ``current_subscription`` and guards do to a page that fails (DESIGN §4)."""
+"""What ``current_subscription`` and guards do to a page that fails."""
 
 from __future__ import annotations
 

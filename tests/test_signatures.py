@@ -1,4 +1,4 @@
-"""The ``Stripe-Signature`` header: what is accepted, and why not (DESIGN §5)."""
+"""The ``Stripe-Signature`` header: what is accepted, and why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Client and signatures agree with Stripe's own library (DESIGN §5, §8).
+"""Client and signatures agree with Stripe's own library.
 
 First what must be equal, on made-up input. Then one test for each thing that we do
 otherwise on purpose, which shows both sides: if Stripe's side fails, Stripe changed

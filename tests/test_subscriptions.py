@@ -1,4 +1,4 @@
-"""The rules of ordering and of the user's columns, one by one (DESIGN §6)."""
+"""The rules of ordering and of the user's columns, one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import adopt
 from flask_kavach_stripe.subscriptions import Answer
 from flask_kavach_stripe.subscriptions import best_first
-from flask_kavach_stripe.subscriptions import Change
 from flask_kavach_stripe.subscriptions import decide
 from flask_kavach_stripe.subscriptions import Ending
 from flask_kavach_stripe.subscriptions import latest
@@ -25,6 +24,7 @@ from flask_kavach_stripe.subscriptions import project
 from flask_kavach_stripe.subscriptions import Snapshot
 from flask_kavach_stripe.subscriptions import StoredSubscription
 from flask_kavach_stripe.subscriptions import Subscription
+from flask_kavach_stripe.subscriptions import SubscriptionChange
 from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.subscriptions import Verdict
 
@@ -118,7 +118,7 @@ def test_ending_of_unknown_subscription_is_ignored() -> None:
     ],
 )
 def test_nothing_is_applied_over_a_final_status(
-    final: SubscriptionState, change: Change
+    final: SubscriptionState, change: SubscriptionChange
 ) -> None:
     assert decide(row(final), change) is Verdict.KEEP
 
@@ -183,7 +183,7 @@ def test_same_state_of_older_event_is_ignored() -> None:
 @pytest.mark.parametrize(
     "change", [event(ACTIVE), event(ACTIVE, None), Answer(ACTIVE, NOON)]
 )
-def test_write_that_changes_nothing_counts(change: Change) -> None:
+def test_write_that_changes_nothing_counts(change: SubscriptionChange) -> None:
     """Someone may be waiting for an older answer of Stripe, to store it."""
     assert decide(row(), change) == row(revision=4)
 

@@ -1,4 +1,4 @@
-"""What a mock cannot show of ``StripeClient``, on real connections (DESIGN §8).
+"""What a mock cannot show of ``StripeClient``, on real connections.
 
 Time-outs, redirects, proxies, ``~/.netrc``, threads and forks, with a server on
 127.0.0.1.

@@ -1,4 +1,4 @@
-"""Parameters and paths are encoded as Stripe reads them, or refused (DESIGN §8)."""
+"""Parameters and paths are encoded as Stripe reads them, or refused."""
 
 from __future__ import annotations
 

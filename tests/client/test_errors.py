@@ -1,4 +1,4 @@
-"""Which exception an answer raises, and what it says (DESIGN §7)."""
+"""Which exception an answer raises, and what it says."""
 
 from __future__ import annotations
 

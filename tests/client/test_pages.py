@@ -1,4 +1,4 @@
-"""Lists of Stripe, page by page (DESIGN §8)."""
+"""Lists of Stripe, page by page."""
 
 from __future__ import annotations
 

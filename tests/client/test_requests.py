@@ -1,4 +1,4 @@
-"""What ``StripeClient`` sends, and the arguments that it refuses (DESIGN §8)."""
+"""What ``StripeClient`` sends, and the arguments that it refuses."""
 
 from __future__ import annotations
 

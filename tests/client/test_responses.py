@@ -1,4 +1,4 @@
-"""What ``StripeClient`` makes of Stripe's answers (DESIGN §8)."""
+"""What ``StripeClient`` makes of Stripe's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent again, how often and when: a retry never charges twice (DESIGN §8)."""
+"""What is sent again, how often and when: a retry never charges twice."""
 
 from __future__ import annotations
 

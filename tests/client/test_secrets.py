@@ -1,4 +1,4 @@
-"""The key is in no error, log line or repr of ``StripeClient`` (DESIGN §8)."""
+"""The key is in no error, log line or repr of ``StripeClient``."""
 
 from __future__ import annotations
 

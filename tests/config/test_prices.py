@@ -1,4 +1,4 @@
-"""``STRIPE_PRICES``: what is taken, and what is refused (DESIGN §2)."""
+"""``STRIPE_PRICES``: what is taken, and what is refused."""
 
 from __future__ import annotations
 

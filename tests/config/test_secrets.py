@@ -1,4 +1,4 @@
-"""The secret key and the webhook secrets: what is taken, and not shown (DESIGN §2)."""
+"""The secret key and the webhook secrets: what is taken, and not shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings as a whole: defaults, the environment, what a key opens (DESIGN §2)."""
+"""The settings as a whole: defaults, the environment, what a key opens."""
 
 from __future__ import annotations
 

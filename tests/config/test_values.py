@@ -1,4 +1,4 @@
-"""Each other ``STRIPE_*`` key: what is taken, and what is refused (DESIGN §2)."""
+"""Each other ``STRIPE_*`` key: what is taken, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkout endpoint sells no second subscription (DESIGN §5).
+"""The checkout endpoint sells no second subscription.
 
 Stripe is asked before it refuses.
 """

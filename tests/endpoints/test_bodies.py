@@ -1,4 +1,4 @@
-"""A malformed body of a logged-in browser is refused, and nothing happens (DESIGN §5).
+"""A malformed body of a logged-in browser is refused, and nothing happens.
 
 Every price and redirect is open here, so that no allow-list hides a missing check, and
 any call to Stripe fails the test.

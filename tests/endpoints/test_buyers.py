@@ -1,4 +1,4 @@
-"""Who buys is one customer, pays once and gets back to the app (DESIGN §4, §5).
+"""Who buys is one customer, pays once and gets back to the app.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

@@ -1,4 +1,4 @@
-"""``POST /auth/stripe/checkout`` takes fields and forms (DESIGN §5).
+"""``POST /auth/stripe/checkout`` takes fields and forms.
 
 What Stripe is sent for them, what is answered, and who may ask.
 """

@@ -1,4 +1,4 @@
-"""Checkouts of a user share one customer, even two at a time (DESIGN §4).
+"""Checkouts of a user share one customer, even two at a time.
 
 A customer who was deleted at Stripe is replaced.
 """

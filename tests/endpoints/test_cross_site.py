@@ -1,4 +1,4 @@
-"""The checkout endpoint refuses posts from other sites (DESIGN §5).
+"""The checkout endpoint refuses posts from other sites.
 
 Also beside Flask-WTF, which leaves the webhook alone.
 """

@@ -1,4 +1,4 @@
-"""Checkout sells what is for sale, and grants the trials of the server (DESIGN §5)."""
+"""Checkout sells what is for sale, and grants the trials of the server."""
 
 from __future__ import annotations
 

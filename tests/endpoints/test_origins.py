@@ -1,4 +1,4 @@
-"""Which redirects and which sites are allowed, as plain functions (DESIGN §5)."""
+"""Which redirects and which sites are allowed, as plain functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``POST /auth/stripe/portal`` leads into the customer portal (DESIGN §5)."""
+"""``POST /auth/stripe/portal`` leads into the customer portal."""
 
 from __future__ import annotations
 

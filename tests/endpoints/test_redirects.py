@@ -1,4 +1,4 @@
-"""The checkout endpoint follows no untrusted redirect (DESIGN §5)."""
+"""The checkout endpoint follows no untrusted redirect."""
 
 from __future__ import annotations
 

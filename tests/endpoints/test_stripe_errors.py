@@ -1,4 +1,4 @@
-"""The browser gets a code, the log Stripe's text, when a checkout fails (DESIGN §5)."""
+"""The browser gets a code, the log Stripe's text, when a checkout fails."""
 
 from __future__ import annotations
 

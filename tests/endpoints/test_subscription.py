@@ -1,4 +1,4 @@
-"""``GET /auth/stripe/subscription`` says what the user has (DESIGN §5)."""
+"""``GET /auth/stripe/subscription`` says what the user has."""
 
 from __future__ import annotations
 

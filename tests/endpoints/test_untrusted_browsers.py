@@ -1,4 +1,4 @@
-"""What a browser sends decides nothing that the app decides (DESIGN §2, §5).
+"""What a browser sends decides nothing that the app decides.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

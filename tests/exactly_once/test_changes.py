@@ -1,4 +1,4 @@
-"""``on_subscription_change`` runs once for each change (DESIGN §6).
+"""``on_subscription_change`` runs once for each change.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

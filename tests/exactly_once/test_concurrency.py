@@ -1,4 +1,4 @@
-"""Two deliveries at one moment, and no lock during a call to Stripe (DESIGN §6)."""
+"""Two deliveries at one moment, and no lock during a call to Stripe."""
 
 from __future__ import annotations
 

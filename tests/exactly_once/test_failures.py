@@ -1,4 +1,4 @@
-"""A handler that fails undoes what all wrote; nothing is half stored (DESIGN §6)."""
+"""A handler that fails undoes what all wrote; nothing is half stored."""
 
 from __future__ import annotations
 

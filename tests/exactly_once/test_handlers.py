@@ -1,4 +1,4 @@
-"""Which handlers run, in which order, and what they are given (DESIGN §6, §9)."""
+"""Which handlers run, in which order, and what they are given."""
 
 from __future__ import annotations
 

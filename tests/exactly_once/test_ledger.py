@@ -1,4 +1,4 @@
-"""The ledger knows each event, and a duplicate runs nothing (DESIGN §3, §6)."""
+"""The ledger knows each event, and a duplicate runs nothing."""
 
 from __future__ import annotations
 

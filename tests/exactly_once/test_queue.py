@@ -1,4 +1,4 @@
-"""With ``enqueue``, handlers run once in a worker (DESIGN §2, §6)."""
+"""With ``enqueue``, handlers run once in a worker."""
 
 from __future__ import annotations
 

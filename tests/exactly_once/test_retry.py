@@ -1,4 +1,4 @@
-"""What failed runs again: by the next delivery, or by a replay (DESIGN §6)."""
+"""What failed runs again: by the next delivery, or by a replay."""
 
 from __future__ import annotations
 

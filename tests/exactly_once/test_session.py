@@ -1,4 +1,4 @@
-"""In a handler, ``commit()`` is a flush, for helpers as well (DESIGN §4, §6, §9)."""
+"""In a handler, ``commit()`` is a flush, for helpers as well."""
 
 from __future__ import annotations
 

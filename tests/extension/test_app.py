@@ -1,4 +1,4 @@
-"""What the extension adds to an app: names, URLs, commands, the client (DESIGN §2)."""
+"""What the extension adds to an app: names, URLs, commands, the client."""
 
 from __future__ import annotations
 

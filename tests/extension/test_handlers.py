@@ -1,4 +1,4 @@
-"""How handlers are registered, and what is refused (DESIGN §9)."""
+"""How handlers are registered, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``KavachStripe`` and ``init_app``: what they need, and when (DESIGN §2)."""
+"""``KavachStripe`` and ``init_app``: what they need, and when."""
 
 from __future__ import annotations
 

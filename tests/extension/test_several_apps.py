@@ -1,4 +1,4 @@
-"""Apps in one process share nothing but the handlers of an extension (DESIGN §2)."""
+"""Apps in one process share nothing but the handlers of an extension."""
 
 from __future__ import annotations
 

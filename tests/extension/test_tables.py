@@ -1,4 +1,4 @@
-"""The tables of subscriptions and events: ours, or those of the app (DESIGN §3)."""
+"""The tables of subscriptions and events: ours, or those of the app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which class is the user model, and how it may be mapped (DESIGN §2, §3)."""
+"""Which class is the user model, and how it may be mapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What helpers take: keys, detached users, parameters of Checkout (DESIGN §4).
+"""What helpers take: keys, detached users, parameters of Checkout.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

@@ -1,4 +1,4 @@
-"""``create_checkout_session`` sends what the app says, and our metadata (DESIGN §4)."""
+"""``create_checkout_session`` sends what the app says, and our metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``complete_checkout`` links and stores before the webhook arrives (DESIGN §4)."""
+"""``complete_checkout`` links and stores before the webhook arrives."""
 
 from __future__ import annotations
 

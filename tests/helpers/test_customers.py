@@ -1,4 +1,4 @@
-"""``create_customer`` makes one customer for a user, and stores the id (DESIGN §4)."""
+"""``create_customer`` makes one customer for a user, and stores the id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``get_subscription`` and ``list_subscriptions`` never ask Stripe (DESIGN §4)."""
+"""``get_subscription`` and ``list_subscriptions`` never ask Stripe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``create_portal_session`` leads a customer into the portal (DESIGN §4)."""
+"""``create_portal_session`` leads a customer into the portal."""
 
 from __future__ import annotations
 

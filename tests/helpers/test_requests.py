@@ -1,4 +1,4 @@
-"""Every parameter that we send is one of Stripe's own package (DESIGN §4, §8).
+"""Every parameter that we send is one of Stripe's own package.
 
 The requests are made by the helpers and the endpoints, and taken apart as Stripe does:
 a name like ``line_items[0][price]`` must lead through the types of ``stripe.params``.

@@ -1,4 +1,4 @@
-"""``sync_subscription`` stores what Stripe says of a customer now (DESIGN §4)."""
+"""``sync_subscription`` stores what Stripe says of a customer now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helpers commit before they call Stripe, yet not inside a handler (DESIGN §4)."""
+"""Helpers commit before they call Stripe, yet not inside a handler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user of a helper: an instance, ``current_user``, or a primary key (DESIGN §4)."""
+"""The user of a helper: an instance, ``current_user``, or a primary key."""
 
 from __future__ import annotations
 

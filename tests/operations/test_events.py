@@ -1,4 +1,4 @@
-"""``flask stripe events`` lists and shows the ledger (DESIGN §3)."""
+"""``flask stripe events`` lists and shows the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flask stripe worker`` runs what is pending (DESIGN §6, FEATURES §1)."""
+"""``flask stripe worker`` runs what is pending."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's columns show the best subscription, on every API version (DESIGN §3, §6).
+"""The user's columns show the best subscription, on every API version.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

@@ -1,4 +1,4 @@
-"""Whatever comes when, the end is what Stripe says: all small histories (DESIGN §6).
+"""Whatever comes when, the end is what Stripe says: all small histories.
 
 Instead of listing the orders of delivery, this walks the graph of what can be stored: a
 node is how far the history is, which events were delivered, and the row; every path is
@@ -20,11 +20,11 @@ import pytest
 
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import Change
 from flask_kavach_stripe.subscriptions import decide
 from flask_kavach_stripe.subscriptions import project
 from flask_kavach_stripe.subscriptions import Snapshot
 from flask_kavach_stripe.subscriptions import StoredSubscription
+from flask_kavach_stripe.subscriptions import SubscriptionChange
 from flask_kavach_stripe.subscriptions import Verdict
 from tests.histories import ACTIVE
 from tests.histories import answer_times
@@ -97,7 +97,7 @@ class Ground:
 
         return self._answers[key]
 
-    def _ask(self, row: int, change: Change) -> tuple[int, bool]:
+    def _ask(self, row: int, change: SubscriptionChange) -> tuple[int, bool]:
         stored = self.rows[row]
         decision = decide(stored, change)
 
@@ -518,14 +518,14 @@ def on_state(number: int, state: SubscriptionState) -> SubscriptionState:
     return state._replace(id=f"sub_{number}", created=EPOCH + timedelta(days=number))
 
 
-def on_subscription(number: int, change: Change) -> Change:
+def on_subscription(number: int, change: SubscriptionChange) -> SubscriptionChange:
     assert isinstance(change, Snapshot)
     return change._replace(state=on_state(number, change.state))
 
 
 def deliver_at_once(
     rows: dict[str, StoredSubscription],
-    change: Change,
+    change: SubscriptionChange,
     truth: dict[str, SubscriptionState],
 ) -> None:
     id_ = change.subscription_id

@@ -1,4 +1,4 @@
-"""``handle_webhook``, for events that arrive in another way than HTTP (DESIGN §4)."""
+"""``handle_webhook``, for events that arrive in another way than HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose event it is: a linked customer decides alone (DESIGN §6).
+"""Whose event it is: a linked customer decides alone.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

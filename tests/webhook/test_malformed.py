@@ -1,4 +1,4 @@
-"""No header or body, however odd, gives a 5xx or changes a row (DESIGN §5)."""
+"""No header or body, however odd, gives a 5xx or changes a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events may arrive in any order: time and finality decide (DESIGN §6).
+"""Events may arrive in any order: time and finality decide.
 
 ``test_every_order.py`` goes through all orders; here are the rules, one by one. K1 to
 K22 number the bugs of KavachOS's plugin, which this extension is a port of.

@@ -1,4 +1,4 @@
-"""Whatever comes when, the end is what Stripe says: long random histories (DESIGN §6).
+"""Whatever comes when, the end is what Stripe says: long random histories.
 
 A seeded model of Stripe, of an app, and of the way between them, for what
 ``test_every_order.py`` is too thorough to reach.
@@ -20,13 +20,13 @@ import pytest
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
 from flask_kavach_stripe.subscriptions import adopt
 from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import Change
 from flask_kavach_stripe.subscriptions import decide
 from flask_kavach_stripe.subscriptions import Ending
 from flask_kavach_stripe.subscriptions import PaymentFailure
 from flask_kavach_stripe.subscriptions import project
 from flask_kavach_stripe.subscriptions import Snapshot
 from flask_kavach_stripe.subscriptions import StoredSubscription
+from flask_kavach_stripe.subscriptions import SubscriptionChange
 from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.subscriptions import Verdict
 from tests.histories import check_write
@@ -51,7 +51,7 @@ class StripeEvent:
     #: Stripe's time of the event.
     stamp: datetime | None
     #: ``None`` for a completed Checkout session: only Stripe can say.
-    change: Change | None
+    change: SubscriptionChange | None
 
     def __str__(self) -> str:
         return f"event {self.number} of {self.subscription_id}: {brief(self.change)}"
@@ -116,7 +116,7 @@ class Stripe:
         self,
         time: float,
         id_: str | None,
-        make_change: Callable[[datetime | None], Change] | None = None,
+        make_change: Callable[[datetime | None], SubscriptionChange] | None = None,
     ) -> None:
         stamp = self.stamp(time)
         change = None if make_change is None else make_change(stamp)
@@ -357,7 +357,7 @@ class Model:
             for key, stored in rows.items()
             if event is None or key == id_
         }
-        changes: Sequence[Change] | None
+        changes: Sequence[SubscriptionChange] | None
 
         if attempt.answers is not None and attempt.revisions == revisions:
             changes = attempt.answers
@@ -428,7 +428,7 @@ class Model:
 
 
 def advance(
-    rows: dict[str, StoredSubscription], changes: Sequence[Change] | None
+    rows: dict[str, StoredSubscription], changes: Sequence[SubscriptionChange] | None
 ) -> dict[str, StoredSubscription] | None:
     """The rows after some changes, or ``None`` where Stripe has to be asked."""
     if changes is None:

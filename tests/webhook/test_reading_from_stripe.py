@@ -1,4 +1,4 @@
-"""What Stripe answers is stored unless the row changed meanwhile (DESIGN §6)."""
+"""What Stripe answers is stored unless the row changed meanwhile."""
 
 from __future__ import annotations
 

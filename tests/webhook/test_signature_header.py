@@ -1,4 +1,4 @@
-"""Without a good signature, nothing is taken: 400 (DESIGN §5).
+"""Without a good signature, nothing is taken: 400.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """

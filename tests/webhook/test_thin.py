@@ -1,4 +1,4 @@
-"""Thin events: the object is read by type and id, never by its URL (DESIGN §6)."""
+"""Thin events: the object is read by type and id, never by its URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each type of event does (DESIGN §6, the table of events).
+"""What each type of event does.
 
 K1 to K22 number the bugs of KavachOS's plugin, which this extension is a port of.
 """
