@@ -58,6 +58,48 @@ MONTH = 2_592_000
 #: When the first period ends.
 END = T + MONTH
 
+CHECKOUT_PAGE = "https://checkout.stripe.com/c/pay/cs_test_1"
+CHECKOUT_SESSION = {
+    "id": "cs_test_1",
+    "object": "checkout.session",
+    "url": CHECKOUT_PAGE,
+}
+
+#: The parameters of a session of Ada's, if nothing is chosen; without a trial.
+CHECKOUT_PARAMS = {
+    "mode": "subscription",
+    "customer": "cus_ada",
+    "client_reference_id": "1",
+    "line_items[0][price]": "price_pro",
+    "line_items[0][quantity]": "1",
+    "success_url": "http://localhost/?session_id={CHECKOUT_SESSION_ID}",
+    "cancel_url": "http://localhost/",
+    "metadata[kavach_user_id]": "1",
+    "subscription_data[metadata][kavach_user_id]": "1",
+}
+
+#: Arguments of ``create_checkout_session``.
+URLS = {"success_url": "https://a.example/ok", "cancel_url": "https://a.example/no"}
+
+PORTAL_PAGE = "https://billing.stripe.com/p/session/bps_1"
+PORTAL_SESSION = {
+    "id": "bps_1",
+    "object": "billing_portal.session",
+    "url": PORTAL_PAGE,
+}
+
+#: The types of events that we handle ourselves.
+OUR_EVENTS = (
+    "checkout.session.completed",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.updated",
+    "invoice.payment_failed",
+)
+
 SECRET_TEXT = "Text of Stripe that no browser may read."
 
 
@@ -145,7 +187,19 @@ def no_such_customer(message: str = "No such customer: 'cus_ada'") -> dict[str, 
     return error_of(message=message, code="resource_missing", param="customer")
 
 
-# The app: handlers, webhooks, commands
+def customer_of_other_mode(key: str = "test") -> dict[str, Any]:
+    """Stripe's answer when the customer is one of the other mode.
+
+    :param key: The mode of the key.
+    """
+    other = {"test": "live", "live": "test"}[key]
+    return no_such_customer(
+        f"No such customer: 'cus_ada'; a similar object exists in {other} mode, but a"
+        f" {key} mode key was used to make this request."
+    )
+
+
+# The app: handlers, webhooks, commands, endpoints
 
 
 def on(shop: Any, *event_types: str) -> Callable[[H], H]:
@@ -201,6 +255,12 @@ def store_subscription(shop: Any, id: str = "sub_1", **values: Any) -> None:
     send(shop, event("created", id=id, **values))
 
 
+def become(shop: Any, status: str) -> None:
+    """Give Ada a subscription of a status, which is her columns' from then on."""
+    store_subscription(shop, status=status)
+    assert shop.columns()["subscription_status"] == status
+
+
 def run(shop: Any, *args: str) -> Result:
     """Run ``flask stripe ...``. It may fail, yet not with a traceback."""
     result: Result = shop.app.test_cli_runner().invoke(args=["stripe", *args])
@@ -214,6 +274,36 @@ def run_well(shop: Any, *args: str) -> str:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     return result.stdout
+
+
+def doctor(shop: Any) -> dict[str, tuple[str, str]]:
+    """Run ``flask stripe doctor``: verdict and text of each check, by its name."""
+    result = run(shop, "doctor")
+    lines = [line for line in result.output.splitlines() if line[:6].strip()]
+    found = {}
+
+    for line in lines:
+        match = re.fullmatch(r"(ok|FAIL|skip) +(.+?) {2,}(.+)", line)
+
+        if match is None:
+            assert line.startswith("Error: ")
+        else:
+            found[match[2]] = (match[1], match[3])
+
+    failed = any(verdict == "FAIL" for verdict, _ in found.values())
+    assert result.exit_code == int(failed)
+    assert SECRET_KEY not in result.output
+    assert WEBHOOK_SECRET not in result.output
+    return found
+
+
+def buy(shop: Any, body: Any = None, **kwargs: Any) -> Any:
+    """Ask for a Checkout session as Ada, by default for ``price_pro``.
+
+    :param kwargs: Arguments for the test client, such as ``headers``.
+    """
+    body = {"priceId": "price_pro"} if body is None else body
+    return shop.browser(1).post(CHECKOUT, json=body, **kwargs)
 
 
 def assert_error(answer: Any, status: int, code: str, *words: str) -> None:
@@ -257,6 +347,16 @@ def expect_list(
     )
 
 
+def expect_checkout_session(stripe_api: responses.RequestsMock, **params: str) -> None:
+    """Answer one request for a Checkout session with exactly these parameters.
+
+    :param params: Instead of, and beside, ``CHECKOUT_PARAMS``.
+    """
+    body = {**CHECKOUT_PARAMS, **params}
+    match = [urlencoded_params_matcher(body)]
+    stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION, match=match)
+
+
 # The database, from outside
 
 
@@ -282,108 +382,3 @@ def dump(shop: Any) -> list[str]:
     """Every row of every table that is committed."""
     with second_connection(shop) as connection:
         return list(connection.iterdump())
-
-
-# Checkout, as a browser asks for it
-
-CHECKOUT_PAGE = "https://checkout.stripe.com/c/pay/cs_test_1"
-CHECKOUT_SESSION = {
-    "id": "cs_test_1",
-    "object": "checkout.session",
-    "url": CHECKOUT_PAGE,
-}
-
-#: The parameters of a session of Ada's, if nothing is chosen; without a trial.
-CHECKOUT_PARAMS = {
-    "mode": "subscription",
-    "customer": "cus_ada",
-    "client_reference_id": "1",
-    "line_items[0][price]": "price_pro",
-    "line_items[0][quantity]": "1",
-    "success_url": "http://localhost/?session_id={CHECKOUT_SESSION_ID}",
-    "cancel_url": "http://localhost/",
-    "metadata[kavach_user_id]": "1",
-    "subscription_data[metadata][kavach_user_id]": "1",
-}
-
-
-def expect_checkout_session(stripe_api: responses.RequestsMock, **params: str) -> None:
-    """Answer one request for a Checkout session with exactly these parameters.
-
-    :param params: Instead of, and beside, ``CHECKOUT_PARAMS``.
-    """
-    body = {**CHECKOUT_PARAMS, **params}
-    match = [urlencoded_params_matcher(body)]
-    stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION, match=match)
-
-
-def buy(shop: Any, body: Any = None, **kwargs: Any) -> Any:
-    """Ask for a Checkout session as Ada, by default for ``price_pro``.
-
-    :param kwargs: Arguments for the test client, such as ``headers``.
-    """
-    body = {"priceId": "price_pro"} if body is None else body
-    return shop.browser(1).post(CHECKOUT, json=body, **kwargs)
-
-
-def become(shop: Any, status: str) -> None:
-    """Give Ada a subscription of a status, which is her columns' from then on."""
-    store_subscription(shop, status=status)
-    assert shop.columns()["subscription_status"] == status
-
-
-def customer_of_other_mode(key: str = "test") -> dict[str, Any]:
-    """Stripe's answer when the customer is one of the other mode.
-
-    :param key: The mode of the key.
-    """
-    other = {"test": "live", "live": "test"}[key]
-    return no_such_customer(
-        f"No such customer: 'cus_ada'; a similar object exists in {other} mode, but a"
-        f" {key} mode key was used to make this request."
-    )
-
-
-PORTAL_PAGE = "https://billing.stripe.com/p/session/bps_1"
-PORTAL_SESSION = {
-    "id": "bps_1",
-    "object": "billing_portal.session",
-    "url": PORTAL_PAGE,
-}
-
-#: Arguments of ``create_checkout_session``.
-URLS = {"success_url": "https://a.example/ok", "cancel_url": "https://a.example/no"}
-
-
-#: The types of events that we handle ourselves.
-OUR_EVENTS = (
-    "checkout.session.completed",
-    "customer.deleted",
-    "customer.subscription.created",
-    "customer.subscription.deleted",
-    "customer.subscription.paused",
-    "customer.subscription.resumed",
-    "customer.subscription.updated",
-    "invoice.payment_failed",
-)
-
-
-def doctor(shop: Any) -> dict[str, tuple[str, str]]:
-    """Run ``flask stripe doctor``: verdict and text of each check, by its name."""
-    result = run(shop, "doctor")
-    lines = [line for line in result.output.splitlines() if line[:6].strip()]
-    found = {}
-
-    for line in lines:
-        match = re.fullmatch(r"(ok|FAIL|skip) +(.+?) {2,}(.+)", line)
-
-        if match is None:
-            assert line.startswith("Error: ")
-        else:
-            found[match[2]] = (match[1], match[3])
-
-    failed = any(verdict == "FAIL" for verdict, _ in found.values())
-    assert result.exit_code == int(failed)
-    assert SECRET_KEY not in result.output
-    assert WEBHOOK_SECRET not in result.output
-    return found
