@@ -30,8 +30,6 @@ from flask_kavach_stripe.testing import post_event
 from tests.vocabulary import SECRET_KEY
 from tests.vocabulary import WEBHOOK_SECRET
 
-API = "https://api.stripe.com"
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
