@@ -16,6 +16,7 @@ from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..events.change import store_change
 from ..events.link import link_checkout
+from ..events.run import raising_handlers_error
 from ..events.store import retrieve_subscription
 from ..events.store import to_answer
 from ..events.store import Update
@@ -55,6 +56,7 @@ class CheckoutSession:
     url: str
 
 
+@raising_handlers_error()
 def create_checkout_session(
     user: Any,
     price_id: str,
@@ -203,6 +205,7 @@ def _success_url(state: State, url: str | None) -> str:
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
+@raising_handlers_error()
 def complete_checkout(
     session_id: str | None, user: Any = current_user
 ) -> Subscription | None:

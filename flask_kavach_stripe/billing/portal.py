@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
+from ..events.run import raising_handlers_error
 from ..origins import site_url
 from ..state import get_state
 from ..stripe_api.objects import read_page
@@ -25,6 +26,7 @@ class PortalSession:
     url: str
 
 
+@raising_handlers_error()
 def create_portal_session(
     user: Any, return_url: str | None = None, **params: Any
 ) -> PortalSession:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..events.change import store_change
+from ..events.run import raising_handlers_error
 from ..events.store import Ask
 from ..events.store import to_answer
 from ..events.store import Update
@@ -23,6 +24,7 @@ from .lookup import get_subscription
 from .users import get_payer
 
 
+@raising_handlers_error()
 def sync_subscription(user: Any) -> Subscription | None:
     """Read all subscriptions of a user from Stripe and store them.
 

@@ -16,7 +16,6 @@ from ..state import State
 from .run import EnqueueError
 from .run import hand_over
 from .run import Pending
-from .run import raising_handlers_error
 from .store import Note
 from .store import store
 from .store import Update
@@ -34,9 +33,8 @@ def store_change(state: State, instance: Any, update: Update) -> None:
     ledger, with the error.
 
     :param instance: The user, who shows the new values then.
+    :raises HandlerError: If a handler raised.
     :raises StripeError: If Stripe had to be asked and gave no answer.
-
-    An error of a handler is raised as it is.
     """
     entry_id = f"{CHANGE}_{uuid.uuid4().hex}"
     event = {"id": entry_id, "type": CHANGE, "payload": "{}"}
@@ -47,7 +45,6 @@ def store_change(state: State, instance: Any, update: Update) -> None:
         return
 
     try:
-        with raising_handlers_error():
-            hand_over(state, Pending(entry_id, entry, user=instance))
+        hand_over(state, Pending(entry_id, entry, user=instance))
     except EnqueueError as error:  # the ledger keeps it, and a replay finds it
         logger.error("%s", error, exc_info=error)

@@ -602,7 +602,7 @@ def test_sync_stops_at_the_rate_limit(
 ) -> None:
     fill(shop, 2)
     lists = Lists(stripe_api, 1)
-    lists.refused, lists.refusal = "cus_1", 429
+    lists.refused, lists.refusal = "cus_0", 429
 
     for number in (0, 1):
         add_row(shop, id=f"sub_gone{number}", customer_id=f"cus_{number}")
