@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from .clock import Clock as Clock
-from .delivery import Attempt as Attempt
-from .delivery import send_over_http as send_over_http
-from .delivery import Sender as Sender
-from .errors import ApiError as ApiError
-from .errors import AuthenticationRequired as AuthenticationRequired
-from .errors import PortInUseError as PortInUseError
-from .errors import SandboxError as SandboxError
-from .errors import UndeliveredError as UndeliveredError
 from .faults import Fault as Fault
 from .faults import Faults as Faults
-from .server import Sandbox as Sandbox
+from .local_stripe import Sandbox as Sandbox
+from .notifications.delivery import Attempt as Attempt
+from .notifications.delivery import send_over_http as send_over_http
+from .notifications.delivery import Sender as Sender
+from .sandbox_errors import ApiError as ApiError
+from .sandbox_errors import AuthenticationRequired as AuthenticationRequired
+from .sandbox_errors import PortInUseError as PortInUseError
+from .sandbox_errors import SandboxError as SandboxError
+from .sandbox_errors import UndeliveredError as UndeliveredError
 
 __all__ = [
     "ApiError",

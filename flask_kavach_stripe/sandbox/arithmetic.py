@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from .store import Object
+from .object_store import Object
 
 
 def share(amount: int, part: int | Fraction, whole: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .errors import ApiError
+from .sandbox_errors import ApiError
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from wsgiref.types import WSGIEnvironment
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
-from .errors import ApiError
-from .versions import check_version
+from .sandbox_errors import ApiError
+from .versions.known_versions import check_version
 
 WebhookFault = Literal[
     "concurrent",

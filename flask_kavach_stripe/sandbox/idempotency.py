@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .clock import Clock
 from .clock import DAY
-from .errors import ApiError
+from .sandbox_errors import ApiError
 
 MAX_LENGTH = 255
 

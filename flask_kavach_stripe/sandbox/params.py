@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import ApiError
-from .errors import not_simulated
-from .errors import parameter_empty
-from .errors import parameter_missing
-from .errors import parameter_unknown
+from .sandbox_errors import ApiError
+from .sandbox_errors import not_simulated
+from .sandbox_errors import parameter_empty
+from .sandbox_errors import parameter_missing
+from .sandbox_errors import parameter_unknown
 
 Reader = Callable[[Any, str], Any]
 Spec = Mapping[str, Reader]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .store import Object
-from .store import Store
+from .object_store import Object
+from .object_store import Store
 
 KINDS = ("webhook_endpoint", "v2.core.event_destination")
 

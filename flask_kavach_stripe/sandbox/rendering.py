@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Final
 
-from .core import API_VERSION
-from .core import Core
-from .downgrades import downgrade
-from .downgrades import downgrade_event
-from .expansion import Hop
+from .notifications.event_log import ThinEvents
+from .object_store import clone
+from .object_store import Object
 from .recipients import all_endpoints
 from .recipients import is_thin
-from .resources.base import deleted
-from .resources.events import ThinEvents
-from .store import clone
-from .store import Object
+from .resource import deleted
+from .versions.downgrades import downgrade
+from .versions.downgrades import downgrade_event
+from .versions.expansion import Hop
+from .world import API_VERSION
+from .world import Core
 
 #: Where the API has a kind of object; the others are at ``/v1/<kind>s``.
 _PATHS: Final[Mapping[str, str]] = {

@@ -9,10 +9,10 @@ from datetime import UTC
 
 import click
 
-from .delivery import Attempt
-from .errors import ApiError
-from .errors import PortInUseError
-from .server import Sandbox
+from .local_stripe import Sandbox
+from .notifications.delivery import Attempt
+from .sandbox_errors import ApiError
+from .sandbox_errors import PortInUseError
 
 #: The same in every run, so that it has to be exported once.
 WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  (made up, and public)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import UTC
 
-from .store import Object
+from .object_store import Object
 
 #: Source: https://docs.stripe.com/currencies#zero-decimal
 _ZERO_DECIMAL = frozenset(

@@ -8,6 +8,10 @@ import stripe.params.billing_portal
 import stripe.params.checkout
 
 from flask_kavach_stripe.sandbox import ApiError
+from flask_kavach_stripe.sandbox.hosted import checkout_params
+from flask_kavach_stripe.sandbox.hosted import portal_configurations
+from flask_kavach_stripe.sandbox.money import catalogue
+from flask_kavach_stripe.sandbox.money import discounts
 from flask_kavach_stripe.sandbox.params import array
 from flask_kavach_stripe.sandbox.params import boolean
 from flask_kavach_stripe.sandbox.params import choice
@@ -19,12 +23,8 @@ from flask_kavach_stripe.sandbox.params import metadata
 from flask_kavach_stripe.sandbox.params import read
 from flask_kavach_stripe.sandbox.params import text
 from flask_kavach_stripe.sandbox.params import url
-from flask_kavach_stripe.sandbox.resources import catalogue
-from flask_kavach_stripe.sandbox.resources import checkout_params
-from flask_kavach_stripe.sandbox.resources import discounts
-from flask_kavach_stripe.sandbox.resources import portal_configurations
-from flask_kavach_stripe.sandbox.resources import previews
-from flask_kavach_stripe.sandbox.resources import subscription_params
+from flask_kavach_stripe.sandbox.recurring import previews
+from flask_kavach_stripe.sandbox.recurring import subscription_params
 
 SPEC = {
     "name": text(5),

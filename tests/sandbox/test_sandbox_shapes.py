@@ -16,10 +16,10 @@ from werkzeug.test import Client
 
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.sandbox.errors import ApiError
-from flask_kavach_stripe.sandbox.expansion import parse_path
-from flask_kavach_stripe.sandbox.routes import calls
-from flask_kavach_stripe.sandbox.versions import VERSIONS
+from flask_kavach_stripe.sandbox.sandbox_errors import ApiError
+from flask_kavach_stripe.sandbox.versions.expansion import parse_path
+from flask_kavach_stripe.sandbox.versions.known_versions import VERSIONS
+from flask_kavach_stripe.sandbox.web.routes import calls
 
 from .conftest import Api
 from .conftest import NOON

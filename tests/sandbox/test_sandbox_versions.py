@@ -19,13 +19,13 @@ from flask_kavach_stripe.objects import read_invoice
 from flask_kavach_stripe.objects import read_subscription
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
-from flask_kavach_stripe.sandbox.downgrades import downgrade
-from flask_kavach_stripe.sandbox.downgrades import OBJECTS
-from flask_kavach_stripe.sandbox.errors import ApiError
-from flask_kavach_stripe.sandbox.store import Store
-from flask_kavach_stripe.sandbox.upgrades import PARAMS
-from flask_kavach_stripe.sandbox.upgrades import upgrade_params
-from flask_kavach_stripe.sandbox.versions import VERSIONS
+from flask_kavach_stripe.sandbox.object_store import Store
+from flask_kavach_stripe.sandbox.sandbox_errors import ApiError
+from flask_kavach_stripe.sandbox.versions.downgrades import downgrade
+from flask_kavach_stripe.sandbox.versions.downgrades import OBJECTS
+from flask_kavach_stripe.sandbox.versions.known_versions import VERSIONS
+from flask_kavach_stripe.sandbox.versions.upgrades import PARAMS
+from flask_kavach_stripe.sandbox.versions.upgrades import upgrade_params
 
 from .conftest import Api
 from .conftest import checkout_params

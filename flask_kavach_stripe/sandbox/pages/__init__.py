@@ -5,10 +5,10 @@ request, call the same resources as the API, and render: what may be done, and w
 costs, is not decided here.
 """
 
-from . import checkout as checkout
+from . import checkout_pages as checkout_pages
 from . import dashboard as dashboard
-from . import faults as faults
-from . import invoices as invoices
-from . import portal as portal
+from . import fault_buttons as fault_buttons
+from . import invoice_pages as invoice_pages
+from . import portal_pages as portal_pages
 from . import three_d_secure as three_d_secure
 from .blueprint import bp as bp

@@ -17,12 +17,12 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .. import wording
 from ..account import Account
-from ..api import current_account
-from ..errors import ApiError
-from ..resources.card_form import CardForm
-from ..resources.cycle import FINAL
-from ..resources.items import period_end
-from ..store import Object
+from ..money.card_form import CardForm
+from ..money.items import period_end
+from ..object_store import Object
+from ..recurring.steps import FINAL
+from ..sandbox_errors import ApiError
+from ..web.api import current_account
 
 bp: Final = Blueprint("sandbox", __name__, template_folder="../templates")
 

@@ -12,16 +12,16 @@ from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..account import Account
-from ..api import current_account
 from ..clock import DAY
 from ..faults import KINDS
-from ..resources.items import period_end
+from ..money.items import period_end
+from ..web.api import current_account
 from .blueprint import bp
 from .blueprint import describe
 from .blueprint import find
 from .blueprint import reading
-from .faults import COUNTS
-from .faults import fault_key
+from .fault_buttons import COUNTS
+from .fault_buttons import fault_key
 
 _EVENTS_SHOWN = 100
 _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}

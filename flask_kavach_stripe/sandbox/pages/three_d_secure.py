@@ -16,16 +16,16 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ..account import Account
 from ..cards import clean_number
-from ..errors import ApiError
-from ..store import Object
+from ..object_store import Object
+from ..sandbox_errors import ApiError
 from .blueprint import bp
 from .blueprint import find
 from .blueprint import reading
-from .checkout import checkout_page
-from .checkout import to_success
-from .invoices import invoice_url
-from .portal import after_completion
-from .portal import card_page
+from .checkout_pages import checkout_page
+from .checkout_pages import to_success
+from .invoice_pages import invoice_url
+from .portal_pages import after_completion
+from .portal_pages import card_page
 
 
 class Question(Protocol):

@@ -1,0 +1,75 @@
+"""The items of a subscription: what they look like, and their periods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+
+from ..object_store import clone
+from ..object_store import Object
+from ..world import Core
+
+
+def new_item(core: Core, subscription_id: str, price: Object, quantity: int) -> Object:
+    """Return an item whose period has not begun."""
+    now = core.clock.now()
+    item = {
+        "id": core.store.new_id("subscription_item"),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": now,
+        "current_period_end": now,
+        "current_period_start": now,
+        "discounts": [],
+        "metadata": {},
+        "plan": plan_of(price),
+        "price": clone(price),
+        "quantity": quantity,
+        "subscription": subscription_id,
+        "tax_rates": [],
+    }
+    core.store.hidden[item["id"]] = {"subscription": subscription_id}
+    return item
+
+
+def set_price(item: Object, price: Object) -> None:
+    """Give an item another price; its quantity becomes 1, as Stripe has it."""
+    item["price"] = clone(price)
+    item["plan"] = plan_of(price)
+    item["quantity"] = 1
+
+
+def interval_of(item: Object) -> tuple[str, int]:
+    recurring = item["price"]["recurring"]
+    return recurring["interval"], recurring["interval_count"]
+
+
+def period_end(subscription: Object, pick: Callable[[Sequence[int]], int]) -> int:
+    """Return the earliest (``min``) or latest (``max``) period end of the items."""
+    return pick([item["current_period_end"] for item in subscription["items"]["data"]])
+
+
+def plan_of(price: Object) -> Object:
+    """The price in its old form, which items still carry."""
+    recurring = price["recurring"]
+    return {
+        "id": price["id"],
+        "object": "plan",
+        "active": price["active"],
+        "amount": price["unit_amount"],
+        "amount_decimal": price["unit_amount_decimal"],
+        "billing_scheme": "per_unit",
+        "created": price["created"],
+        "currency": price["currency"],
+        "interval": recurring["interval"],
+        "interval_count": recurring["interval_count"],
+        "livemode": False,
+        "metadata": dict(price["metadata"]),
+        "meter": None,
+        "nickname": price["nickname"],
+        "product": price["product"],
+        "tiers_mode": None,
+        "transform_usage": None,
+        "trial_period_days": recurring["trial_period_days"],
+        "usage_type": "licensed",
+    }

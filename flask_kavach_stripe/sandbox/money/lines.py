@@ -1,0 +1,165 @@
+"""Lines of invoices: periods of items, and prorations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import wording
+from ..arithmetic import share
+from ..object_store import Object
+from ..world import Core
+
+
+class Lines:
+    """Makes lines; the invoice that takes them writes its id into them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def period(self, subscription: Object, item: Object, *, free: bool) -> Object:
+        """The line for an item's current period.
+
+        :param free: The period is a trial.
+        """
+        price = item["price"]
+        amount = 0 if free else price["unit_amount"] * item["quantity"]
+        name = self._product_name(price)
+        line = self._line(
+            subscription,
+            item,
+            amount=amount,
+            description=wording.describe_line(price, item["quantity"], name, free=free),
+            start=item["current_period_start"],
+        )
+        line["pricing"]["unit_amount_decimal"] = (
+            "0" if free else price["unit_amount_decimal"]
+        )
+        line["parent"] = {
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": None,
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": subscription["id"],
+                "subscription_item": item["id"],
+            },
+            "type": "subscription_item_details",
+        }
+        return line
+
+    def unused(
+        self, subscription: Object, item: Object, billed: int, at: int
+    ) -> Object | None:
+        """The credit for the rest of an item's period.
+
+        :param billed: What was billed for the whole period, without what discounts
+            took off.
+        :returns: ``None`` if there is nothing to give back.
+        """
+        start, end = item["current_period_start"], item["current_period_end"]
+
+        if end <= start or at >= end:
+            return None
+
+        amount = share(billed, end - at, end - start)
+        return self._proration(subscription, item, -amount, at, "Unused time on")
+
+    def remaining(self, subscription: Object, item: Object, at: int) -> Object | None:
+        """The debit for the rest of an item's period.
+
+        :returns: ``None`` if it costs nothing.
+        """
+        start, end = item["current_period_start"], item["current_period_end"]
+
+        if end <= start or at >= end:
+            return None
+
+        amount = share(
+            item["price"]["unit_amount"] * item["quantity"], end - at, end - start
+        )
+        return self._proration(subscription, item, amount, at, "Remaining time on")
+
+    def _proration(
+        self, subscription: Object, item: Object, amount: int, at: int, what: str
+    ) -> Object | None:
+        if amount == 0:
+            return None
+
+        name = self._product_name(item["price"])
+        count = f"{item['quantity']} × " if item["quantity"] != 1 else ""  # noqa: RUF001
+        line = self._line(
+            subscription,
+            item,
+            amount=amount,
+            description=f"{what} {count}{name} after {wording.day(at)}",
+            start=at,
+        )
+        # A credit already is what was paid, so no discount makes it smaller.
+        line["discountable"] = amount > 0
+        line["parent"] = {
+            "invoice_item_details": {
+                "invoice_item": self._core.store.new_id("invoiceitem"),
+                "proration": True,
+                "proration_details": {"credited_items": None},
+                "subscription": subscription["id"],
+            },
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        }
+        return line
+
+    def _product_name(self, price: Object) -> str:
+        product = self._core.store.find("product", price["product"])
+        name: str = product["name"] if product else price["product"]
+        return name
+
+    def _line(
+        self,
+        subscription: Object,
+        item: Object,
+        *,
+        amount: int,
+        description: str,
+        start: int,
+    ) -> dict[str, Any]:
+        price = item["price"]
+        return {
+            "id": self._core.store.new_id("line_item"),
+            "object": "line_item",
+            "amount": amount,
+            "currency": price["currency"],
+            "description": description,
+            "discount_amounts": [],
+            "discountable": True,
+            "discounts": [],
+            "invoice": None,
+            "livemode": False,
+            "metadata": dict(subscription["metadata"]),
+            "parent": None,
+            "period": {"start": start, "end": item["current_period_end"]},
+            "pretax_credit_amounts": [],
+            "pricing": {
+                "price_details": {"price": price["id"], "product": price["product"]},
+                "type": "price_details",
+                "unit_amount_decimal": price["unit_amount_decimal"],
+            },
+            "quantity": item["quantity"],
+            "quantity_decimal": str(item["quantity"]),
+            "subscription": subscription["id"],
+            "subtotal": amount,
+            "taxes": [],
+        }
+
+
+def item_of(line: Object) -> str | None:
+    """Return the item whose period a line bills; a proration bills none."""
+    details = line["parent"]["subscription_item_details"] or {}
+    item_id: str | None = details.get("subscription_item")
+    return item_id
+
+
+def net(line: Object) -> int:
+    """Return the amount of a line without what discounts take off."""
+    amount: int = line["amount"]
+    taken: int = sum(entry["amount"] for entry in line["discount_amounts"])
+    return amount - taken

@@ -1,0 +1,97 @@
+"""What a call can do with an invoice, beside having it paid."""
+
+from __future__ import annotations
+
+from ..money.invoices import Invoices
+from ..object_store import Object
+from ..params import boolean
+from ..params import merge_metadata
+from ..params import metadata
+from ..params import read
+from ..params import text
+from ..resource import Params
+from ..sandbox_errors import ApiError
+from ..world import Core
+from .steps import Cycle
+
+
+class InvoiceActions:
+    """Simplified: a draft that a call finalises is not charged by itself; a call has it
+    paid, or a person on its page."""
+
+    def __init__(self, core: Core, cycle: Cycle, invoices: Invoices) -> None:
+        self._core = core
+        self._cycle = cycle
+        self._invoices = invoices
+
+    def update(self, params: Params, object_id: str) -> Object:
+        """Change what does not change the amount."""
+        invoice = self._invoices.get(object_id)
+        values = read(
+            params,
+            {
+                "auto_advance": boolean,
+                "description": text(1500),
+                "footer": text(),
+                "metadata": metadata,
+            },
+        )
+
+        with self._core.changing(invoice, "invoice.updated"):
+            if "metadata" in values:
+                invoice["metadata"] = merge_metadata(
+                    invoice["metadata"], values["metadata"]
+                )
+
+            for name in ("description", "footer"):
+                if name in values:
+                    invoice[name] = values[name]
+
+            if values.get("auto_advance") is not None:
+                invoice["auto_advance"] = values["auto_advance"]
+
+        return invoice
+
+    def finalize(self, params: Params, object_id: str) -> Object:
+        """Make a draft a demand for money; one that asks for nothing then is paid."""
+        invoice = self._invoices.get(object_id)
+        values = read(params, {"auto_advance": boolean})
+        self._check(invoice, ("draft",), "finalized")
+
+        if values.get("auto_advance") is not None:
+            invoice["auto_advance"] = values["auto_advance"]
+
+        self._invoices.finalize(invoice)
+
+        if invoice["amount_due"] == 0:
+            self._cycle.collection.pay(invoice, None, on_session=False)
+
+        return invoice
+
+    def void(self, params: Params, object_id: str) -> Object:
+        """Say that an invoice was a mistake."""
+        invoice = self._invoices.get(object_id)
+        read(params, {})
+        self._check(invoice, ("open", "uncollectible"), "voided")
+        return self._close(invoice, "void")
+
+    def mark_uncollectible(self, params: Params, object_id: str) -> Object:
+        """Say that nobody will pay an invoice."""
+        invoice = self._invoices.get(object_id)
+        read(params, {})
+        self._check(invoice, ("open",), "marked as uncollectible")
+        return self._close(invoice, "uncollectible")
+
+    def _close(self, invoice: Object, status: str) -> Object:
+        self._invoices.close(invoice, status)
+        self._cycle.collection.conclude_closing(invoice)
+        self._cycle.schedule(self._cycle.collection.subscription_of(invoice))
+        return invoice
+
+    def _check(self, invoice: Object, statuses: tuple[str, ...], what: str) -> None:
+        if invoice["status"] not in statuses:
+            raise ApiError(
+                f"Only an invoice that is {' or '.join(statuses)} can be {what}; this"
+                f" one is {invoice['status']}.",
+                code="invoice_not_editable" if what == "finalized" else None,
+            )

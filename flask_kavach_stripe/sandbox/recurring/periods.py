@@ -1,0 +1,202 @@
+"""The periods of a subscription, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..clock import current_period
+from ..money.discounts import Discounts
+from ..money.invoices import Invoices
+from ..money.items import interval_of
+from ..money.items import period_end
+from ..money.lines import item_of
+from ..money.lines import Lines
+from ..money.lines import net
+from ..object_store import Object
+from ..world import Core
+
+
+class Periods:
+    """Moves the items of a subscription through their periods, and drafts the invoices
+    for these.
+
+    Beside what the API shows, a subscription has in the store's ``hidden``:
+    ``billed``, what each item's current period cost, and ``pending``, the prorations
+    for the next invoice.
+    """
+
+    def __init__(self, core: Core, invoices: Invoices, discounts: Discounts) -> None:
+        self._core = core
+        self._invoices = invoices
+        self._discounts = discounts
+        self._lines = Lines(core)
+
+    def begin_periods(
+        self, subscription: Object, items: Sequence[Object], reason: str
+    ) -> Object:
+        """Move items to the period that begins now, and draft the invoice for it.
+
+        :param reason: The ``billing_reason``.
+        """
+        now = self._core.clock.now()
+        free = subscription["status"] == "trialing"
+        before = min((item["current_period_start"] for item in items), default=now)
+
+        for item in items:
+            _, end = current_period(
+                subscription["billing_cycle_anchor"], *interval_of(item), now
+            )
+            item["current_period_start"] = now
+            item["current_period_end"] = subscription["trial_end"] if free else end
+
+        if subscription["cancel_at_period_end"]:
+            subscription["cancel_at"] = period_end(subscription, min)
+
+        lines = [self._lines.period(subscription, item, free=free) for item in items]
+        return self._draft(subscription, reason, lines, period_start=before)
+
+    def renew(self, subscription: Object, reason: str) -> Object:
+        """Begin the next period of the items whose period is over."""
+        now = self._core.clock.now()
+        ended = [
+            item
+            for item in subscription["items"]["data"]
+            if item["current_period_end"] <= now
+        ]
+        return self.begin_periods(subscription, ended, reason)
+
+    def end_trial(self, subscription: Object, reason: str) -> Object:
+        """Begin the first period that costs something."""
+        now = self._core.clock.now()
+        subscription["status"] = "active"
+        subscription["billing_cycle_anchor"] = subscription["trial_end"] = now
+        return self.begin_periods(subscription, subscription["items"]["data"], reason)
+
+    def prorate(
+        self,
+        subscription: Object,
+        before: Sequence[Object],
+        *,
+        restart: bool,
+        at: int | None = None,
+    ) -> None:
+        """Keep credits and debits for changed items, for the next invoice.
+
+        What was billed for the rest of the period is given back, by the second, and
+        the rest of the period is billed anew. What was never billed is not given back:
+        so Stripe does it with flexible billing, and the sandbox with classic, too.
+
+        :param before: The items as they were.
+        :param restart: All periods end now; a new one is about to be billed.
+        :param at: When the change counts from, if not now.
+
+        Source: https://docs.stripe.com/billing/subscriptions/prorations
+        """
+        if subscription["status"] not in ("active", "past_due"):
+            return
+
+        at = self._core.clock.now() if at is None else at
+        old = {item["id"]: item for item in before}
+        new = {item["id"]: item for item in subscription["items"]["data"]}
+
+        for item_id in {**old, **new}:
+            was, becomes = old.get(item_id), new.get(item_id)
+
+            if not restart and was and becomes and _same(was, becomes):
+                continue
+
+            if was is not None:
+                self._credit(subscription, was, at)
+
+            if becomes is not None and not restart:
+                self._debit(subscription, becomes, at)
+
+    def bill_pending(self, subscription: Object, reason: str) -> Object | None:
+        """Draft an invoice for the prorations, if there are any."""
+        if not self._hidden(subscription)["pending"]:
+            return None
+
+        now = self._core.clock.now()
+        return self._draft(subscription, reason, [], period_start=now)
+
+    def credit_pause(self, subscription: Object, since: str) -> None:
+        """Give back what a pause leaves unused.
+
+        :param since: ``now``, ``item_current_period_start`` or ``none``.
+        """
+        if since != "none" and subscription["status"] in ("active", "past_due"):
+            for item in subscription["items"]["data"]:
+                start = item["current_period_start"]
+                at = self._core.clock.now() if since == "now" else start
+                self._credit(subscription, item, at)
+
+    def resume_period(self, subscription: Object, *, prorate: bool) -> None:
+        """Go on in the periods that there would be without the pause.
+
+        :param prorate: Bill what is left of them.
+        """
+        now = self._core.clock.now()
+
+        for item in subscription["items"]["data"]:
+            item["current_period_start"], item["current_period_end"] = current_period(
+                subscription["billing_cycle_anchor"], *interval_of(item), now
+            )
+
+            if prorate and item["id"] not in self._hidden(subscription)["billed"]:
+                self._debit(subscription, item, now)
+
+    def _credit(self, subscription: Object, item: Object, at: int) -> None:
+        billed = self._hidden(subscription)["billed"].pop(item["id"], 0)
+        self._keep(subscription, self._lines.unused(subscription, item, billed, at))
+
+    def _debit(self, subscription: Object, item: Object, at: int) -> None:
+        full = item["price"]["unit_amount"] * item["quantity"]
+        discounts = self._discounts.active(subscription)
+        taken = sum(parts[0] for parts in self._discounts.deduct(discounts, [full]))
+        self._hidden(subscription)["billed"][item["id"]] = full - taken
+        self._keep(subscription, self._lines.remaining(subscription, item, at))
+
+    def _keep(self, subscription: Object, line: Object | None) -> None:
+        if line is not None:
+            self._hidden(subscription)["pending"].append(line)
+
+    def _draft(
+        self,
+        subscription: Object,
+        reason: str,
+        lines: Sequence[Object],
+        *,
+        period_start: int,
+    ) -> Object:
+        hidden = self._hidden(subscription)
+        before = self._core.store.find("invoice", subscription["latest_invoice"])
+
+        if before is not None and before["status"] == "open":
+            self._invoices.stop_collecting(before)
+
+        invoice = self._invoices.draft(
+            subscription,
+            reason,
+            [*hidden["pending"], *lines],
+            period_start=period_start,
+        )
+        hidden["pending"] = []
+        hidden["billed"].update(
+            {item_of(line): net(line) for line in lines if item_of(line) is not None}
+        )
+        subscription["latest_invoice"] = invoice["id"]
+
+        if invoice["total"] > 0:
+            self._discounts.use(subscription)
+
+        return invoice
+
+    def _hidden(self, subscription: Object) -> Object:
+        return self._core.store.hidden[subscription["id"]]
+
+
+def _same(one: Object, other: Object) -> bool:
+    return bool(
+        one["price"]["id"] == other["price"]["id"]
+        and one["quantity"] == other["quantity"]
+    )

@@ -1,0 +1,1 @@
+"""HTTP: the API's calls, and the ways on which requests reach them."""
