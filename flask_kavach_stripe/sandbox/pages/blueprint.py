@@ -24,7 +24,7 @@ from ..recurring.steps import FINAL
 from ..sandbox_errors import ApiError
 from ..web.api import current_account
 
-bp: Final = Blueprint("sandbox", __name__, template_folder="../templates")
+bp: Final = Blueprint("sandbox", __name__, template_folder="templates")
 
 _STATUS_WORDS = {
     "active": "Active",
