@@ -140,7 +140,7 @@ class Sandbox:
     @property
     def url(self) -> str:
         """Where the sandbox is, without a slash at the end: ``STRIPE_API_BASE``."""
-        return self._account.core.base_url
+        return self._account.world.base_url
 
     @property
     def events(self) -> Sequence[Object]:
@@ -283,7 +283,7 @@ class Sandbox:
 
         self._server = HttpServer(self.app, host, port)
         self.faults.stopped.clear()
-        self._account.core.base_url = self._server.url
+        self._account.world.base_url = self._server.url
         self._is_local = is_local(host)
         self._server.start()
         self._account.delivery.start()
@@ -444,7 +444,7 @@ class Sandbox:
         account = self._account
 
         with account.store.lock:
-            account.life.catch_up()
+            account.timeline.catch_up()
             session = account.checkout.get(checkout_session_id)
 
             try:
@@ -475,7 +475,7 @@ class Sandbox:
         account = self._account
 
         with account.store.lock:
-            account.life.catch_up()
+            account.timeline.catch_up()
             invoice = account.invoices.get(invoice_id)
             account.paying.authenticate(invoice, approved=approved)
             answered = account.renderer.render(invoice)

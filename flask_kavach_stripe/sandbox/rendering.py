@@ -19,7 +19,7 @@ from .versions.downgrades import downgrade
 from .versions.downgrades import downgrade_event
 from .versions.expansion import Hop
 from .world import API_VERSION
-from .world import Core
+from .world import World
 
 #: Where the API has a kind of object; the others are at ``/v1/<kind>s``.
 _PATHS: Final[Mapping[str, str]] = {
@@ -34,10 +34,10 @@ _PATHS: Final[Mapping[str, str]] = {
 class Renderer:
     """Copies objects for an answer, so that nobody can change the stored ones."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._store = core.store
-        self._thin_events = ThinEvents(core)
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._store = world.store
+        self._thin_events = ThinEvents(world)
 
     def render(
         self,
@@ -117,7 +117,7 @@ class Renderer:
             return
 
         (name, kind), *rest = path
-        include = self._core.included.get((str(value.get("object")), name))
+        include = self._world.included.get((str(value.get("object")), name))
 
         if name not in value and include is not None:
             value[name] = self._copy(include(value), version)

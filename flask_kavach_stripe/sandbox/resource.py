@@ -15,7 +15,7 @@ from .params import read
 from .params import Spec
 from .sandbox_errors import ApiError
 from .sandbox_errors import resource_missing
-from .world import Core
+from .world import World
 
 Params = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ _SHOW_TEST_CLOCKS = ("customer", "subscription", "test_clock")
 class Resource:
     """One kind of object.
 
-    :param core: The account it lives in.
+    :param world: The account it lives in.
     """
 
     #: The ``object`` attribute of this kind, and its key in the store.
@@ -39,8 +39,8 @@ class Resource:
     #: Where the API has it.
     path: str
 
-    def __init__(self, core: Core) -> None:
-        self.core = core
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
         """Return an object that exists.
@@ -49,7 +49,7 @@ class Resource:
         :param status: 404 for an id in the path, 400 for one in a parameter.
         :raises ApiError: If there is no such object.
         """
-        obj = self.core.store.find(self.kind, object_id)
+        obj = self.world.store.find(self.kind, object_id)
 
         if obj is None:
             raise resource_missing(self.noun, object_id, param, status=status)
@@ -74,7 +74,7 @@ class Resource:
         on_test_clocks = any(wanted.get(name) for name in _SHOW_TEST_CLOCKS)
         objects = [
             obj
-            for obj in self.core.store.all(self.kind)
+            for obj in self.world.store.all(self.kind)
             if (on_test_clocks or not obj.get("test_clock")) and matches(obj, wanted)
         ]
         return page(objects, wanted, self.path, self.noun)

@@ -7,16 +7,16 @@ from .object_store import Object
 from .params import read
 from .params import timestamp
 from .recurring.customer_calls import Customers
-from .recurring.steps import Cycle
 from .recurring.steps import Step
+from .recurring.steps import Steps
 from .recurring.test_clocks import TestClocks
 from .resource import deleted
 from .resource import Params
-from .world import Core
 from .world import TEST_CLOCK
+from .world import World
 
 
-class Life:
+class Timeline:
     """Takes the steps that are due.
 
     Whoever calls holds the lock of the store.
@@ -24,21 +24,21 @@ class Life:
 
     def __init__(
         self,
-        core: Core,
-        cycle: Cycle,
+        world: World,
+        steps: Steps,
         checkout: CheckoutSessions,
         customers: Customers,
         test_clocks: TestClocks,
     ) -> None:
-        self._core = core
-        self._cycle = cycle
+        self._world = world
+        self._steps = steps
         self._checkout = checkout
         self._customers = customers
         self._test_clocks = test_clocks
 
     def catch_up(self) -> None:
         """Do everything that was due by now, each thing at its own time."""
-        self._run(self._core.clock.now())
+        self._run(self._world.clock.now())
 
     def advance(self, seconds: int) -> None:
         """Move the clock, and do on the way what becomes due.
@@ -46,17 +46,17 @@ class Life:
         :raises ValueError: If ``seconds`` is negative.
         """
         if seconds >= 0:
-            self._run(self._core.clock.now() + seconds)
+            self._run(self._world.clock.now() + seconds)
 
-        self._core.clock.advance(seconds)
+        self._world.clock.advance(seconds)
 
     def next_step(self) -> Step | None:
         """Return the next step of any subscription on the sandbox's own clock."""
         steps = [
             step
-            for subscription in self._core.store.all("subscription")
+            for subscription in self._world.store.all("subscription")
             if subscription["test_clock"] is None
-            and (step := self._cycle.next_step(subscription)) is not None
+            and (step := self._steps.next_step(subscription)) is not None
         ]
         return min(steps, key=lambda step: step.at, default=None)
 
@@ -69,18 +69,18 @@ class Life:
         to = values["frozen_time"]
         self._test_clocks.check_advance(test_clock, to)
         test_clock["status"] = "advancing"
-        self._core.emit(f"{TEST_CLOCK}.advancing", test_clock)
+        self._world.emit(f"{TEST_CLOCK}.advancing", test_clock)
 
-        while (alarm := self._core.next_alarm(to, object_id)) is not None:
+        while (alarm := self._world.next_alarm(to, object_id)) is not None:
             at, obj = alarm
             test_clock["frozen_time"] = max(at, test_clock["frozen_time"])
 
-            with self._core.on_clock_of(test_clock):
+            with self._world.on_clock_of(test_clock):
                 self._wake(obj, at)
 
         test_clock["frozen_time"] = to
         test_clock["status"] = "ready"
-        self._core.emit(f"{TEST_CLOCK}.ready", test_clock)
+        self._world.emit(f"{TEST_CLOCK}.ready", test_clock)
         return test_clock
 
     def delete_test_clock(self, params: Params, object_id: str) -> Object:
@@ -88,19 +88,19 @@ class Life:
         read(params, {})
         test_clock = self._test_clocks.get(object_id)
 
-        for customer in reversed(self._core.store.all("customer")):
+        for customer in reversed(self._world.store.all("customer")):
             if customer.get("test_clock") == object_id:
                 self._customers.delete({}, customer["id"])
 
-        self._core.store.remove(TEST_CLOCK, object_id)
-        self._core.emit(f"{TEST_CLOCK}.deleted", test_clock)
+        self._world.store.remove(TEST_CLOCK, object_id)
+        self._world.emit(f"{TEST_CLOCK}.deleted", test_clock)
         return deleted(TEST_CLOCK, object_id)
 
     def _run(self, until: int) -> None:
-        while (alarm := self._core.next_alarm(until, None)) is not None:
+        while (alarm := self._world.next_alarm(until, None)) is not None:
             at, obj = alarm
 
-            with self._core.clock.pinned(at):
+            with self._world.clock.pinned(at):
                 self._wake(obj, at)
 
     def _wake(self, obj: Object, at: int) -> None:
@@ -108,9 +108,9 @@ class Life:
             self._checkout.expire_now(obj)
             return
 
-        self._cycle.announce_upcoming(obj)
-        step = self._cycle.next_step(obj)
+        self._steps.announce_upcoming(obj)
+        step = self._steps.next_step(obj)
 
         if step is not None and step.at <= at:
             step.take(obj)
-            self._cycle.schedule(obj)
+            self._steps.schedule(obj)

@@ -58,7 +58,7 @@ class BillingSettings:
             )
 
 
-class Core:
+class World:
     """One Stripe account: its objects, its clock, its log of events.
 
     :param clock: The only source of time.
@@ -170,21 +170,21 @@ class Core:
 
     # Time
 
-    def timeline_of(self, obj: Object) -> str | None:
+    def test_clock_of(self, obj: Object) -> str | None:
         """Return the id of the test clock that an object lives on; ``None`` stands for
         the sandbox's own clock."""
         if obj["object"] == TEST_CLOCK:
             return str(obj["id"])
 
         owner = self.store.find("customer", obj.get("customer")) or {}
-        timeline: str | None = obj.get("test_clock") or owner.get("test_clock")
-        return timeline
+        test_clock_id: str | None = obj.get("test_clock") or owner.get("test_clock")
+        return test_clock_id
 
     @contextmanager
     def on_clock_of(self, obj: Object | None) -> Iterator[None]:
         """Let it be the time that it is for an object."""
-        timeline = None if obj is None else self.timeline_of(obj)
-        test_clock = self.store.find(TEST_CLOCK, timeline)
+        test_clock_id = None if obj is None else self.test_clock_of(obj)
+        test_clock = self.store.find(TEST_CLOCK, test_clock_id)
 
         if test_clock is None:
             yield
@@ -201,7 +201,7 @@ class Core:
             return
 
         self._alarms_set += 1
-        alarms = self._alarms.setdefault(self.timeline_of(obj), [])
+        alarms = self._alarms.setdefault(self.test_clock_of(obj), [])
         heapq.heappush(alarms, (at, self._alarms_set, obj["object"], obj["id"]))
 
     @property
@@ -210,9 +210,11 @@ class Core:
         alarms = self._alarms.get(None)
         return alarms[0][0] if alarms else None
 
-    def next_alarm(self, until: int, timeline: str | None) -> tuple[int, Object] | None:
+    def next_alarm(
+        self, until: int, test_clock_id: str | None
+    ) -> tuple[int, Object] | None:
         """Take the earliest alarm that is due at ``until`` off a clock's list."""
-        alarms = self._alarms.get(timeline)
+        alarms = self._alarms.get(test_clock_id)
 
         while alarms and alarms[0][0] <= until:
             at, _, kind, object_id = heapq.heappop(alarms)

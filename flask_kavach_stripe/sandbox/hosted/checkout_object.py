@@ -8,19 +8,19 @@ from ..clock import DAY
 from ..money.payment_methods import empty_address
 from ..object_store import Object
 from ..params import merge_metadata
-from ..world import Core
+from ..world import World
 
 
 def new_session(
-    core: Core, customer: Object | None, currency: str, values: dict[str, Any]
+    world: World, customer: Object | None, currency: str, values: dict[str, Any]
 ) -> Object:
     """Return an open session that costs nothing yet.
 
     :param customer: Who buys, if that is known.
     :param values: What :data:`.checkout_params.CREATE` reads.
     """
-    now = core.clock.now()
-    session_id = core.store.new_id("checkout.session")
+    now = world.clock.now()
+    session_id = world.store.new_id("checkout.session")
     email = customer["email"] if customer else values.get("customer_email")
     automatic_tax = values.get("automatic_tax") or {}
     return {
@@ -100,7 +100,7 @@ def new_session(
             "amount_tax": 0,
         },
         "ui_mode": "hosted_page",
-        "url": f"{core.base_url}/c/pay/{session_id}",
+        "url": f"{world.base_url}/c/pay/{session_id}",
         "wallet_options": None,
     }
 

@@ -34,7 +34,7 @@ from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import AuthenticationRequired
 from ..sandbox_errors import parameter_missing
-from ..world import Core
+from ..world import World
 from .checkout_object import customer_details
 from .checkout_object import new_session
 from .checkout_params import CREATE
@@ -47,7 +47,7 @@ class CheckoutSessions(Resource):
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         prices: Prices,
         customers: Customers,
         payment_methods: PaymentMethods,
@@ -55,14 +55,14 @@ class CheckoutSessions(Resource):
         discounts: Discounts,
         promotion_codes: PromotionCodes,
     ) -> None:
-        super().__init__(core)
+        super().__init__(world)
         self._prices = prices
         self._customers = customers
         self._payment_methods = payment_methods
         self._subscriptions = subscriptions
         self._discounts = discounts
         self._promotion_codes = promotion_codes
-        core.included["checkout.session", "line_items"] = lambda session: list_object(
+        world.included["checkout.session", "line_items"] = lambda session: list_object(
             self._items_of(session["id"])[:10], self.line_items_url(session["id"])
         )
 
@@ -71,7 +71,7 @@ class CheckoutSessions(Resource):
     def create(self, params: Params) -> Object:
         values = read(params, CREATE)
         self._check(values)
-        store = self.core.store
+        store = self.world.store
         lines = self._read_lines(values["line_items"])
         customer = (
             self._customers.get_live(values["customer"], "customer", status=400)
@@ -79,10 +79,10 @@ class CheckoutSessions(Resource):
             else None
         )
         data = values.get("subscription_data") or {}
-        session = new_session(self.core, customer, lines[0][0]["currency"], values)
+        session = new_session(self.world, customer, lines[0][0]["currency"], values)
         store.add(session, subscription_data=data, lines=lines, line_items=[])
         self._use_discounts(session, values.get("discounts") or ())
-        self.core.set_alarm(session["expires_at"], session)
+        self.world.set_alarm(session["expires_at"], session)
         return session
 
     def list(self, params: Params) -> Object:
@@ -153,15 +153,15 @@ class CheckoutSessions(Resource):
     def lines_of(self, session: Object) -> Sequence[tuple[Object, int]]:
         """Return the prices and quantities that are being bought."""
         lines: Sequence[tuple[Object, int]]
-        lines = self.core.store.hidden[session["id"]]["lines"]
+        lines = self.world.store.hidden[session["id"]]["lines"]
         return lines
 
     def trial_end_of(self, session: Object) -> int | None:
         """Return when the trial would end if the session were paid now."""
-        data = self.core.store.hidden[session["id"]]["subscription_data"]
+        data = self.world.store.hidden[session["id"]]["subscription_data"]
 
         if data.get("trial_period_days"):
-            return self.core.clock.now() + int(data["trial_period_days"]) * DAY
+            return self.world.clock.now() + int(data["trial_period_days"]) * DAY
 
         trial_end: int | None = data.get("trial_end")
         return trial_end
@@ -177,7 +177,7 @@ class CheckoutSessions(Resource):
 
         session["status"] = "expired"
         session["url"] = None
-        self.core.emit("checkout.session.expired", session)
+        self.world.emit("checkout.session.expired", session)
 
     def apply_promotion_code(self, session: Object, code: str) -> None:
         """Use a code that the buyer has typed in; an empty one takes it back.
@@ -190,7 +190,7 @@ class CheckoutSessions(Resource):
         if not session["allow_promotion_codes"]:
             raise ApiError("This Checkout Session does not take promotion codes.")
 
-        with self.core.on_clock_of(session):
+        with self.world.on_clock_of(session):
             if not code.strip():
                 self._use_discounts(session, ())
                 return
@@ -219,7 +219,7 @@ class CheckoutSessions(Resource):
         """
         self._check_open(session)
 
-        with self.core.on_clock_of(session):
+        with self.world.on_clock_of(session):
             if card is None:
                 if self.needs_card(session):
                     raise ApiError("A card is needed.", param="card")
@@ -227,21 +227,21 @@ class CheckoutSessions(Resource):
                 self._finish(session, email, None)
                 return
 
-            if card.check(self.core.clock.now()).asks(on_session=True, set_up=False):
+            if card.check(self.world.clock.now()).asks(on_session=True, set_up=False):
                 self._buyer_email(session, email)
-                self.core.store.hidden[session["id"]]["waiting"] = (email, card)
+                self.world.store.hidden[session["id"]]["waiting"] = (email, card)
                 raise AuthenticationRequired(self.authentication_url(session))
 
             self._finish(session, email, card)
 
     def waits_for_authentication(self, session: Object) -> bool:
         """Does the payment of an open session wait for 3-D Secure?"""
-        waits = "waiting" in self.core.store.hidden[session["id"]]
+        waits = "waiting" in self.world.store.hidden[session["id"]]
         return waits and session["status"] == "open"
 
     def authentication_url(self, session: Object) -> str:
         """Return the page on which 3-D Secure is passed or failed."""
-        return f"{self.core.base_url}/authenticate/{session['id']}"
+        return f"{self.world.base_url}/authenticate/{session['id']}"
 
     def authenticate(self, session: Object, *, approved: bool) -> None:
         """Go on with a payment that waits for 3-D Secure.
@@ -251,7 +251,7 @@ class CheckoutSessions(Resource):
             waits. The session then is open, for another card.
         """
         self._check_open(session)
-        hidden = self.core.store.hidden[session["id"]]
+        hidden = self.world.store.hidden[session["id"]]
 
         if "waiting" not in hidden:
             raise ApiError("This Checkout Session does not wait for 3-D Secure.")
@@ -266,7 +266,7 @@ class CheckoutSessions(Resource):
         if after is not None and session["amount_total"] > 0:
             raise after.to_error()
 
-        with self.core.on_clock_of(session):
+        with self.world.on_clock_of(session):
             self._finish(session, email, card, set_up=True)
 
     def _check_open(self, session: Object) -> None:
@@ -284,7 +284,7 @@ class CheckoutSessions(Resource):
         *,
         set_up: bool = False,
     ) -> None:
-        hidden = self.core.store.hidden[session["id"]]
+        hidden = self.world.store.hidden[session["id"]]
         self._find_discounts(session, hidden["discounts"])
         customer = self._buyer(session, email, card)
         payment_method_id = None
@@ -294,7 +294,7 @@ class CheckoutSessions(Resource):
                 card, customer, set_up=set_up
             )["id"]
 
-        subscription = self._subscriptions.beginnings.start(
+        subscription = self._subscriptions.starting.start_paid(
             customer,
             hidden["lines"],
             payment_method_id=payment_method_id,
@@ -313,7 +313,7 @@ class CheckoutSessions(Resource):
         session["status"] = "complete"
         session["subscription"] = subscription["id"]
         session["url"] = None
-        event = self.core.emit("checkout.session.completed", session)
+        event = self.world.emit("checkout.session.completed", session)
         hidden["completed_event"] = event["id"]
 
     def _buyer(
@@ -325,7 +325,7 @@ class CheckoutSessions(Resource):
             )
 
             if customer["email"] is None and email:
-                with self.core.changing(customer, "customer.updated"):
+                with self.world.changing(customer, "customer.updated"):
                     customer["email"] = email
 
             return customer
@@ -354,7 +354,7 @@ class CheckoutSessions(Resource):
     def _check(self, values: dict[str, Any]) -> None:
         """The rules that bind several parameters."""
         data = values.get("subscription_data") or {}
-        now = self.core.clock.now()
+        now = self.world.clock.now()
 
         if (mode := values.get("mode") or "payment") != "subscription":
             raise ApiError(
@@ -450,7 +450,7 @@ class CheckoutSessions(Resource):
         lines = self.lines_of(session)
         return self._discounts.find(
             entries,
-            customer=self.core.store.find("customer", session["customer"]),
+            customer=self.world.store.find("customer", session["customer"]),
             currency=session["currency"],
             subtotal=sum(price["unit_amount"] * quantity for price, quantity in lines),
         )
@@ -463,7 +463,7 @@ class CheckoutSessions(Resource):
         :raises ApiError: If one of them may not be used; then nothing is changed.
         """
         found = self._find_discounts(session, entries)
-        hidden = self.core.store.hidden[session["id"]]
+        hidden = self.world.store.hidden[session["id"]]
         lines = self.lines_of(session)
         data = hidden["subscription_data"]
         trial = bool(data.get("trial_period_days") or data.get("trial_end"))
@@ -495,9 +495,9 @@ class CheckoutSessions(Resource):
     def _line_item(
         self, price: Object, quantity: int, amount: int, discount: int
     ) -> Object:
-        product = self.core.store.find("product", price["product"])
+        product = self.world.store.find("product", price["product"])
         return {
-            "id": self.core.store.new_id("item"),
+            "id": self.world.store.new_id("item"),
             "object": "item",
             "adjustable_quantity": None,
             "amount_discount": discount,
@@ -512,5 +512,5 @@ class CheckoutSessions(Resource):
         }
 
     def _items_of(self, session_id: str) -> Sequence[Object]:
-        items: Sequence[Object] = self.core.store.hidden[session_id]["line_items"]
+        items: Sequence[Object] = self.world.store.hidden[session_id]["line_items"]
         return items

@@ -17,7 +17,7 @@ from ..recurring.subscription_calls import Subscriptions
 from ..resource import Params
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import AuthenticationRequired
-from ..world import Core
+from ..world import World
 from .portal_configurations import PortalConfigurations
 from .portal_rules import Allowed
 from .portal_rules import Choice
@@ -49,7 +49,7 @@ class PortalActions:
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         configurations: PortalConfigurations,
         rules: PortalRules,
         customers: Customers,
@@ -57,7 +57,7 @@ class PortalActions:
         subscriptions: Subscriptions,
         previews: Previews,
     ) -> None:
-        self._core = core
+        self._world = world
         self._configurations = configurations
         self._rules = rules
         self._customers = customers
@@ -95,7 +95,7 @@ class PortalActions:
             "prorate": str(behavior != "none").lower(),
         }
 
-        with self._core.on_clock_of(subscription):
+        with self._world.on_clock_of(subscription):
             self._subscriptions.cancel(call, subscription["id"])
 
     def keep(self, session: Object, subscription: Object) -> None:
@@ -109,7 +109,7 @@ class PortalActions:
         self._rules.require(self.features(session), "subscription_pause")
 
         if self._allowed(session, subscription).pause:
-            with self._core.on_clock_of(subscription):
+            with self._world.on_clock_of(subscription):
                 self._subscriptions.pause({}, subscription["id"])
 
     def resume(self, session: Object, subscription: Object) -> None:
@@ -119,7 +119,7 @@ class PortalActions:
         if not self._allowed(session, subscription).resume:
             return
 
-        with self._core.on_clock_of(subscription):
+        with self._world.on_clock_of(subscription):
             if subscription["status"] == "paused":
                 self._subscriptions.resume({}, subscription["id"])
             else:
@@ -144,7 +144,7 @@ class PortalActions:
         values = self._change(session, subscription, choice)
         item = _item(subscription, choice)
 
-        with self._core.on_clock_of(subscription):
+        with self._world.on_clock_of(subscription):
             invoice = self._previews.of_change(
                 subscription, {**values, "items": [item]}
             )
@@ -162,7 +162,7 @@ class PortalActions:
         values["payment_behavior"] = "error_if_incomplete"
         item = _item(subscription, choice)
 
-        with self._core.on_clock_of(subscription):
+        with self._world.on_clock_of(subscription):
             self._subscriptions.change_items(subscription, values, item)
 
     def _change(
@@ -198,7 +198,7 @@ class PortalActions:
 
         customer = self._customers.get_live(session["customer"])
 
-        with self._core.on_clock_of(customer):
+        with self._world.on_clock_of(customer):
             self._customers.update(params, customer["id"])
 
     def change_card(self, session: Object, card: CardForm) -> None:
@@ -211,19 +211,19 @@ class PortalActions:
         self._rules.require(self.features(session), "payment_method_update")
         customer = self._customers.get_live(session["customer"])
 
-        with self._core.on_clock_of(customer):
-            found = card.check(self._core.clock.now())
+        with self._world.on_clock_of(customer):
+            found = card.check(self._world.clock.now())
 
             if found.asks(on_session=True, set_up=False):
-                self._core.store.hidden[session["id"]]["waiting"] = card
-                url = f"{self._core.base_url}/authenticate/{session['id']}"
+                self._world.store.hidden[session["id"]]["waiting"] = card
+                url = f"{self._world.base_url}/authenticate/{session['id']}"
                 raise AuthenticationRequired(url)
 
             self._use_card(customer, card)
 
     def waiting_card(self, session: Object) -> CardForm | None:
         """Return the card that waits for 3-D Secure."""
-        card: CardForm | None = self._core.store.hidden[session["id"]]["waiting"]
+        card: CardForm | None = self._world.store.hidden[session["id"]]["waiting"]
         return card
 
     def authenticate(self, session: Object, *, approved: bool) -> None:
@@ -235,7 +235,7 @@ class PortalActions:
         self._rules.require(self.features(session), "payment_method_update")
         customer = self._customers.get_live(session["customer"])
         card = self.waiting_card(session)
-        self._core.store.hidden[session["id"]]["waiting"] = None
+        self._world.store.hidden[session["id"]]["waiting"] = None
 
         if card is None:
             raise ApiError("No card waits for 3-D Secure.")
@@ -243,7 +243,7 @@ class PortalActions:
         if not approved:
             raise AUTHENTICATION_FAILED.to_error()
 
-        with self._core.on_clock_of(customer):
+        with self._world.on_clock_of(customer):
             self._use_card(customer, card, set_up=True)
 
     def _use_card(

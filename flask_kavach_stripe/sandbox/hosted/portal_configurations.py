@@ -27,7 +27,7 @@ from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 
 _CONFIGURATION: Spec = {
     "business_profile": mapping(
@@ -135,10 +135,10 @@ class PortalConfigurations(Resource):
     noun = "configuration"
     path = "/v1/billing_portal/configurations"
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
-        default = self._new(core.store.new_id(self.kind), is_default=True)
-        core.store.add(default, offers_all=True)
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        default = self._new(world.store.new_id(self.kind), is_default=True)
+        world.store.add(default, offers_all=True)
         self._default_id: str = default["id"]
         self._write(default, {"features": clone(_EVERYTHING)})
 
@@ -149,7 +149,7 @@ class PortalConfigurations(Resource):
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
         configuration = super().get(object_id, param, status=status)
 
-        if self.core.store.hidden[object_id]["offers_all"]:
+        if self.world.store.hidden[object_id]["offers_all"]:
             update = configuration["features"]["subscription_update"]
             update["products"] = self._all_products()
 
@@ -158,10 +158,10 @@ class PortalConfigurations(Resource):
     def create(self, params: Params) -> Object:
         values = read(params, _CONFIGURATION, required=("features",))
         self._check(values)
-        configuration = self._new(self.core.store.new_id(self.kind), is_default=False)
-        self.core.store.add(configuration, offers_all=False)
+        configuration = self._new(self.world.store.new_id(self.kind), is_default=False)
+        self.world.store.add(configuration, offers_all=False)
         self._write(configuration, values)
-        self.core.emit("billing_portal.configuration.created", configuration)
+        self.world.emit("billing_portal.configuration.created", configuration)
         return configuration
 
     def update(self, params: Params, object_id: str) -> Object:
@@ -174,12 +174,12 @@ class PortalConfigurations(Resource):
                 "The default configuration cannot be deactivated.", param="active"
             )
 
-        with self.core.changing(configuration, "billing_portal.configuration.updated"):
+        with self.world.changing(configuration, "billing_portal.configuration.updated"):
             if values.get("active") is not None:
                 configuration["active"] = values["active"]
 
             self._write(configuration, values)
-            configuration["updated"] = self.core.clock.now()
+            configuration["updated"] = self.world.clock.now()
 
         return configuration
 
@@ -200,12 +200,12 @@ class PortalConfigurations(Resource):
         path = "features[subscription_update][products]"
 
         for index, product in enumerate(update.get("products") or ()):
-            if self.core.store.find("product", product["product"]) is None:
+            if self.world.store.find("product", product["product"]) is None:
                 param = f"{path}[{index}][product]"
                 raise resource_missing("product", product["product"], param)
 
             for position, price_id in enumerate(product["prices"]):
-                price = self.core.store.find("price", price_id)
+                price = self.world.store.find("price", price_id)
                 param = f"{path}[{index}][prices][{position}]"
 
                 if price is None:
@@ -242,7 +242,7 @@ class PortalConfigurations(Resource):
         target.get("cancellation_reason", {}).update(reason)
 
         if "products" in given:
-            self.core.store.hidden[configuration["id"]]["offers_all"] = False
+            self.world.store.hidden[configuration["id"]]["offers_all"] = False
             given["products"] = [
                 _product(entry["product"], entry["prices"], entry)
                 for entry in given["products"] or ()
@@ -254,8 +254,8 @@ class PortalConfigurations(Resource):
         """Return what there is to sell, in the order in which it was made."""
         prices: dict[str, list[str]] = {}
 
-        for price in reversed(self.core.store.all("price")):
-            product = self.core.store.find("product", price["product"]) or {}
+        for price in reversed(self.world.store.all("price")):
+            product = self.world.store.find("product", price["product"]) or {}
 
             if price["active"] and price["recurring"] and product.get("active"):
                 prices.setdefault(price["product"], []).append(price["id"])
@@ -264,7 +264,7 @@ class PortalConfigurations(Resource):
 
     def _new(self, configuration_id: str, *, is_default: bool) -> Object:
         """Return a configuration that allows nothing."""
-        now = self.core.clock.now()
+        now = self.world.clock.now()
         return {
             "id": configuration_id,
             "object": self.kind,

@@ -15,7 +15,7 @@ from ..params import text
 from ..recurring.steps import FINAL
 from ..resource import Params
 from ..sandbox_errors import ApiError
-from ..world import Core
+from ..world import World
 
 Features = Mapping[str, Object]
 
@@ -64,8 +64,8 @@ class Choice(NamedTuple):
 class PortalRules:
     """Reads the features of a configuration."""
 
-    def __init__(self, core: Core, promotion_codes: PromotionCodes) -> None:
-        self._core = core
+    def __init__(self, world: World, promotion_codes: PromotionCodes) -> None:
+        self._world = world
         self._promotion_codes = promotion_codes
 
     def require(self, features: Features, name: str) -> Object:
@@ -127,7 +127,7 @@ class PortalRules:
                 price
                 for product in rules["products"] or ()
                 for price_id in product["prices"]
-                if (price := self._core.store.find("price", price_id)) is not None
+                if (price := self._world.store.find("price", price_id)) is not None
                 and price["active"]
                 and price["currency"] == subscription["currency"]
                 and price["id"] != present["id"]

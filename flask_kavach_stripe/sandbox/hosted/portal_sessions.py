@@ -21,7 +21,7 @@ from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import parameter_missing
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 from .portal_configurations import PortalConfigurations
 from .portal_rules import Features
 from .portal_rules import PortalRules
@@ -84,12 +84,12 @@ class PortalSessions(Resource):
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         customers: Customers,
         configurations: PortalConfigurations,
         rules: PortalRules,
     ) -> None:
-        super().__init__(core)
+        super().__init__(world)
         self._customers = customers
         self._configurations = configurations
         self._rules = rules
@@ -109,7 +109,7 @@ class PortalSessions(Resource):
             },
             required=("customer",),
         )
-        store = self.core.store
+        store = self.world.store
         customer = self._customers.get_live(values["customer"], "customer", status=400)
         configuration = self._configurations.default
 
@@ -123,7 +123,7 @@ class PortalSessions(Resource):
             "id": session_id,
             "object": "billing_portal.session",
             "configuration": configuration["id"],
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "customer": customer["id"],
             "customer_account": None,
             "flow": self._flow(
@@ -134,7 +134,7 @@ class PortalSessions(Resource):
             "on_behalf_of": None,
             "return_url": values.get("return_url")
             or configuration["default_return_url"],
-            "url": f"{self.core.base_url}/p/session/{session_id}",
+            "url": f"{self.world.base_url}/p/session/{session_id}",
         }
         return store.add(session, waiting=None)
 
@@ -183,7 +183,7 @@ class PortalSessions(Resource):
 
         param = f"flow_data[{kind}][subscription]"
         subscription_id = details["subscription"]
-        subscription = self.core.store.find("subscription", subscription_id)
+        subscription = self.world.store.find("subscription", subscription_id)
 
         if subscription is None or subscription["customer"] != customer_id:
             raise resource_missing("subscription", subscription_id, param)
@@ -211,7 +211,7 @@ class PortalSessions(Resource):
         if item["id"] not in known:
             raise resource_missing("subscription_item", item["id"], f"{path}[id]")
 
-        if price_id and self.core.store.find("price", price_id) is None:
+        if price_id and self.world.store.find("price", price_id) is None:
             raise resource_missing("price", price_id, f"{path}[price]")
 
         wanted = {

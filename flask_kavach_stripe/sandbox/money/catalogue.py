@@ -26,7 +26,7 @@ from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import parameter_missing
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 
 RECURRING: Reader = mapping(
     {
@@ -85,8 +85,8 @@ class Products(Resource):
     noun = "product"
     path = "/v1/products"
 
-    def __init__(self, core: Core, prices: Prices) -> None:
-        super().__init__(core)
+    def __init__(self, world: World, prices: Prices) -> None:
+        super().__init__(world)
         self._prices = prices
 
     def create(self, params: Params) -> Object:
@@ -118,10 +118,10 @@ class Products(Resource):
                     param="default_price",
                 )
 
-        with self.core.changing(product, "product.updated"):
+        with self.world.changing(product, "product.updated"):
             _write(product, values, ("active", "name"))
 
-            product["updated"] = self.core.clock.now()
+            product["updated"] = self.world.clock.now()
 
         return product
 
@@ -130,14 +130,16 @@ class Products(Resource):
         read(params, {})
         product = self.get(object_id)
 
-        if any(price["product"] == object_id for price in self.core.store.all("price")):
+        if any(
+            price["product"] == object_id for price in self.world.store.all("price")
+        ):
             raise ApiError(
                 "This product cannot be deleted because it has one or more"
                 " user-created prices."
             )
 
-        self.core.store.remove(self.kind, object_id)
-        self.core.emit("product.deleted", product)
+        self.world.store.remove(self.kind, object_id)
+        self.world.emit("product.deleted", product)
         return deleted(self.kind, object_id)
 
     def list(self, params: Params) -> Object:
@@ -206,7 +208,7 @@ class Prices(Resource):
         self._check_lookup_key(values, price)
         values.pop("transfer_lookup_key", None)
 
-        with self.core.changing(price, "price.updated"):
+        with self.world.changing(price, "price.updated"):
             _write(price, values, ("active", "tax_behavior"))
 
         return price
@@ -215,7 +217,7 @@ class Prices(Resource):
         self, values: dict[str, Any], price: Object | None = None
     ) -> None:
         """One price at a time has a lookup key; it can be taken from another."""
-        for other in self.core.store.all(self.kind):
+        for other in self.world.store.all(self.kind):
             if (
                 values.get("lookup_key")
                 and other["lookup_key"] == values["lookup_key"]
@@ -227,7 +229,7 @@ class Prices(Resource):
                         param="lookup_key",
                     )
 
-                with self.core.changing(other, "price.updated"):
+                with self.world.changing(other, "price.updated"):
                     other["lookup_key"] = None
 
     def list(self, params: Params) -> Object:
@@ -258,7 +260,7 @@ class Prices(Resource):
 
         :raises ApiError: If there is none, or it is inactive or paid once.
         """
-        price = self.core.store.find("price", price_id)
+        price = self.world.store.find("price", price_id)
 
         if price is None:
             raise resource_missing("price", price_id, param)
@@ -292,7 +294,7 @@ class Prices(Resource):
         def param(name: str) -> str:
             return f"{path}[{name}]" if path else name
 
-        store, now = self.core.store, self.core.clock.now()
+        store, now = self.world.store, self.world.clock.now()
 
         if values.get("unit_amount") is None:
             raise parameter_missing(param("unit_amount"))
@@ -337,12 +339,12 @@ class Prices(Resource):
             "unit_amount_decimal": str(values["unit_amount"]),
         }
         store.add(price)
-        self.core.emit("price.created", price)
+        self.world.emit("price.created", price)
         return price
 
     def add_product(self, values: dict[str, Any]) -> Object:
         """Keep a new product."""
-        store, now = self.core.store, self.core.clock.now()
+        store, now = self.world.store, self.world.clock.now()
         product_id = values.get("id") or store.new_id("product")
 
         if store.find("product", product_id) is not None:
@@ -374,7 +376,7 @@ class Prices(Resource):
             "url": values.get("url"),
         }
         store.add(product)
-        self.core.emit("product.created", product)
+        self.world.emit("product.created", product)
         return product
 
 

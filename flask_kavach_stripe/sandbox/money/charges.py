@@ -47,7 +47,7 @@ class Charges(Resource):
         paid = decline is None
         amount = intent["amount"]
         charge: Object = {
-            "id": self.core.store.new_id(self.kind),
+            "id": self.world.store.new_id(self.kind),
             "object": self.kind,
             "amount": amount,
             "amount_captured": amount if paid else 0,
@@ -59,7 +59,7 @@ class Charges(Resource):
             "billing_details": clone(payment_method["billing_details"]),
             "calculated_statement_descriptor": None,
             "captured": paid,
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "currency": intent["currency"],
             "customer": intent["customer"],
             "description": intent["description"],
@@ -89,7 +89,7 @@ class Charges(Resource):
             "transfer_data": None,
             "transfer_group": None,
         }
-        return self.core.store.add(charge)
+        return self.world.store.add(charge)
 
 
 def _outcome(decline: Decline | None) -> Object:

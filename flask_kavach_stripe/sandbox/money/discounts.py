@@ -30,7 +30,7 @@ from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import parameter_missing
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 
 #: What ``discounts`` accepts on a Checkout session or a subscription.
 DISCOUNTS = array(
@@ -79,7 +79,7 @@ class Coupons(Resource):
 
     def create(self, params: Params) -> Object:
         values = read(params, _COUPON)
-        coupon_id = values.get("id") or self.core.store.new_id(self.kind)
+        coupon_id = values.get("id") or self.world.store.new_id(self.kind)
         duration = values.get("duration") or "once"
 
         if ("percent_off" in values) == ("amount_off" in values):
@@ -98,7 +98,7 @@ class Coupons(Resource):
                 param="duration_in_months",
             )
 
-        if self.core.store.find(self.kind, coupon_id) is not None:
+        if self.world.store.find(self.kind, coupon_id) is not None:
             raise ApiError(
                 f"Coupon already exists: {coupon_id}",
                 code="resource_already_exists",
@@ -109,7 +109,7 @@ class Coupons(Resource):
             "id": coupon_id,
             "object": "coupon",
             "amount_off": values.get("amount_off"),
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "currency": (values.get("currency") or "").lower() or None,
             "duration": duration,
             "duration_in_months": values.get("duration_in_months"),
@@ -122,8 +122,8 @@ class Coupons(Resource):
             "times_redeemed": 0,
             "valid": True,
         }
-        self.core.store.add(coupon)
-        self.core.emit("coupon.created", coupon)
+        self.world.store.add(coupon)
+        self.world.emit("coupon.created", coupon)
         return coupon
 
     def list(self, params: Params) -> Object:
@@ -138,7 +138,7 @@ class Coupons(Resource):
         coupon = self.get(object_id)
         values = read(params, {"metadata": metadata, "name": text(40)})
 
-        with self.core.changing(coupon, "coupon.updated"):
+        with self.world.changing(coupon, "coupon.updated"):
             if "name" in values:
                 coupon["name"] = values["name"]
 
@@ -153,8 +153,8 @@ class Coupons(Resource):
         """Nobody gets it any more; those who have it keep it."""
         read(params, {})
         coupon = self.get(object_id)
-        self.core.store.remove(self.kind, object_id)
-        self.core.emit("coupon.deleted", coupon)
+        self.world.store.remove(self.kind, object_id)
+        self.world.emit("coupon.deleted", coupon)
         return deleted(self.kind, object_id)
 
 
@@ -165,7 +165,7 @@ class PromotionCodes(Resource):
 
     def create(self, params: Params) -> Object:
         values = read(params, _PROMOTION_CODE, required=("promotion",))
-        store = self.core.store
+        store = self.world.store
         coupon_id = values["promotion"].get("coupon")
 
         if coupon_id is None:
@@ -195,7 +195,7 @@ class PromotionCodes(Resource):
             "object": "promotion_code",
             "active": values.get("active") is not False,
             "code": code,
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "customer": customer_id,
             "customer_account": None,
             "expires_at": values.get("expires_at"),
@@ -211,7 +211,7 @@ class PromotionCodes(Resource):
             "times_redeemed": 0,
         }
         store.add(promotion_code)
-        self.core.emit("promotion_code.created", promotion_code)
+        self.world.emit("promotion_code.created", promotion_code)
         return promotion_code
 
     def list(self, params: Params) -> Object:
@@ -240,7 +240,7 @@ class PromotionCodes(Resource):
             params, {"active": boolean, "metadata": metadata, "restrictions": refused}
         )
 
-        with self.core.changing(promotion_code, "promotion_code.updated"):
+        with self.world.changing(promotion_code, "promotion_code.updated"):
             if values.get("active") is not None:
                 promotion_code["active"] = values["active"]
 
@@ -253,7 +253,7 @@ class PromotionCodes(Resource):
 
     def find_active(self, code: str) -> Object | None:
         """Return the code that customers type in; its case does not matter."""
-        for promotion_code in self.core.store.all(self.kind):
+        for promotion_code in self.world.store.all(self.kind):
             if promotion_code["active"] and (
                 promotion_code["code"].lower() == code.lower()
             ):
@@ -272,8 +272,8 @@ class Discounts:
     :param codes: The promotion codes of the account.
     """
 
-    def __init__(self, core: Core, codes: PromotionCodes) -> None:
-        self._core = core
+    def __init__(self, world: World, codes: PromotionCodes) -> None:
+        self._world = world
         self._codes = codes
 
     def find(
@@ -314,7 +314,7 @@ class Discounts:
             else:
                 raise parameter_missing(f"{where}[coupon]")
 
-            coupon = self._core.store.find("coupon", coupon_id)
+            coupon = self._world.store.find("coupon", coupon_id)
 
             if coupon is None:
                 raise resource_missing("coupon", coupon_id, f"{where}[coupon]")
@@ -336,7 +336,7 @@ class Discounts:
         customer_id: str | None = customer["id"] if customer else None
         reason = None
 
-        if not code["active"] or _is_past(code["expires_at"], self._core.clock.now()):
+        if not code["active"] or _is_past(code["expires_at"], self._world.clock.now()):
             reason = "This promotion code is expired or inactive."
         elif _is_used_up(code):
             reason = "This promotion code has been redeemed too often."
@@ -359,10 +359,10 @@ class Discounts:
         session_id: str | None = None,
     ) -> Object:
         """Give a subscription what a coupon takes off."""
-        now = self._core.clock.now()
+        now = self._world.clock.now()
         months = coupon["duration_in_months"]
         discount = {
-            "id": self._core.store.new_id("discount"),
+            "id": self._world.store.new_id("discount"),
             "object": "discount",
             "checkout_session": session_id,
             "customer": subscription["customer"],
@@ -384,15 +384,15 @@ class Discounts:
             code["active"] = code["active"] and not _is_used_up(code)
 
         # A deleted coupon goes on taking its part off.
-        self._core.store.add(discount, coupon=clone(coupon))
+        self._world.store.add(discount, coupon=clone(coupon))
         subscription["discounts"].append(discount["id"])
         return discount
 
     def active(self, subscription: Object) -> Sequence[Object]:
         """Return the discounts of a subscription, without those that have ended."""
-        now = self._core.clock.now()
+        now = self._world.clock.now()
         found = [
-            self._core.store.find("discount", discount_id)
+            self._world.store.find("discount", discount_id)
             for discount_id in subscription["discounts"]
         ]
         return [
@@ -424,14 +424,14 @@ class Discounts:
         return result
 
     def _coupon_of(self, discount: Object) -> Object:
-        coupon: Object = self._core.store.hidden[discount["id"]]["coupon"]
+        coupon: Object = self._world.store.hidden[discount["id"]]["coupon"]
         return coupon
 
     def _check_coupon(self, coupon: Object, currency: str, param: str) -> None:
         if (
             not coupon["valid"]
             or _is_used_up(coupon)
-            or _is_past(coupon["redeem_by"], self._core.clock.now())
+            or _is_past(coupon["redeem_by"], self._world.clock.now())
         ):
             raise ApiError(
                 f"Coupon {coupon['id']} is used up or expired.",
@@ -449,7 +449,7 @@ class Discounts:
     def _has_paid(self, customer_id: str | None) -> bool:
         return any(
             invoice["customer"] == customer_id and invoice["amount_paid"] > 0
-            for invoice in self._core.store.all("invoice")
+            for invoice in self._world.store.all("invoice")
         )
 
 

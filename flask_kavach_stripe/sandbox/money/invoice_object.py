@@ -7,11 +7,11 @@ from typing import Any
 
 from ..object_store import Object
 from ..resource import list_object
-from ..world import Core
+from ..world import World
 
 
 def new_invoice(
-    core: Core,
+    world: World,
     invoice_id: str,
     subscription: Object,
     reason: str,
@@ -27,8 +27,8 @@ def new_invoice(
     :param taken: What each of the discounts takes off.
     :param period_start: Start of the period that has just ended.
     """
-    now = core.clock.now()
-    customer = core.store.find("customer", subscription["customer"])
+    now = world.clock.now()
+    customer = world.store.find("customer", subscription["customer"])
     subtotal = sum(line["amount"] for line in lines)
     total = subtotal - sum(entry["amount"] for entry in taken)
     return {

@@ -17,7 +17,7 @@ from ..resource import page
 from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 from .payments import PaymentIntents
 
 _STATUSES = {"canceled": "canceled", "succeeded": "paid"}
@@ -33,10 +33,10 @@ class InvoicePayments(Resource):
     noun = "invoice_payment"
     path = "/v1/invoice_payments"
 
-    def __init__(self, core: Core, payments: PaymentIntents) -> None:
-        super().__init__(core)
+    def __init__(self, world: World, payments: PaymentIntents) -> None:
+        super().__init__(world)
         self._payments = payments
-        core.included["invoice", "payments"] = self._of_invoice
+        world.included["invoice", "payments"] = self._of_invoice
 
     def list(self, params: Params) -> Object:
         """Find the invoice of a payment, or the payment of an invoice.
@@ -82,7 +82,7 @@ class InvoicePayments(Resource):
 
     def _all(self) -> Sequence[Object]:
         return [
-            self._write(intent) for intent in self.core.store.all(self._payments.kind)
+            self._write(intent) for intent in self.world.store.all(self._payments.kind)
         ]
 
     def _of_invoice(self, invoice: Object) -> Object:
@@ -92,7 +92,7 @@ class InvoicePayments(Resource):
 
     def _write(self, intent: Object) -> Object:
         invoice_id = self._payments.invoice_of(intent)
-        invoice = self.core.store.find("invoice", invoice_id) or {}
+        invoice = self.world.store.find("invoice", invoice_id) or {}
         status = _STATUSES.get(intent["status"], "open")
         paid = status == "paid"
         return {

@@ -19,7 +19,7 @@ from ..params import time_range
 from ..resource import page
 from ..resource import Params
 from ..resource import Resource
-from ..world import Core
+from ..world import World
 from .discounts import Discounts
 from .invoice_object import new_invoice
 from .payments import PaymentIntents
@@ -35,9 +35,9 @@ class Invoices(Resource):
     path = "/v1/invoices"
 
     def __init__(
-        self, core: Core, payments: PaymentIntents, discounts: Discounts
+        self, world: World, payments: PaymentIntents, discounts: Discounts
     ) -> None:
-        super().__init__(core)
+        super().__init__(world)
         self._payments = payments
         self._discounts = discounts
 
@@ -68,13 +68,13 @@ class Invoices(Resource):
         lines = self.get(object_id)["lines"]
         return page(lines["data"], read(params, LIST_SPEC), lines["url"], "line item")
 
-    # What the cycle of a subscription does with invoices
+    # What the steps of a subscription do with invoices
 
     def of_customer(self, customer_id: str) -> Sequence[Object]:
         """Return the invoices of a customer, newest first."""
         return [
             invoice
-            for invoice in self.core.store.all("invoice")
+            for invoice in self.world.store.all("invoice")
             if invoice["customer"] == customer_id
         ]
 
@@ -91,7 +91,7 @@ class Invoices(Resource):
         :param reason: The ``billing_reason``.
         :param period_start: Start of the period that has just ended.
         """
-        store = self.core.store
+        store = self.world.store
         invoice_id = store.new_id("invoice")
         discounts = self._discounts.active(subscription)
         taken = self._take_off(discounts, lines)
@@ -100,7 +100,7 @@ class Invoices(Resource):
             line["invoice"] = invoice_id
 
         invoice = new_invoice(
-            self.core,
+            self.world,
             invoice_id,
             subscription,
             reason,
@@ -112,12 +112,12 @@ class Invoices(Resource):
         return store.add(invoice, payment_intent=None)
 
     def announce(self, invoice: Object) -> None:
-        self.core.emit("invoice.created", invoice)
+        self.world.emit("invoice.created", invoice)
 
     def finalize(self, invoice: Object) -> None:
         """Make a draft a demand for money, less what the customer has in credit."""
-        now = self.core.clock.now()
-        customer = self.core.store.find("customer", invoice["customer"])
+        now = self.world.clock.now()
+        customer = self.world.store.find("customer", invoice["customer"])
 
         if customer is not None and not customer.get("deleted"):
             self._settle_balance(invoice, customer)
@@ -127,15 +127,15 @@ class Invoices(Resource):
 
         invoice["status"] = "open"
         invoice["effective_at"] = now
-        invoice["hosted_invoice_url"] = f"{self.core.base_url}/i/{invoice['id']}"
+        invoice["hosted_invoice_url"] = f"{self.world.base_url}/i/{invoice['id']}"
         invoice["status_transitions"]["finalized_at"] = now
         invoice["webhooks_delivered_at"] = now
 
         if invoice["amount_due"] > 0:
             intent = self._payments.add(invoice)
-            self.core.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
+            self.world.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
 
-        self.core.emit("invoice.finalized", invoice)
+        self.world.emit("invoice.finalized", invoice)
 
     def attempt(
         self,
@@ -172,10 +172,10 @@ class Invoices(Resource):
             self.mark_paid(invoice)
             return None
 
-        tries, days = invoice["attempt_count"] - 1, self.core.settings.retry_days
+        tries, days = invoice["attempt_count"] - 1, self.world.settings.retry_days
 
         if retries and tries < len(days):
-            invoice["next_payment_attempt"] = self.core.clock.now() + days[tries] * DAY
+            invoice["next_payment_attempt"] = self.world.clock.now() + days[tries] * DAY
         elif retries is not None:
             self.stop_collecting(invoice)
 
@@ -187,7 +187,7 @@ class Invoices(Resource):
 
         :returns: Why the payment failed, or ``None`` if the invoice is paid.
         """
-        hidden = self.core.store.hidden[invoice["id"]]
+        hidden = self.world.store.hidden[invoice["id"]]
         intent = self._payments.get(hidden["payment_intent"])
         decline = self._payments.resolve(intent, approved=approved)
 
@@ -209,18 +209,18 @@ class Invoices(Resource):
         invoice["amount_paid"] = invoice["amount_due"]
         invoice["amount_remaining"] = 0
         invoice["next_payment_attempt"] = None
-        invoice["status_transitions"]["paid_at"] = self.core.clock.now()
+        invoice["status_transitions"]["paid_at"] = self.world.clock.now()
 
         if out_of_band:
             invoice["amount_paid_off_stripe"] = invoice["amount_paid"]
-            self.core.store.hidden[invoice["id"]]["paid_out_of_band"] = True
+            self.world.store.hidden[invoice["id"]]["paid_out_of_band"] = True
 
-        self.core.emit("invoice.paid", invoice)
+        self.world.emit("invoice.paid", invoice)
 
         if out_of_band:
             self._cancel_payment(invoice)
         else:
-            self.core.emit("invoice.payment_succeeded", invoice)
+            self.world.emit("invoice.payment_succeeded", invoice)
 
     def close(self, invoice: Object, status: str) -> None:
         """Give an open invoice up.
@@ -232,7 +232,7 @@ class Invoices(Resource):
         invoice["auto_advance"] = False
         invoice["next_payment_attempt"] = None
         invoice["status"] = status
-        invoice["status_transitions"][f"{name}_at"] = self.core.clock.now()
+        invoice["status_transitions"][f"{name}_at"] = self.world.clock.now()
 
         if status == "uncollectible":
             invoice["status_details"] = {"uncollectible": {"reason": "user_forgiven"}}
@@ -241,7 +241,7 @@ class Invoices(Resource):
             invoice["amount_remaining"] = 0
             self._cancel_payment(invoice)
 
-        self.core.emit(f"invoice.{name}", invoice)
+        self.world.emit(f"invoice.{name}", invoice)
 
     def stop_collecting(self, invoice: Object) -> None:
         """Try no more to have an invoice paid; it stays open."""
@@ -249,10 +249,10 @@ class Invoices(Resource):
         invoice["next_payment_attempt"] = None
 
     def _announce_failure(self, invoice: Object, decline: Decline) -> None:
-        self.core.emit("invoice.payment_failed", invoice)
+        self.world.emit("invoice.payment_failed", invoice)
 
         if decline is AUTHENTICATION_REQUIRED:
-            self.core.emit("invoice.payment_action_required", invoice)
+            self.world.emit("invoice.payment_action_required", invoice)
 
     def _cancel_payment(self, invoice: Object) -> None:
         if (intent := self._payments.of_invoice(invoice)) is not None:
@@ -265,7 +265,7 @@ class Invoices(Resource):
         invoice["ending_balance"] = min(0, due)
         invoice["amount_due"] = invoice["amount_remaining"] = max(0, due)
 
-        with self.core.changing(customer, "customer.updated"):
+        with self.world.changing(customer, "customer.updated"):
             customer["balance"] = invoice["ending_balance"]
 
     def _take_off(

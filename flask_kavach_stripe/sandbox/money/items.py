@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 from ..object_store import clone
 from ..object_store import Object
-from ..world import Core
+from ..world import World
 
 
-def new_item(core: Core, subscription_id: str, price: Object, quantity: int) -> Object:
+def new_item(
+    world: World, subscription_id: str, price: Object, quantity: int
+) -> Object:
     """Return an item whose period has not begun."""
-    now = core.clock.now()
+    now = world.clock.now()
     item = {
-        "id": core.store.new_id("subscription_item"),
+        "id": world.store.new_id("subscription_item"),
         "object": "subscription_item",
         "billing_thresholds": None,
         "created": now,
@@ -28,7 +30,7 @@ def new_item(core: Core, subscription_id: str, price: Object, quantity: int) -> 
         "subscription": subscription_id,
         "tax_rates": [],
     }
-    core.store.hidden[item["id"]] = {"subscription": subscription_id}
+    world.store.hidden[item["id"]] = {"subscription": subscription_id}
     return item
 
 

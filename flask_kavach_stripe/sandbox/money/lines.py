@@ -7,14 +7,14 @@ from typing import Any
 from .. import wording
 from ..arithmetic import share
 from ..object_store import Object
-from ..world import Core
+from ..world import World
 
 
 class Lines:
     """Makes lines; the invoice that takes them writes its id into them."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def period(self, subscription: Object, item: Object, *, free: bool) -> Object:
         """The line for an item's current period.
@@ -98,7 +98,7 @@ class Lines:
         line["discountable"] = amount > 0
         line["parent"] = {
             "invoice_item_details": {
-                "invoice_item": self._core.store.new_id("invoiceitem"),
+                "invoice_item": self._world.store.new_id("invoiceitem"),
                 "proration": True,
                 "proration_details": {"credited_items": None},
                 "subscription": subscription["id"],
@@ -109,7 +109,7 @@ class Lines:
         return line
 
     def _product_name(self, price: Object) -> str:
-        product = self._core.store.find("product", price["product"])
+        product = self._world.store.find("product", price["product"])
         name: str = product["name"] if product else price["product"]
         return name
 
@@ -124,7 +124,7 @@ class Lines:
     ) -> dict[str, Any]:
         price = item["price"]
         return {
-            "id": self._core.store.new_id("line_item"),
+            "id": self._world.store.new_id("line_item"),
             "object": "line_item",
             "amount": amount,
             "currency": price["currency"],

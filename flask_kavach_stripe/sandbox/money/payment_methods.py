@@ -84,7 +84,7 @@ class PaymentMethods(Resource):
         address = details.pop("address", None) or {}
         payment_method["billing_details"].update(details)
         payment_method["billing_details"]["address"].update(address)
-        return self.core.store.add(payment_method, number=clean_number(card["number"]))
+        return self.world.store.add(payment_method, number=clean_number(card["number"]))
 
     def list(self, params: Params) -> Object:
         return self.select(
@@ -128,21 +128,21 @@ class PaymentMethods(Resource):
                 " detachment is impossible."
             )
 
-        store = self.core.store
+        store = self.world.store
         customer = store.find("customer", customer_id) or {}
         settings = customer.get("invoice_settings") or {}
 
         if settings.get("default_payment_method") == object_id:
-            with self.core.changing(customer, "customer.updated"):
+            with self.world.changing(customer, "customer.updated"):
                 settings["default_payment_method"] = None
 
         for subscription in reversed(store.all("subscription")):
             if subscription["default_payment_method"] == object_id:
-                with self.core.changing(subscription, "customer.subscription.updated"):
+                with self.world.changing(subscription, "customer.subscription.updated"):
                     subscription["default_payment_method"] = None
 
         payment_method["customer"] = None
-        self.core.emit(
+        self.world.emit(
             "payment_method.detached", payment_method, {"customer": customer_id}
         )
         store.hidden[object_id]["detached"] = True
@@ -158,7 +158,7 @@ class PaymentMethods(Resource):
         :param object_id: A payment method, or one of Stripe's tokens for tests.
         :raises ApiError: If the bank refuses the card, or it is another customer's.
         """
-        store = self.core.store
+        store = self.world.store
 
         if object_id in TOKENS:
             number = TOKENS[object_id]
@@ -184,7 +184,7 @@ class PaymentMethods(Resource):
         if object_id in TOKENS:
             store.add(payment_method, number=number)
 
-        self.core.emit("payment_method.attached", payment_method)
+        self.world.emit("payment_method.attached", payment_method)
         return payment_method
 
     def add(self, card: CardForm, customer: Object, *, set_up: bool = False) -> Object:
@@ -192,7 +192,7 @@ class PaymentMethods(Resource):
 
         :param set_up: 3-D Secure was passed on that page.
         """
-        month, year = card.read_expiry(self.core.clock.now())
+        month, year = card.read_expiry(self.world.clock.now())
         payment_method = self._new(card.number, exp_month=month, exp_year=year)
         payment_method["allow_redisplay"] = "limited"
         payment_method["billing_details"].update(
@@ -200,8 +200,8 @@ class PaymentMethods(Resource):
         )
         payment_method["customer"] = customer["id"]
         number = clean_number(card.number)
-        self.core.store.add(payment_method, number=number, set_up=set_up)
-        self.core.emit("payment_method.attached", payment_method)
+        self.world.store.add(payment_method, number=number, set_up=set_up)
+        self.world.emit("payment_method.attached", payment_method)
         return payment_method
 
     def get_of(self, customer_id: str, object_id: str, param: str) -> Object:
@@ -209,7 +209,7 @@ class PaymentMethods(Resource):
 
         :raises ApiError: If there is none with this id, or it is another customer's.
         """
-        payment_method = self.core.store.find(self.kind, object_id)
+        payment_method = self.world.store.find(self.kind, object_id)
 
         if payment_method is None or payment_method["customer"] != customer_id:
             raise resource_missing(self.noun, object_id, param)
@@ -218,7 +218,7 @@ class PaymentMethods(Resource):
 
     def default_of(self, subscription: Object) -> str | None:
         """Return the card that pays a subscription: its own, or its customer's."""
-        customer = self.core.store.find("customer", subscription["customer"]) or {}
+        customer = self.world.store.find("customer", subscription["customer"]) or {}
         settings = customer.get("invoice_settings") or {}
         card: str | None = subscription["default_payment_method"]
         return card or settings.get("default_payment_method")
@@ -233,7 +233,7 @@ class PaymentMethods(Resource):
         if payment_method_id is None:
             return NO_CARD
 
-        hidden = self.core.store.hidden[payment_method_id]
+        hidden = self.world.store.hidden[payment_method_id]
         card = CARDS[hidden["number"]]
 
         if card.asks(on_session=on_session, set_up=hidden.get("set_up", False)):
@@ -246,12 +246,12 @@ class PaymentMethods(Resource):
 
         :returns: Why the charge fails all the same, or ``None``.
         """
-        hidden = self.core.store.hidden[payment_method_id]
+        hidden = self.world.store.hidden[payment_method_id]
         hidden["set_up"] = True
         return CARDS[hidden["number"]].after
 
     def _customer(self, customer_id: str, param: str, *, status: int = 400) -> Object:
-        customer = self.core.store.find("customer", customer_id)
+        customer = self.world.store.find("customer", customer_id)
 
         if customer is None or customer.get("deleted"):
             raise resource_missing("customer", customer_id, param, status=status)
@@ -259,13 +259,13 @@ class PaymentMethods(Resource):
         return customer
 
     def _year(self) -> int:
-        return datetime.fromtimestamp(self.core.clock.now(), UTC).year
+        return datetime.fromtimestamp(self.world.clock.now(), UTC).year
 
     def _new(self, number: str, *, exp_month: int, exp_year: int) -> Object:
         card = find_card(number)
         digits = clean_number(number)
         return {
-            "id": self.core.store.new_id("payment_method"),
+            "id": self.world.store.new_id("payment_method"),
             "object": "payment_method",
             "allow_redisplay": "unspecified",
             "billing_details": {
@@ -295,7 +295,7 @@ class PaymentMethods(Resource):
                 "three_d_secure_usage": {"supported": True},
                 "wallet": None,
             },
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "customer": None,
             "customer_account": None,
             "livemode": False,

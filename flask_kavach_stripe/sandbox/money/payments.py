@@ -14,7 +14,7 @@ from ..params import text
 from ..params import time_range
 from ..resource import Params
 from ..resource import Resource
-from ..world import Core
+from ..world import World
 from .charges import Charges
 from .payment_methods import PaymentMethods
 
@@ -36,12 +36,12 @@ class PaymentIntents(Resource):
     path = "/v1/payment_intents"
 
     def __init__(
-        self, core: Core, payment_methods: PaymentMethods, charges: Charges
+        self, world: World, payment_methods: PaymentMethods, charges: Charges
     ) -> None:
-        super().__init__(core)
+        super().__init__(world)
         self._payment_methods = payment_methods
         self._charges = charges
-        core.included["invoice", "confirmation_secret"] = self._secret_of
+        world.included["invoice", "confirmation_secret"] = self._secret_of
 
     def list(self, params: Params) -> Object:
         return self.select(
@@ -55,8 +55,8 @@ class PaymentIntents(Resource):
 
     def add(self, invoice: Object) -> Object:
         """Begin the payment of an invoice."""
-        intent_id = self.core.store.new_id("payment_intent")
-        secret = self.core.store.new_id("client_secret")
+        intent_id = self.world.store.new_id("payment_intent")
+        secret = self.world.store.new_id("client_secret")
         intent: Object = {
             "id": intent_id,
             "object": "payment_intent",
@@ -72,7 +72,7 @@ class PaymentIntents(Resource):
             "capture_method": "automatic",
             "client_secret": intent_id + secret,
             "confirmation_method": "automatic",
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "currency": invoice["currency"],
             "customer": invoice["customer"],
             "customer_account": None,
@@ -103,15 +103,15 @@ class PaymentIntents(Resource):
             "transfer_data": None,
             "transfer_group": None,
         }
-        return self.core.store.add(intent, invoice=invoice["id"])
+        return self.world.store.add(intent, invoice=invoice["id"])
 
     def of_invoice(self, invoice: Object) -> Object | None:
         """Return the payment of an invoice; it has none while it asks for nothing."""
-        intent_id = self.core.store.hidden[invoice["id"]]["payment_intent"]
-        return self.core.store.find(self.kind, intent_id)
+        intent_id = self.world.store.hidden[invoice["id"]]["payment_intent"]
+        return self.world.store.find(self.kind, intent_id)
 
     def invoice_of(self, intent: Object) -> str:
-        invoice_id: str = self.core.store.hidden[intent["id"]]["invoice"]
+        invoice_id: str = self.world.store.hidden[intent["id"]]["invoice"]
         return invoice_id
 
     def attempt(
@@ -149,12 +149,12 @@ class PaymentIntents(Resource):
     def cancel(self, intent: Object) -> None:
         if intent["status"] not in ("canceled", "succeeded"):
             intent["status"] = "canceled"
-            intent["canceled_at"] = self.core.clock.now()
+            intent["canceled_at"] = self.world.clock.now()
             intent["next_action"] = None
 
     def authentication_url(self, intent: Object) -> str:
         """Return the page on which 3-D Secure is passed or failed."""
-        return f"{self.core.base_url}/authenticate/{intent['id']}"
+        return f"{self.world.base_url}/authenticate/{intent['id']}"
 
     def _conclude(
         self, intent: Object, payment_method_id: str | None, decline: Decline | None

@@ -21,7 +21,7 @@ from ..faults import Faults
 from ..object_store import Object
 from ..recipients import find_recipient
 from ..versions.downgrades import downgrade_event
-from ..world import Core
+from ..world import World
 
 #: Brings a body with headers to a URL and returns the HTTP status of the answer.
 Sender = Callable[[str, bytes, Mapping[str, str]], int]
@@ -106,14 +106,14 @@ class Delivery:
     Two locks, always taken in this order: the store's, then ours. Neither is held
     while a webhook is under way.
 
-    :param core: The account whose events these are.
+    :param world: The account whose events these are.
     :param faults: What goes wrong on the way.
     :param send: How a webhook gets there.
     """
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         faults: Faults,
         send: Sender = send_over_http,
         *,
@@ -122,7 +122,7 @@ class Delivery:
         self.send = send
         #: Told about every attempt, in the thread that made it.
         self.on_attempt: Callable[[Attempt], object] | None = None
-        self._core = core
+        self._world = world
         self._faults = faults
         self._retry_delays = tuple(retry_delays)
         self._changed = threading.Condition()
@@ -313,7 +313,7 @@ class Delivery:
     def _now(self) -> float:
         if self._thread is None:
             # Not that of a test clock, on which an event may have come to be.
-            return self._core.clock.unpinned()
+            return self._world.clock.unpinned()
 
         return time.monotonic()
 
@@ -352,7 +352,7 @@ class Delivery:
                 self._changed.notify_all()
 
     def _attempt(self, job: _Job) -> Attempt | None:
-        store = self._core.store
+        store = self._world.store
 
         with store.lock:
             event = store.find_any(job.event_id)
@@ -433,18 +433,18 @@ class Delivery:
         error: str | None,
         fault: str | None,
     ) -> Attempt:
-        with self._core.store.lock:
+        with self._world.store.lock:
             attempt = Attempt(
                 event["id"],
                 event["type"],
                 job.endpoint_id,
                 url,
-                self._core.clock.now(),
+                self._world.clock.now(),
                 status,
                 error,
                 fault,
             )
-            attempts = self._core.store.hidden[event["id"]]["attempts"]
+            attempts = self._world.store.hidden[event["id"]]["attempts"]
             told = {old.endpoint_id for old in attempts if old.succeeded}
             attempts.append(attempt)
 

@@ -73,7 +73,7 @@ class WebhookEndpoints(Resource):
         if values.get("api_version") is not None:
             check_version(values["api_version"], "api_version")
 
-        store = self.core.store
+        store = self.world.store
         check_number(store)
         secret = store.new_id("webhook_secret")
         endpoint = {
@@ -81,7 +81,7 @@ class WebhookEndpoints(Resource):
             "object": "webhook_endpoint",
             "api_version": values.get("api_version"),
             "application": None,
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "description": values.get("description"),
             "enabled_events": values["enabled_events"],
             "livemode": False,
@@ -119,7 +119,7 @@ class WebhookEndpoints(Resource):
     def delete(self, params: Params, object_id: str) -> Object:
         read(params, {})
         self.get(object_id)
-        self.core.store.remove("webhook_endpoint", object_id)
+        self.world.store.remove("webhook_endpoint", object_id)
         return deleted(self.kind, object_id)
 
 

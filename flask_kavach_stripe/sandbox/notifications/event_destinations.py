@@ -84,7 +84,7 @@ class EventDestinations(Resource):
             check_version(version, "snapshot_api_version")
 
         _check_types(values["enabled_events"], payload)
-        store, now = self.core.store, iso_time(self.core.clock.now())
+        store, now = self.world.store, iso_time(self.world.clock.now())
         check_number(store)
         destination = {
             "id": store.new_id(self.kind),
@@ -122,7 +122,7 @@ class EventDestinations(Resource):
         values = read(params, {**PAGE_SPEC, "include": _INCLUDE})
         shown = [
             self._including(destination, values.get("include"))
-            for destination in self.core.store.all(self.kind)
+            for destination in self.world.store.all(self.kind)
         ]
         query = {
             f"include[{index}]": name
@@ -150,10 +150,10 @@ class EventDestinations(Resource):
             )
 
         if values.get("webhook_endpoint"):
-            hidden = self.core.store.hidden[object_id]
+            hidden = self.world.store.hidden[object_id]
             hidden["url"] = values["webhook_endpoint"]["url"]
 
-        destination["updated"] = iso_time(self.core.clock.now())
+        destination["updated"] = iso_time(self.world.clock.now())
         return self._including(destination, values.get("include"))
 
     def ping(self, params: Params, object_id: str) -> Object:
@@ -167,16 +167,16 @@ class EventDestinations(Resource):
         if destination["status"] != "enabled":
             raise ApiError("A destination that is disabled cannot be pinged.")
 
-        request = self.core.request
+        request = self.world.request
         event = thin_event(
-            self.core,
+            self.world,
             "v2.core.event_destination.ping",
             {"id": object_id, "type": self.kind, "url": f"{self.path}/{object_id}"},
             {"id": request.id, "idempotency_key": request.idempotency_key}
             if request
             else None,
         )
-        self.core.send(event, [object_id])
+        self.world.send(event, [object_id])
         return event
 
     def disable(self, params: Params, object_id: str) -> Object:
@@ -188,7 +188,7 @@ class EventDestinations(Resource):
     def delete(self, params: Params, object_id: str) -> Object:
         read(params, {})
         self.get(object_id)
-        self.core.store.remove(self.kind, object_id)
+        self.world.store.remove(self.kind, object_id)
         return {"id": object_id, "object": self.kind}
 
     def _set_status(self, params: Params, object_id: str, status: str) -> Object:
@@ -198,13 +198,13 @@ class EventDestinations(Resource):
         destination["status_details"] = (
             {"disabled": {"reason": "user"}} if status == "disabled" else None
         )
-        destination["updated"] = iso_time(self.core.clock.now())
+        destination["updated"] = iso_time(self.world.clock.now())
         return self._including(destination, values.get("include"))
 
     def _including(self, destination: Object, include: Sequence[str] | None) -> Object:
         """Return a copy that shows what is redacted unless asked for."""
         shown: Object = clone(destination)
-        hidden = self.core.store.hidden[destination["id"]]
+        hidden = self.world.store.hidden[destination["id"]]
 
         for path, name in ((_SECRET, "secret"), (_URL, "url")):
             if path in (include or ()):

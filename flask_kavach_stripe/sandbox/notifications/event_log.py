@@ -21,7 +21,7 @@ from ..resource import PAGE_SPEC
 from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
-from ..world import Core
+from ..world import World
 
 
 class Events(Resource):
@@ -89,7 +89,7 @@ class ThinEvents(Resource):
         """
         obj, request = event["data"]["object"], event["request"]
         thin = thin_event(
-            self.core,
+            self.world,
             f"v1.{event['type']}",
             url and {"id": obj["id"], "type": obj["object"], "url": url},
             request if request["id"] else None,
@@ -98,7 +98,7 @@ class ThinEvents(Resource):
         if not all(is_thin(endpoint) for endpoint in endpoints):
             thin["snapshot_event"] = event["id"]
 
-        return self.core.store.add(thin)
+        return self.world.store.add(thin)
 
     def list(self, params: Params) -> Object:
         """Return a page of them, newest first.
@@ -118,7 +118,7 @@ class ThinEvents(Resource):
         )
         found = [
             event
-            for event in self.core.store.all(self.kind)
+            for event in self.world.store.all(self.kind)
             if (not wanted.get("types") or event["type"] in wanted["types"])
             and wanted.get("object_id")
             in (None, (event["related_object"] or {}).get("id"))
@@ -139,7 +139,7 @@ class ThinEvents(Resource):
 
 
 def thin_event(
-    core: Core, event_type: str, related_object: Any, request: Any
+    world: World, event_type: str, related_object: Any, request: Any
 ) -> Object:
     """Return a new thin event.
 
@@ -147,10 +147,10 @@ def thin_event(
     :param request: The request that caused it; ``None`` if time did.
     """
     return {
-        "id": core.store.new_id("v2.core.event"),
+        "id": world.store.new_id("v2.core.event"),
         "object": "v2.core.event",
         "context": None,
-        "created": iso_time(core.clock.now()),
+        "created": iso_time(world.clock.now()),
         "livemode": False,
         "reason": request and {"request": dict(request), "type": "request"},
         "related_object": related_object,

@@ -66,7 +66,7 @@ def reading() -> Iterator[Account]:
     account = current_account()
 
     with account.store.lock:
-        account.life.catch_up()
+        account.timeline.catch_up()
         yield account
 
 

@@ -34,9 +34,9 @@ def dashboard() -> str:
         return render_template(
             "sandbox/dashboard.html",
             api_key=account.api_key,
-            url=account.core.base_url,
+            url=account.world.base_url,
             now=account.clock.now(),
-            next_step=account.life.next_step(),
+            next_step=account.timeline.next_step(),
             jumps=_jumps(account),
             faults=[(fault_key(fault), fault) for fault in account.faults],
             fault_kinds=KINDS,
@@ -108,7 +108,7 @@ def _jumps(account: Account) -> Sequence[tuple[str, str, int]]:
 
     words = {"renewal": "next renewal", "trial": "end of the trial"}
     found = [(name, words[name], min(ats)) for name, ats in moments.items() if ats]
-    step = account.life.next_step()
+    step = account.timeline.next_step()
 
     if step is not None:
         is_there = step.what in ("renewal", "end of the trial")

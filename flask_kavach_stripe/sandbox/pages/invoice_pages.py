@@ -35,7 +35,7 @@ def pay_invoice(invoice_id: str) -> BaseResponse:
 
         if invoice["status"] == "open":
             try:
-                with account.core.on_clock_of(invoice):
+                with account.world.on_clock_of(invoice):
                     account.paying.pay_invoice({"off_session": "false"}, invoice_id)
             except ApiError as error:
                 refused = error

@@ -18,8 +18,8 @@ from ..params import merge_metadata
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import parameter_missing
 from ..sandbox_errors import resource_missing
-from ..world import Core
-from .steps import Cycle
+from ..world import World
+from .steps import Steps
 from .subscription_object import FINAL
 
 _AFTER_THE_END = frozenset(("cancellation_details", "metadata"))
@@ -31,16 +31,16 @@ class Changes:
 
     def __init__(
         self,
-        core: Core,
-        cycle: Cycle,
+        world: World,
+        steps: Steps,
         prices: Prices,
         payment_methods: PaymentMethods,
         discounts: Discounts,
     ) -> None:
-        self._core = core
-        self._cycle = cycle
-        self._periods = cycle.periods
-        self._transitions = cycle.transitions
+        self._world = world
+        self._steps = steps
+        self._periods = steps.periods
+        self._transitions = steps.transitions
         self._prices = prices
         self._payment_methods = payment_methods
         self._discounts = discounts
@@ -65,10 +65,10 @@ class Changes:
             )
 
         if values.get("payment_behavior") == "pending_if_incomplete":
-            self._cycle.pending_updates.check(values)
+            self._steps.pending_updates.check(values)
 
         self.check_times(values)
-        now, date = self._core.clock.now(), values.get("proration_date")
+        now, date = self._world.clock.now(), values.get("proration_date")
 
         if date is not None and not all(
             item["current_period_start"] <= date <= item["current_period_end"]
@@ -156,7 +156,7 @@ class Changes:
                 self._periods.prorate(subscription, before, restart=restart, at=at)
 
             if restart and subscription["status"] != "paused":
-                subscription["billing_cycle_anchor"] = self._core.clock.now()
+                subscription["billing_cycle_anchor"] = self._world.clock.now()
                 invoice = self._periods.begin_periods(
                     subscription, subscription["items"]["data"], "subscription_update"
                 )
@@ -179,7 +179,7 @@ class Changes:
         for name in ("cancel_at", "trial_end"):
             value = values.get(name)
 
-            if isinstance(value, int) and value <= self._core.clock.now():
+            if isinstance(value, int) and value <= self._world.clock.now():
                 raise ApiError(f"'{name}' must be in the future.", param=name)
 
     def read_price(self, entry: dict[str, Any], path: str) -> Object | None:
@@ -212,9 +212,9 @@ class Changes:
         found = []
 
         for entry in values.get("discounts") or ():
-            code = self._core.store.find("promotion_code", entry.get("promotion_code"))
+            code = self._world.store.find("promotion_code", entry.get("promotion_code"))
             coupon_id = code["promotion"]["coupon"] if code else entry.get("coupon")
-            found += [code, self._core.store.find("coupon", coupon_id)]
+            found += [code, self._world.store.find("coupon", coupon_id)]
 
         return [obj for obj in found if obj is not None]
 
@@ -233,7 +233,7 @@ class Changes:
 
             if not change.get("id"):
                 price = self._prices.get(change["price"])
-                item = new_item(self._core, subscription["id"], price, 1)
+                item = new_item(self._world, subscription["id"], price, 1)
                 item["current_period_end"] = period_end(subscription, min)
                 item["current_period_start"] = max(
                     other["current_period_start"] for other in items
@@ -276,7 +276,7 @@ class Changes:
 
         found = self._discounts.find(
             [entry for entry in entries if not entry.get("discount")],
-            customer=self._core.store.find("customer", subscription["customer"]),
+            customer=self._world.store.find("customer", subscription["customer"]),
             currency=subscription["currency"],
             subtotal=sum(
                 item["price"]["unit_amount"] * item["quantity"]
@@ -317,7 +317,7 @@ class Changes:
     def _begin_trial(self, subscription: Object, trial_end: int) -> None:
         subscription["status"] = "trialing"
         subscription["trial_start"] = (
-            subscription["trial_start"] or self._core.clock.now()
+            subscription["trial_start"] or self._world.clock.now()
         )
         subscription["trial_end"] = trial_end
         subscription["billing_cycle_anchor"] = trial_end

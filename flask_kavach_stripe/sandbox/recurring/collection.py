@@ -8,7 +8,7 @@ from ..money.invoices import subscription_id_of
 from ..money.payment_methods import PaymentMethods
 from ..object_store import Object
 from ..sandbox_errors import ApiError
-from ..world import Core
+from ..world import World
 from .pending_updates import PendingUpdates
 from .subscription_object import FINAL
 from .subscription_object import UPDATED
@@ -23,13 +23,13 @@ class Collection:
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         invoices: Invoices,
         payment_methods: PaymentMethods,
         pending_updates: PendingUpdates,
         transitions: Transitions,
     ) -> None:
-        self._core = core
+        self._world = world
         self._invoices = invoices
         self._payment_methods = payment_methods
         self._pending_updates = pending_updates
@@ -39,7 +39,7 @@ class Collection:
         self, subscription: Object, invoice: Object, *, on_session: bool
     ) -> Decline | None:
         """Return why an invoice that is not final could not be paid now."""
-        customer = self._core.store.find("customer", subscription["customer"]) or {}
+        customer = self._world.store.find("customer", subscription["customer"]) or {}
 
         if invoice["total"] + customer.get("balance", 0) <= 0:
             return None
@@ -177,10 +177,10 @@ class Collection:
             if paid and self._hidden(subscription)["resumes_with"] == invoice["id"]:
                 self._transitions.resume(subscription)
         elif paid and status in ("incomplete", "past_due", "unpaid"):
-            with self._core.changing(subscription, UPDATED):
+            with self._world.changing(subscription, UPDATED):
                 subscription["status"] = "active"
         elif not paid and status == "active":
-            with self._core.changing(subscription, UPDATED):
+            with self._world.changing(subscription, UPDATED):
                 subscription["status"] = "past_due"
 
     def _deciding_invoice(self, subscription: Object) -> Object | None:
@@ -188,7 +188,7 @@ class Collection:
 
         Source: https://docs.stripe.com/billing/subscriptions/overview
         """
-        latest = self._core.store.find("invoice", subscription["latest_invoice"])
+        latest = self._world.store.find("invoice", subscription["latest_invoice"])
 
         if latest is None or latest["status"] != "void":
             return latest
@@ -220,21 +220,21 @@ class Collection:
             decides = self._deciding_invoice(subscription)
 
             if decides is None or decides["status"] in ("paid", "uncollectible"):
-                with self._core.changing(subscription, UPDATED):
+                with self._world.changing(subscription, UPDATED):
                     subscription["status"] = "active"
 
     def _give_up(self, subscription: Object) -> None:
         """Do after the last try in vain what the account has chosen."""
-        status = self._core.settings.after_retries
+        status = self._world.settings.after_retries
 
         if status == "canceled":
             self._transitions.end(subscription, reason="payment_failed")
         else:
-            with self._core.changing(subscription, UPDATED):
+            with self._world.changing(subscription, UPDATED):
                 subscription["status"] = status
 
     def subscription_of(self, invoice: Object) -> Object:
-        found = self._core.store.find("subscription", subscription_id_of(invoice))
+        found = self._world.store.find("subscription", subscription_id_of(invoice))
 
         if found is None:
             raise ApiError(f"The invoice {invoice['id']} has no subscription.")
@@ -242,4 +242,4 @@ class Collection:
         return found
 
     def _hidden(self, subscription: Object) -> Object:
-        return self._core.store.hidden[subscription["id"]]
+        return self._world.store.hidden[subscription["id"]]

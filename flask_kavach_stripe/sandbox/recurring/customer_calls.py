@@ -25,8 +25,8 @@ from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import resource_missing
-from ..world import Core
 from ..world import TEST_CLOCK
+from ..world import World
 from .subscription_calls import Subscriptions
 
 _SPEC: Spec = {
@@ -66,14 +66,14 @@ class Customers(Resource):
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         subscriptions: Subscriptions,
         payment_methods: PaymentMethods,
     ) -> None:
-        super().__init__(core)
+        super().__init__(world)
         self._subscriptions = subscriptions
         self._payment_methods = payment_methods
-        core.included["customer", "subscriptions"] = lambda customer: list_object(
+        world.included["customer", "subscriptions"] = lambda customer: list_object(
             self._subscriptions.of_customer(customer["id"])[:10],
             f"{self.path}/{customer['id']}/subscriptions",
         )
@@ -92,14 +92,14 @@ class Customers(Resource):
         )
         test_clock_id = values.get("test_clock")
 
-        if test_clock_id and self.core.store.find(TEST_CLOCK, test_clock_id) is None:
+        if test_clock_id and self.world.store.find(TEST_CLOCK, test_clock_id) is None:
             raise resource_missing("test clock", test_clock_id, "test_clock")
 
         return self.add(values)
 
     def add(self, values: dict[str, Any]) -> Object:
         """Keep a new customer."""
-        store = self.core.store
+        store = self.world.store
         customer_id = store.new_id("customer")
         prefix = hashlib.sha256(customer_id.encode()).hexdigest()[:8].upper()
         customer: Object = {
@@ -107,7 +107,7 @@ class Customers(Resource):
             "object": "customer",
             "address": None,
             "balance": 0,
-            "created": self.core.clock.now(),
+            "created": self.world.clock.now(),
             "currency": None,
             "customer_account": None,
             "default_source": None,
@@ -141,7 +141,7 @@ class Customers(Resource):
             store.remove(self.kind, customer_id)
             raise
 
-        self.core.emit("customer.created", customer)
+        self.world.emit("customer.created", customer)
         return customer
 
     def _attach(self, customer: Object, values: dict[str, Any]) -> None:
@@ -184,7 +184,7 @@ class Customers(Resource):
         customer = self.get_live(object_id)
         values = read(params, {**_SPEC, "default_source": refused, "validate": ignored})
 
-        with self.core.changing(customer, "customer.updated"):
+        with self.world.changing(customer, "customer.updated"):
             self._write(customer, values)
 
         return customer
@@ -197,7 +197,7 @@ class Customers(Resource):
         for subscription in reversed(self._subscriptions.of_customer(object_id)):
             self._subscriptions.end(subscription)
 
-        self.core.emit("customer.deleted", customer)
+        self.world.emit("customer.deleted", customer)
         customer.clear()
         customer.update(id=object_id, object="customer", deleted=True)
         return customer

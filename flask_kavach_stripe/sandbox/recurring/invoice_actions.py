@@ -11,17 +11,17 @@ from ..params import read
 from ..params import text
 from ..resource import Params
 from ..sandbox_errors import ApiError
-from ..world import Core
-from .steps import Cycle
+from ..world import World
+from .steps import Steps
 
 
 class InvoiceActions:
     """Simplified: a draft that a call finalises is not charged by itself; a call has it
     paid, or a person on its page."""
 
-    def __init__(self, core: Core, cycle: Cycle, invoices: Invoices) -> None:
-        self._core = core
-        self._cycle = cycle
+    def __init__(self, world: World, steps: Steps, invoices: Invoices) -> None:
+        self._world = world
+        self._steps = steps
         self._invoices = invoices
 
     def update(self, params: Params, object_id: str) -> Object:
@@ -37,7 +37,7 @@ class InvoiceActions:
             },
         )
 
-        with self._core.changing(invoice, "invoice.updated"):
+        with self._world.changing(invoice, "invoice.updated"):
             if "metadata" in values:
                 invoice["metadata"] = merge_metadata(
                     invoice["metadata"], values["metadata"]
@@ -64,7 +64,7 @@ class InvoiceActions:
         self._invoices.finalize(invoice)
 
         if invoice["amount_due"] == 0:
-            self._cycle.collection.pay(invoice, None, on_session=False)
+            self._steps.collection.pay(invoice, None, on_session=False)
 
         return invoice
 
@@ -84,8 +84,8 @@ class InvoiceActions:
 
     def _close(self, invoice: Object, status: str) -> Object:
         self._invoices.close(invoice, status)
-        self._cycle.collection.conclude_closing(invoice)
-        self._cycle.schedule(self._cycle.collection.subscription_of(invoice))
+        self._steps.collection.conclude_closing(invoice)
+        self._steps.schedule(self._steps.collection.subscription_of(invoice))
         return invoice
 
     def _check(self, invoice: Object, statuses: tuple[str, ...], what: str) -> None:

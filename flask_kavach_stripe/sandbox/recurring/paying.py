@@ -16,8 +16,8 @@ from ..params import refused
 from ..params import text
 from ..resource import Params
 from ..sandbox_errors import ApiError
-from ..world import Core
-from .steps import Cycle
+from ..world import World
+from .steps import Steps
 
 
 class Paying:
@@ -29,15 +29,15 @@ class Paying:
 
     def __init__(
         self,
-        core: Core,
-        cycle: Cycle,
+        world: World,
+        steps: Steps,
         invoices: Invoices,
         payments: PaymentIntents,
         payment_methods: PaymentMethods,
     ) -> None:
-        self._core = core
-        self._collection = cycle.collection
-        self._cycle = cycle
+        self._world = world
+        self._collection = steps.collection
+        self._steps = steps
         self._invoices = invoices
         self._payments = payments
         self._payment_methods = payment_methods
@@ -138,9 +138,9 @@ class Paying:
                 code="payment_intent_unexpected_state",
             )
 
-        with self._core.on_clock_of(invoice):
+        with self._world.on_clock_of(invoice):
             decline = self._collection.resolve(invoice, approved=approved)
-            self._cycle.schedule(self._collection.subscription_of(invoice))
+            self._steps.schedule(self._collection.subscription_of(invoice))
             return decline
 
     def _pay(
@@ -154,7 +154,7 @@ class Paying:
         decline = self._collection.pay(
             invoice, payment_method_id, on_session=on_session, out_of_band=out_of_band
         )
-        self._cycle.schedule(self._collection.subscription_of(invoice))
+        self._steps.schedule(self._collection.subscription_of(invoice))
         return decline
 
     def _card(self, invoice: Object, payment_method_id: str | None) -> str | None:

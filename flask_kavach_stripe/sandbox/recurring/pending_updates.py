@@ -11,7 +11,7 @@ from ..money.items import period_end
 from ..object_store import clone
 from ..object_store import Object
 from ..sandbox_errors import ApiError
-from ..world import Core
+from ..world import World
 from .subscription_object import UPDATED
 
 #: What a change may ask for that waits for its payment, and what each item may.
@@ -66,8 +66,8 @@ class PendingUpdates:
     Source: https://docs.stripe.com/billing/subscriptions/pending-updates-reference
     """
 
-    def __init__(self, core: Core, invoices: Invoices) -> None:
-        self._core = core
+    def __init__(self, world: World, invoices: Invoices) -> None:
+        self._world = world
         self._invoices = invoices
 
     def check(self, values: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ class PendingUpdates:
         :param hidden: What was hidden of it then.
         :param values: What the call asked for.
         """
-        wanted, store = clone(subscription), self._core.store
+        wanted, store = clone(subscription), self._world.store
         kept = {
             "attributes": {name: wanted[name] for name in _ATTRIBUTES},
             "hidden": clone(store.hidden[subscription["id"]]),
@@ -130,16 +130,16 @@ class PendingUpdates:
         kept = self._kept(subscription)
         assert kept is not None  # noqa: S101  (waits_for() said so)
 
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             subscription.update(kept["attributes"])
             subscription["pending_update"] = None
-            self._core.store.hidden[subscription["id"]].update(
+            self._world.store.hidden[subscription["id"]].update(
                 billed=kept["hidden"]["billed"],
                 pending=kept["hidden"]["pending"],
                 pending_update=None,
             )
 
-        self._core.emit("customer.subscription.pending_update_applied", subscription)
+        self._world.emit("customer.subscription.pending_update_applied", subscription)
 
     def expire(self, subscription: Object) -> None:
         """Drop what waits, if something does, and void its invoice."""
@@ -148,11 +148,11 @@ class PendingUpdates:
         if kept is None:
             return
 
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             subscription["pending_update"] = None
-            self._core.store.hidden[subscription["id"]]["pending_update"] = None
+            self._world.store.hidden[subscription["id"]]["pending_update"] = None
 
-        self._core.emit("customer.subscription.pending_update_expired", subscription)
+        self._world.emit("customer.subscription.pending_update_expired", subscription)
         invoice = self._invoices.get(kept["invoice"])
 
         if invoice["status"] == "open":
@@ -164,11 +164,11 @@ class PendingUpdates:
             self.expire(subscription)
 
     def _kept(self, subscription: Object) -> Any:
-        return self._core.store.hidden[subscription["id"]].get("pending_update")
+        return self._world.store.hidden[subscription["id"]].get("pending_update")
 
     def _expires_at(self, subscription: Object) -> int:
         """The periods of a trial end with it."""
-        latest = self._core.clock.now() + _EXPIRES_AFTER
+        latest = self._world.clock.now() + _EXPIRES_AFTER
         return min(latest, period_end(subscription, min))
 
 

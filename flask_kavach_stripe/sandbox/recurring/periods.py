@@ -13,7 +13,7 @@ from ..money.lines import item_of
 from ..money.lines import Lines
 from ..money.lines import net
 from ..object_store import Object
-from ..world import Core
+from ..world import World
 
 
 class Periods:
@@ -25,11 +25,11 @@ class Periods:
     for the next invoice.
     """
 
-    def __init__(self, core: Core, invoices: Invoices, discounts: Discounts) -> None:
-        self._core = core
+    def __init__(self, world: World, invoices: Invoices, discounts: Discounts) -> None:
+        self._world = world
         self._invoices = invoices
         self._discounts = discounts
-        self._lines = Lines(core)
+        self._lines = Lines(world)
 
     def begin_periods(
         self, subscription: Object, items: Sequence[Object], reason: str
@@ -38,7 +38,7 @@ class Periods:
 
         :param reason: The ``billing_reason``.
         """
-        now = self._core.clock.now()
+        now = self._world.clock.now()
         free = subscription["status"] == "trialing"
         before = min((item["current_period_start"] for item in items), default=now)
 
@@ -57,7 +57,7 @@ class Periods:
 
     def renew(self, subscription: Object, reason: str) -> Object:
         """Begin the next period of the items whose period is over."""
-        now = self._core.clock.now()
+        now = self._world.clock.now()
         ended = [
             item
             for item in subscription["items"]["data"]
@@ -67,7 +67,7 @@ class Periods:
 
     def end_trial(self, subscription: Object, reason: str) -> Object:
         """Begin the first period that costs something."""
-        now = self._core.clock.now()
+        now = self._world.clock.now()
         subscription["status"] = "active"
         subscription["billing_cycle_anchor"] = subscription["trial_end"] = now
         return self.begin_periods(subscription, subscription["items"]["data"], reason)
@@ -95,7 +95,7 @@ class Periods:
         if subscription["status"] not in ("active", "past_due"):
             return
 
-        at = self._core.clock.now() if at is None else at
+        at = self._world.clock.now() if at is None else at
         old = {item["id"]: item for item in before}
         new = {item["id"]: item for item in subscription["items"]["data"]}
 
@@ -116,7 +116,7 @@ class Periods:
         if not self._hidden(subscription)["pending"]:
             return None
 
-        now = self._core.clock.now()
+        now = self._world.clock.now()
         return self._draft(subscription, reason, [], period_start=now)
 
     def credit_pause(self, subscription: Object, since: str) -> None:
@@ -127,7 +127,7 @@ class Periods:
         if since != "none" and subscription["status"] in ("active", "past_due"):
             for item in subscription["items"]["data"]:
                 start = item["current_period_start"]
-                at = self._core.clock.now() if since == "now" else start
+                at = self._world.clock.now() if since == "now" else start
                 self._credit(subscription, item, at)
 
     def resume_period(self, subscription: Object, *, prorate: bool) -> None:
@@ -135,7 +135,7 @@ class Periods:
 
         :param prorate: Bill what is left of them.
         """
-        now = self._core.clock.now()
+        now = self._world.clock.now()
 
         for item in subscription["items"]["data"]:
             item["current_period_start"], item["current_period_end"] = current_period(
@@ -169,7 +169,7 @@ class Periods:
         period_start: int,
     ) -> Object:
         hidden = self._hidden(subscription)
-        before = self._core.store.find("invoice", subscription["latest_invoice"])
+        before = self._world.store.find("invoice", subscription["latest_invoice"])
 
         if before is not None and before["status"] == "open":
             self._invoices.stop_collecting(before)
@@ -192,7 +192,7 @@ class Periods:
         return invoice
 
     def _hidden(self, subscription: Object) -> Object:
-        return self._core.store.hidden[subscription["id"]]
+        return self._world.store.hidden[subscription["id"]]
 
 
 def _same(one: Object, other: Object) -> bool:

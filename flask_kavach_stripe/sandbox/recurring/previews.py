@@ -21,9 +21,9 @@ from ..resource import page
 from ..resource import Params
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import parameter_missing
-from ..world import Core
+from ..world import World
 from .customer_calls import Customers
-from .steps import Cycle
+from .steps import Steps
 from .subscription_calls import Subscriptions
 from .subscription_object import FINAL
 from .subscription_params import CREATE
@@ -67,13 +67,13 @@ class Previews:
 
     def __init__(
         self,
-        core: Core,
-        cycle: Cycle,
+        world: World,
+        steps: Steps,
         customers: Customers,
         subscriptions: Subscriptions,
     ) -> None:
-        self._core = core
-        self._cycle = cycle
+        self._world = world
+        self._steps = steps
         self._customers = customers
         self._subscriptions = subscriptions
 
@@ -147,11 +147,11 @@ class Previews:
         changes = self._subscriptions.changes
         changes.check(subscription, details)
 
-        with self._cycle.rehearsal(subscription, *changes.coupons_of(details)):
+        with self._steps.rehearsal(subscription, *changes.coupons_of(details)):
             invoice = changes.apply(subscription, details)
 
             if invoice is None:
-                invoice = self._cycle.draft_upcoming(subscription)
+                invoice = self._steps.draft_upcoming(subscription)
 
             if invoice is None:
                 raise _nothing_upcoming()
@@ -161,15 +161,13 @@ class Previews:
     def _of_new(self, customer_id: str, details: dict[str, Any]) -> Object:
         customer = self._customers.get_live(customer_id, "customer", status=400)
 
-        with self._core.on_clock_of(customer):
-            return self._show(
-                self._subscriptions.beginnings.rehearse(customer, details)
-            )
+        with self._world.on_clock_of(customer):
+            return self._show(self._subscriptions.starting.rehearse(customer, details))
 
     def _show(self, invoice: Object) -> Object:
-        customer = self._core.store.find("customer", invoice["customer"])
+        customer = self._world.store.find("customer", invoice["customer"])
         return preview_of(
-            invoice, customer, self._core.store.new_id("upcoming_invoice")
+            invoice, customer, self._world.store.new_id("upcoming_invoice")
         )
 
 

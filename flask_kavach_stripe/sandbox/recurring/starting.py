@@ -12,32 +12,32 @@ from ..object_store import Object
 from ..params import merge_metadata
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import parameter_missing
-from ..world import Core
+from ..world import World
 from .changes import Changes
-from .steps import Cycle
+from .steps import Steps
 from .steps import TRIAL_NOTICE
 from .subscription_object import new_subscription
 
 
-class Beginnings:
+class Starting:
     """Makes subscriptions, and has their first invoice paid."""
 
     def __init__(
         self,
-        core: Core,
-        cycle: Cycle,
+        world: World,
+        steps: Steps,
         changes: Changes,
         payment_methods: PaymentMethods,
         discounts: Discounts,
     ) -> None:
-        self._core = core
-        self._cycle = cycle
-        self._collection = cycle.collection
+        self._world = world
+        self._steps = steps
+        self._collection = steps.collection
         self._changes = changes
         self._payment_methods = payment_methods
         self._discounts = discounts
 
-    def begin(self, customer: Object, values: dict[str, Any]) -> Object:
+    def start(self, customer: Object, values: dict[str, Any]) -> Object:
         """Begin a subscription that a call asks for.
 
         :param values: What :data:`.subscription_params.CREATE` reads.
@@ -46,7 +46,7 @@ class Beginnings:
         behavior = values.get("payment_behavior") or "allow_incomplete"
         on_session = not values.get("off_session")
 
-        with self._core.rehearsal(customer, *self._changes.coupons_of(values)):
+        with self._world.rehearsal(customer, *self._changes.coupons_of(values)):
             subscription, invoice = self._build(customer, lines, values)
             decline = self._collection.refusal(
                 subscription, invoice, on_session=on_session
@@ -79,10 +79,10 @@ class Beginnings:
             on_session=on_session,
             attempt=behavior != "default_incomplete",
         )
-        self._cycle.schedule(subscription)
+        self._steps.schedule(subscription)
         return subscription
 
-    def start(
+    def start_paid(
         self,
         customer: Object,
         lines: Sequence[tuple[Object, int]],
@@ -112,7 +112,7 @@ class Beginnings:
         )
         self._introduce(customer, subscription)
         self._collection.collect(subscription, invoice, collected=True)
-        self._cycle.schedule(subscription)
+        self._steps.schedule(subscription)
         return subscription
 
     def rehearse(self, customer: Object, values: dict[str, Any]) -> Object:
@@ -122,7 +122,7 @@ class Beginnings:
         """
         lines = self._check_create(customer, values)
 
-        with self._core.rehearsal(customer, *self._changes.coupons_of(values)):
+        with self._world.rehearsal(customer, *self._changes.coupons_of(values)):
             return self._build(customer, lines, values)[1]
 
     def _check_create(
@@ -167,7 +167,7 @@ class Beginnings:
         session_id: str | None = None,
     ) -> tuple[Object, Object]:
         """Make a subscription and the draft of its first invoice; tell nobody."""
-        store, now = self._core.store, self._core.clock.now()
+        store, now = self._world.store, self._world.clock.now()
         trial_end = values.get("trial_end")
 
         if trial_end == "now":
@@ -176,7 +176,7 @@ class Beginnings:
         if days := values.get("trial_period_days"):
             trial_end = now + days * DAY
 
-        subscription = new_subscription(self._core, customer, lines, values, trial_end)
+        subscription = new_subscription(self._world, customer, lines, values, trial_end)
         store.add(
             subscription,
             billed={},
@@ -197,7 +197,7 @@ class Beginnings:
         for item, entry in zip(items, values.get("items") or (), strict=False):
             item["metadata"] = merge_metadata({}, entry.get("metadata"))
 
-        invoice = self._cycle.periods.begin_periods(
+        invoice = self._steps.periods.begin_periods(
             subscription, items, "subscription_create"
         )
         self._changes.apply_end(subscription, values)
@@ -206,11 +206,14 @@ class Beginnings:
     def _introduce(self, customer: Object, subscription: Object) -> None:
         """Tell about a new subscription."""
         if customer["currency"] is None:
-            with self._core.changing(customer, "customer.updated"):
+            with self._world.changing(customer, "customer.updated"):
                 customer["currency"] = subscription["currency"]
 
-        self._core.emit("customer.subscription.created", subscription)
+        self._world.emit("customer.subscription.created", subscription)
         trial_end = subscription["trial_end"]
 
-        if trial_end is not None and trial_end - TRIAL_NOTICE <= self._core.clock.now():
-            self._cycle.announce_trial_end(subscription)
+        if (
+            trial_end is not None
+            and trial_end - TRIAL_NOTICE <= self._world.clock.now()
+        ):
+            self._steps.announce_trial_end(subscription)

@@ -1,4 +1,4 @@
-"""The life of a subscription: each step that it can take, and when it is due.
+"""What happens to a subscription as time passes: each step, and when it is due.
 
 :mod:`..timeline` takes the steps in the order of time.
 """
@@ -17,7 +17,7 @@ from ..money.invoices import preview_of
 from ..money.items import period_end
 from ..money.payment_methods import PaymentMethods
 from ..object_store import Object
-from ..world import Core
+from ..world import World
 from .collection import Collection
 from .pending_updates import PendingUpdates
 from .periods import Periods
@@ -40,7 +40,7 @@ class Step(NamedTuple):
     take: Callable[[Object], None]
 
 
-class Cycle:
+class Steps:
     """What happens to a subscription because time passes.
 
     Beside what the API shows, a subscription has in the store's ``hidden`` a
@@ -50,14 +50,14 @@ class Cycle:
 
     def __init__(
         self,
-        core: Core,
+        world: World,
         periods: Periods,
         collection: Collection,
         transitions: Transitions,
         pending_updates: PendingUpdates,
         payment_methods: PaymentMethods,
     ) -> None:
-        self._core = core
+        self._world = world
         self.pending_updates: Final = pending_updates
         self.periods: Final = periods
         self.collection: Final = collection
@@ -67,12 +67,12 @@ class Cycle:
     def schedule(self, subscription: Object) -> None:
         """Have the subscription looked at when its next step is due."""
         if (step := self.next_step(subscription)) is not None:
-            self._core.set_alarm(step.at, subscription)
+            self._world.set_alarm(step.at, subscription)
 
         notice = self._upcoming_notice(subscription)
 
-        if notice is not None and notice > self._core.clock.now():
-            self._core.set_alarm(notice, subscription)
+        if notice is not None and notice > self._world.clock.now():
+            self._world.set_alarm(notice, subscription)
 
     def next_step(self, subscription: Object) -> Step | None:
         """Return what happens next, and when.
@@ -125,7 +125,7 @@ class Cycle:
                 Step(expires, "end of the first payment", self.transitions.expire)
             )
         elif status in ("active", "past_due", "unpaid"):
-            invoice = self._core.store.find("invoice", subscription["latest_invoice"])
+            invoice = self._world.store.find("invoice", subscription["latest_invoice"])
 
             if invoice is not None and invoice["next_payment_attempt"] is not None:
                 retry: int = invoice["next_payment_attempt"]
@@ -142,7 +142,7 @@ class Cycle:
 
         Source: https://docs.stripe.com/billing/subscriptions/webhooks
         """
-        if self._upcoming_notice(subscription) != self._core.clock.now():
+        if self._upcoming_notice(subscription) != self._world.clock.now():
             return
 
         invoice = None
@@ -151,13 +151,13 @@ class Cycle:
             draft = self.draft_upcoming(subscription)
 
             if draft is not None:
-                customer = self._core.store.find("customer", subscription["customer"])
+                customer = self._world.store.find("customer", subscription["customer"])
                 invoice = preview_of(draft, customer)
 
         if invoice is not None:
             hidden = self._hidden(subscription)
             hidden["upcoming_announced"] = period_end(subscription, min)
-            self._core.emit("invoice.upcoming", invoice)
+            self._world.emit("invoice.upcoming", invoice)
 
     @contextmanager
     def rehearsal(self, subscription: Object, *objects: Object) -> Iterator[None]:
@@ -166,9 +166,9 @@ class Cycle:
         :param objects: What the block changes beside the subscription and its latest
             invoice, which a new one closes.
         """
-        latest = self._core.store.find("invoice", subscription["latest_invoice"])
+        latest = self._world.store.find("invoice", subscription["latest_invoice"])
 
-        with self._core.rehearsal(subscription, *filter(None, [latest]), *objects):
+        with self._world.rehearsal(subscription, *filter(None, [latest]), *objects):
             yield
 
     def draft_upcoming(self, subscription: Object) -> Object | None:
@@ -185,7 +185,7 @@ class Cycle:
         ):
             return None
 
-        with self._core.clock.pinned(at):
+        with self._world.clock.pinned(at):
             step = self.periods.end_trial if trialing else self.periods.renew
             return step(subscription, "upcoming")
 
@@ -197,13 +197,13 @@ class Cycle:
         end = period_end(subscription, min)
         items = subscription["items"]["data"]
         start = max(item["current_period_start"] for item in items)
-        notice = end - self._core.settings.upcoming_days * DAY
+        notice = end - self._world.settings.upcoming_days * DAY
         announced = self._hidden(subscription)["upcoming_announced"] == end
         return None if announced or notice <= start else notice
 
     def announce_trial_end(self, subscription: Object) -> None:
         self._hidden(subscription)["trial_notice_sent"] = True
-        self._core.emit("customer.subscription.trial_will_end", subscription)
+        self._world.emit("customer.subscription.trial_will_end", subscription)
 
     def _end_trial(self, subscription: Object) -> None:
         behavior = subscription["trial_settings"]["end_behavior"]
@@ -215,16 +215,16 @@ class Cycle:
         elif without_card == "pause":
             self.transitions.pause(subscription, "trial_end_without_payment_method")
         else:
-            with self._core.changing(subscription, UPDATED):
+            with self._world.changing(subscription, UPDATED):
                 invoice = self.periods.end_trial(subscription, "subscription_cycle")
 
             self.collection.collect(subscription, invoice)
 
     def _renew(self, subscription: Object) -> None:
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             invoice = self.periods.renew(subscription, "subscription_cycle")
 
         self.collection.collect(subscription, invoice)
 
     def _hidden(self, subscription: Object) -> Object:
-        return self._core.store.hidden[subscription["id"]]
+        return self._world.store.hidden[subscription["id"]]

@@ -24,10 +24,10 @@ from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 from .changes import Changes
-from .starting import Beginnings
-from .steps import Cycle
+from .starting import Starting
+from .steps import Steps
 from .steps import TRIAL_NOTICE
 from .subscription_object import billing_mode
 from .subscription_object import FINAL
@@ -64,20 +64,20 @@ class Subscriptions(Resource):
 
     def __init__(
         self,
-        core: Core,
-        cycle: Cycle,
+        world: World,
+        steps: Steps,
         prices: Prices,
         payment_methods: PaymentMethods,
         discounts: Discounts,
     ) -> None:
-        super().__init__(core)
-        self._periods = cycle.periods
-        self._transitions = cycle.transitions
-        self._collection = cycle.collection
-        self._cycle = cycle
-        self.changes: Final = Changes(core, cycle, prices, payment_methods, discounts)
-        self.beginnings: Final = Beginnings(
-            core, cycle, self.changes, payment_methods, discounts
+        super().__init__(world)
+        self._periods = steps.periods
+        self._transitions = steps.transitions
+        self._collection = steps.collection
+        self._steps = steps
+        self.changes: Final = Changes(world, steps, prices, payment_methods, discounts)
+        self.starting: Final = Starting(
+            world, steps, self.changes, payment_methods, discounts
         )
 
     # The API
@@ -85,7 +85,7 @@ class Subscriptions(Resource):
     def list(self, params: Params) -> Object:
         customer_id = params.get("customer")
 
-        if customer_id and self.core.store.find("customer", customer_id) is None:
+        if customer_id and self.world.store.find("customer", customer_id) is None:
             raise resource_missing("customer", customer_id, "customer")
 
         return self.select(
@@ -122,12 +122,12 @@ class Subscriptions(Resource):
                 param="payment_behavior",
             )
 
-        customer = self.core.store.find("customer", values["customer"])
+        customer = self.world.store.find("customer", values["customer"])
 
         if customer is None or customer.get("deleted"):
             raise resource_missing("customer", values["customer"], "customer")
 
-        return self.beginnings.begin(customer, values)
+        return self.starting.start(customer, values)
 
     def update(self, params: Params, object_id: str) -> Object:
         subscription = self.get(object_id)
@@ -185,7 +185,7 @@ class Subscriptions(Resource):
         if subscription["status"] in FINAL:
             raise ApiError("A canceled subscription cannot be migrated.")
 
-        with self.core.changing(subscription, UPDATED):
+        with self.world.changing(subscription, UPDATED):
             subscription["billing_mode"] = billing_mode("flexible")
 
         return subscription
@@ -219,7 +219,7 @@ class Subscriptions(Resource):
         if invoice is not None:
             self._collection.collect(subscription, invoice)
 
-        self._cycle.schedule(subscription)
+        self._steps.schedule(subscription)
         return subscription
 
     def resume(self, params: Params, object_id: str) -> Object:
@@ -238,11 +238,11 @@ class Subscriptions(Resource):
         waits = values.get("payment_behavior") == "resume_on_payment_success"
         anchor = (values.get("billing_cycle_anchor") or {}).get("type") or "now"
 
-        with self.core.changing(subscription, UPDATED):
+        with self.world.changing(subscription, UPDATED):
             invoice: Object | None = None
 
             if anchor == "now":
-                subscription["billing_cycle_anchor"] = self.core.clock.now()
+                subscription["billing_cycle_anchor"] = self.world.clock.now()
                 invoice = self._periods.begin_periods(
                     subscription, items, "subscription_update"
                 )
@@ -257,16 +257,16 @@ class Subscriptions(Resource):
             if invoice is None or not waits:
                 self._transitions.lift_pause(subscription)
             else:
-                hidden = self.core.store.hidden[object_id]
+                hidden = self.world.store.hidden[object_id]
                 hidden["resumes_with"] = invoice["id"]
 
         if subscription["status"] == "active":
-            self.core.emit("customer.subscription.resumed", subscription)
+            self.world.emit("customer.subscription.resumed", subscription)
 
         if invoice is not None:
             self._collection.collect(subscription, invoice, on_session=True)
 
-        self._cycle.schedule(subscription)
+        self._steps.schedule(subscription)
         return subscription
 
     # What the other resources do with subscriptions
@@ -275,7 +275,7 @@ class Subscriptions(Resource):
         """Return a customer's subscriptions that have not ended, newest first."""
         return [
             subscription
-            for subscription in self.core.store.all("subscription")
+            for subscription in self.world.store.all("subscription")
             if subscription["customer"] == customer_id
             and subscription["status"] not in FINAL
         ]
@@ -300,25 +300,25 @@ class Subscriptions(Resource):
             if decline is not None and behavior == "error_if_incomplete":
                 raise decline.to_error()
 
-        self._cycle.pending_updates.expire_before(subscription, values)
+        self._steps.pending_updates.expire_before(subscription, values)
         was_trialing = subscription["status"] == "trialing"
         notice_due = False
 
-        with self.core.changing(subscription, UPDATED):
-            hidden = self.core.store.hidden[subscription["id"]]
+        with self.world.changing(subscription, UPDATED):
+            hidden = self.world.store.hidden[subscription["id"]]
             before = clone(subscription), clone(hidden)
             invoice = self.changes.apply(subscription, values)
             trial_end = subscription["trial_end"]
 
             if waits:
-                self._cycle.pending_updates.hold(subscription, *before, values)
+                self._steps.pending_updates.hold(subscription, *before, values)
             elif "trial_end" in values and trial_end is not None:
-                soon = trial_end - TRIAL_NOTICE <= self.core.clock.now()
+                soon = trial_end - TRIAL_NOTICE <= self.world.clock.now()
                 notice_due = soon and not (was_trialing and hidden["trial_notice_sent"])
                 hidden["trial_notice_sent"] = soon
 
         if notice_due:
-            self._cycle.announce_trial_end(subscription)
+            self._steps.announce_trial_end(subscription)
 
         if invoice is not None:
             self._collection.collect(
@@ -328,7 +328,7 @@ class Subscriptions(Resource):
                 attempt=behavior != "default_incomplete",
             )
 
-        self._cycle.schedule(subscription)
+        self._steps.schedule(subscription)
 
     def _rehearse_change(
         self, subscription: Object, values: dict[str, Any], on_session: bool
@@ -336,7 +336,7 @@ class Subscriptions(Resource):
         """Return why the invoice of a change, if it has one, could not be paid."""
         coupons = self.changes.coupons_of(values)
 
-        with self._cycle.rehearsal(subscription, *coupons):
+        with self._steps.rehearsal(subscription, *coupons):
             invoice = self.changes.apply(subscription, values)
 
             if invoice is None:
@@ -372,23 +372,23 @@ class Subscriptions(Resource):
         """
         classic = subscription["billing_mode"]["type"] == "classic"
 
-        with self.core.on_clock_of(subscription):
-            with self.core.changing(subscription, UPDATED):
+        with self.world.on_clock_of(subscription):
+            with self.world.changing(subscription, UPDATED):
                 self._transitions.schedule_end(
                     subscription, period_end(subscription, max)
                 )
                 subscription["cancel_at_period_end"] = classic
                 subscription["cancellation_details"].update(details)
 
-            self._cycle.schedule(subscription)
+            self._steps.schedule(subscription)
 
     def undo_cancel(self, subscription: Object) -> None:
         """Take a scheduled end back."""
-        with self.core.on_clock_of(subscription):
-            with self.core.changing(subscription, UPDATED):
+        with self.world.on_clock_of(subscription):
+            with self.world.changing(subscription, UPDATED):
                 self._transitions.unschedule_end(subscription)
 
-            self._cycle.schedule(subscription)
+            self._steps.schedule(subscription)
 
 
 def _matches(subscription: Object, wanted: Params) -> bool:

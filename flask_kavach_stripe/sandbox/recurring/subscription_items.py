@@ -15,7 +15,7 @@ from ..resource import page
 from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import resource_missing
-from ..world import Core
+from ..world import World
 from .subscription_calls import Subscriptions
 from .subscription_params import ITEM_SPEC
 from .subscription_params import UPDATE
@@ -44,8 +44,8 @@ class SubscriptionItems(Resource):
     noun = "subscription_item"
     path = "/v1/subscription_items"
 
-    def __init__(self, core: Core, subscriptions: Subscriptions) -> None:
-        super().__init__(core)
+    def __init__(self, world: World, subscriptions: Subscriptions) -> None:
+        super().__init__(world)
         self._subscriptions = subscriptions
 
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
@@ -102,8 +102,8 @@ class SubscriptionItems(Resource):
         self._subscriptions.change_items(subscription, shared, {**values, **item})
 
     def _owner(self, item_id: str) -> Object:
-        hidden = self.core.store.hidden.get(item_id) or {}
-        owner = self.core.store.find("subscription", hidden.get("subscription"))
+        hidden = self.world.store.hidden.get(item_id) or {}
+        owner = self.world.store.find("subscription", hidden.get("subscription"))
 
         if owner is None:
             raise resource_missing(self.noun, item_id, "id", status=404)

@@ -9,14 +9,14 @@ from ..money.items import new_item
 from ..object_store import Object
 from ..params import merge_metadata
 from ..resource import list_object
-from ..world import Core
+from ..world import World
 
 UPDATED = "customer.subscription.updated"
 FINAL = ("canceled", "incomplete_expired")
 
 
 def new_subscription(
-    core: Core,
+    world: World,
     customer: Object,
     lines: Sequence[tuple[Object, int]],
     values: dict[str, Any],
@@ -27,11 +27,11 @@ def new_subscription(
     :param lines: Prices and quantities.
     :param values: What :data:`.subscription_params.CREATE` reads.
     """
-    now = core.clock.now()
-    subscription_id = core.store.new_id("subscription")
+    now = world.clock.now()
+    subscription_id = world.store.new_id("subscription")
     mode = (values.get("billing_mode") or {}).get("type") or "flexible"
     items = [
-        new_item(core, subscription_id, price, quantity) for price, quantity in lines
+        new_item(world, subscription_id, price, quantity) for price, quantity in lines
     ]
     return {
         "id": subscription_id,

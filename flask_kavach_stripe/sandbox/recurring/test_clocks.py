@@ -12,8 +12,8 @@ from ..params import timestamp
 from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
-from ..world import Core
 from ..world import TEST_CLOCK
+from ..world import World
 from .steps import FINAL
 
 _LIFETIME = 30 * DAY
@@ -34,8 +34,8 @@ class TestClocks(Resource):
     noun = "test clock"
     path = "/v1/test_helpers/test_clocks"
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
 
     def create(self, params: Params) -> Object:
         values = read(
@@ -43,9 +43,9 @@ class TestClocks(Resource):
             {"frozen_time": timestamp, "name": text(300)},
             required=("frozen_time",),
         )
-        now = self.core.clock.now()
+        now = self.world.clock.now()
         test_clock = {
-            "id": self.core.store.new_id(self.kind),
+            "id": self.world.store.new_id(self.kind),
             "object": self.kind,
             "created": now,
             "deletes_after": now + _LIFETIME,
@@ -55,8 +55,8 @@ class TestClocks(Resource):
             "status": "ready",
             "status_details": {},
         }
-        self.core.store.add(test_clock)
-        self.core.emit("test_helpers.test_clock.created", test_clock)
+        self.world.store.add(test_clock)
+        self.world.emit("test_helpers.test_clock.created", test_clock)
         return test_clock
 
     def list(self, params: Params) -> Object:
@@ -78,7 +78,7 @@ class TestClocks(Resource):
 
         items = [
             item
-            for subscription in self.core.store.all("subscription")
+            for subscription in self.world.store.all("subscription")
             if subscription["test_clock"] == test_clock["id"]
             and subscription["status"] not in FINAL
             for item in subscription["items"]["data"]

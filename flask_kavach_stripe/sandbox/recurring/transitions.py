@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..money.invoices import Invoices
 from ..object_store import Object
-from ..world import Core
+from ..world import World
 from .pending_updates import PendingUpdates
 from .subscription_object import UPDATED
 
@@ -13,9 +13,9 @@ class Transitions:
     """Changes the status of subscriptions, and tells about it."""
 
     def __init__(
-        self, core: Core, invoices: Invoices, pending_updates: PendingUpdates
+        self, world: World, invoices: Invoices, pending_updates: PendingUpdates
     ) -> None:
-        self._core = core
+        self._world = world
         self._invoices = invoices
         self._pending_updates = pending_updates
 
@@ -28,24 +28,24 @@ class Transitions:
         """
         self._pending_updates.expire(subscription)
 
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             subscription["status"] = "paused"
             subscription["status_details"] = {
                 "paused": {
                     "subscription": {"type": why},
-                    "transitioned_at": self._core.clock.now(),
+                    "transitioned_at": self._world.clock.now(),
                     "type": "subscription",
                 }
             }
 
-        self._core.emit("customer.subscription.paused", subscription)
+        self._world.emit("customer.subscription.paused", subscription)
 
     def resume(self, subscription: Object) -> None:
         """End a pause."""
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             self.lift_pause(subscription)
 
-        self._core.emit("customer.subscription.resumed", subscription)
+        self._world.emit("customer.subscription.resumed", subscription)
 
     def lift_pause(self, subscription: Object) -> None:
         self._hidden(subscription)["resumes_with"] = None
@@ -53,14 +53,14 @@ class Transitions:
         subscription["status_details"] = None
 
     def resume_collection(self, subscription: Object) -> None:
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             subscription["pause_collection"] = None
 
     # The end
 
     def schedule_end(self, subscription: Object, at: int) -> None:
         subscription["cancel_at"] = at
-        subscription["canceled_at"] = self._core.clock.now()
+        subscription["canceled_at"] = self._world.clock.now()
         subscription["cancellation_details"]["reason"] = "cancellation_requested"
 
     def unschedule_end(self, subscription: Object) -> None:
@@ -82,7 +82,7 @@ class Transitions:
         subscription["cancel_at_period_end"] = False
         subscription["cancel_at"] = None
         subscription["cancellation_details"]["reason"] = reason
-        subscription["canceled_at"] = self._core.clock.now()
+        subscription["canceled_at"] = self._world.clock.now()
         self.finish(subscription)
 
     def expire(self, subscription: Object, *, reason: str | None = None) -> None:
@@ -90,9 +90,9 @@ class Transitions:
 
         :param reason: Why it is canceled; ``None`` if only its time is up.
         """
-        now = self._core.clock.now()
+        now = self._world.clock.now()
 
-        with self._core.changing(subscription, UPDATED):
+        with self._world.changing(subscription, UPDATED):
             subscription["status"] = "incomplete_expired"
             subscription["ended_at"] = now
 
@@ -109,13 +109,13 @@ class Transitions:
         """End a subscription: there will be no further period."""
         self._pending_updates.expire(subscription)
         subscription["status"] = "canceled"
-        subscription["ended_at"] = self._core.clock.now()
-        invoice = self._core.store.find("invoice", subscription["latest_invoice"])
+        subscription["ended_at"] = self._world.clock.now()
+        invoice = self._world.store.find("invoice", subscription["latest_invoice"])
 
         if invoice is not None and invoice["status"] == "open":
             self._invoices.stop_collecting(invoice)
 
-        self._core.emit("customer.subscription.deleted", subscription)
+        self._world.emit("customer.subscription.deleted", subscription)
 
     def _hidden(self, subscription: Object) -> Object:
-        return self._core.store.hidden[subscription["id"]]
+        return self._world.store.hidden[subscription["id"]]

@@ -164,14 +164,14 @@ def _run(
     upgrade_params(route.call.method, route.call.path, params, version)
 
     with account.store.lock:
-        account.life.catch_up()
-        account.core.request = info
+        account.timeline.catch_up()
+        account.world.request = info
 
         try:
-            with account.core.on_clock_of(_named(account, params, route.values)):
+            with account.world.on_clock_of(_named(account, params, route.values)):
                 result = route.call.handler(params, *route.values)
         finally:
-            account.core.request = None
+            account.world.request = None
 
         body = json.dumps(account.renderer.render(result, expand, version), indent=2)
 

@@ -210,11 +210,11 @@ def _webhooks(a: Account) -> Sequence[Call]:
 def _test_clocks(a: Account) -> Sequence[Call]:
     return [
         *_standard(a.test_clocks, "create", "list", "retrieve"),
-        _action(a.test_clocks, "advance", a.life.advance_test_clock),
+        _action(a.test_clocks, "advance", a.timeline.advance_test_clock),
         Call(
             "DELETE",
             f"{a.test_clocks.path}/{_ID}",
-            a.life.delete_test_clock,
+            a.timeline.delete_test_clock,
             "deleted",
         ),
     ]
