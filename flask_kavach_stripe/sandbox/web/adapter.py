@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIApplication
+from wsgiref.types import WSGIEnvironment
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
+from werkzeug.test import EnvironBuilder
 from werkzeug.test import run_wsgi_app
 
 from ..faults import HangUp
@@ -66,37 +66,18 @@ class WsgiAdapter(BaseAdapter):
         """There is nothing to close."""
 
 
-def _environ_of(request: requests.PreparedRequest) -> dict[str, Any]:
-    url = urlsplit(request.url or "")
+def _environ_of(request: requests.PreparedRequest) -> WSGIEnvironment:
+    """Return what a server would hand to the app for a request."""
+    url = request.url or ""
+    parts = urlsplit(url)
     sent = request.body or b""
     body = sent if isinstance(sent, bytes) else str(sent).encode()
-    environ: dict[str, Any] = {
-        "CONTENT_LENGTH": str(len(body)),
-        "PATH_INFO": unquote(url.path, "latin-1"),
-        "QUERY_STRING": url.query,
-        "REMOTE_ADDR": "127.0.0.1",
-        "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
-        "SERVER_NAME": url.hostname or "localhost",
-        "SERVER_PORT": str(url.port or (443 if url.scheme == "https" else 80)),
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.errors": sys.stderr,
-        "wsgi.input": BytesIO(body),
-        "wsgi.multiprocess": False,
-        "wsgi.multithread": True,
-        "wsgi.run_once": False,
-        "wsgi.url_scheme": url.scheme,
-        "wsgi.version": (1, 0),
-        IN_PROCESS: True,
-    }
-
-    for name, value in request.headers.items():
-        key = name.upper().replace("-", "_")
-
-        if key == "CONTENT_TYPE":
-            environ[key] = value
-        elif key != "CONTENT_LENGTH":
-            environ[f"HTTP_{key}"] = value
-
-    environ.setdefault("HTTP_HOST", url.netloc)
-    return environ
+    return EnvironBuilder(
+        url,
+        f"{parts.scheme}://{parts.netloc}",
+        method=request.method or "GET",
+        headers=list(request.headers.items()),
+        input_stream=BytesIO(body),
+        multithread=True,
+        environ_base={"REMOTE_ADDR": "127.0.0.1", IN_PROCESS: True},
+    ).get_environ()
