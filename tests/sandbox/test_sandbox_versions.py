@@ -605,7 +605,7 @@ def test_anchor_of_a_resumed_subscription(
 def test_single_coupon_becomes_a_discount(
     params: dict[str, Any], discounts: object
 ) -> None:
-    path = "/v1/subscriptions/<object_id>"
+    path = "/v1/subscriptions/<id>"
     new = dict(params)
     upgrade_params("POST", path, new, BASIL)
     assert new == params
@@ -686,7 +686,7 @@ def test_single_coupon_and_discounts_exclude_each_other() -> None:
     params = {"coupon": "TEN", "discounts": {"0": {"coupon": "TEN"}}}
 
     with pytest.raises(ApiError, match="only specify one"):
-        upgrade_params("POST", "/v1/subscriptions/<object_id>", params, ACACIA)
+        upgrade_params("POST", "/v1/subscriptions/<id>", params, ACACIA)
 
 
 # Events

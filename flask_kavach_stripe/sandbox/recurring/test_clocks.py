@@ -13,7 +13,6 @@ from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..world import TEST_CLOCK
-from ..world import World
 from .steps import FINAL
 
 _LIFETIME = 30 * DAY
@@ -33,9 +32,6 @@ class TestClocks(Resource):
     kind = TEST_CLOCK
     noun = "test clock"
     path = "/v1/test_helpers/test_clocks"
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
 
     def create(self, params: Params) -> Object:
         values = read(

@@ -188,7 +188,7 @@ def _plain_anchor(params: dict[str, Any]) -> None:
 _CHECKOUT = "/v1/checkout/sessions"
 _PREVIEW = "/v1/invoices/create_preview"
 _SUBSCRIPTIONS = "/v1/subscriptions"
-_SUBSCRIPTION = "/v1/subscriptions/<object_id>"
+_SUBSCRIPTION = "/v1/subscriptions/<id>"
 _UPCOMING = ("/v1/invoices/upcoming", "/v1/invoices/upcoming/lines")
 
 #: Oldest first.
@@ -196,7 +196,7 @@ PARAMS: tuple[ParamChange, ...] = tuple(
     ParamChange(since, "GET" if path in _UPCOMING else "POST", path, upgrade)
     for since, path, upgrade in (
         (BASIL, "/v1/customers", _no_customer_coupon),
-        (BASIL, "/v1/customers/<object_id>", _no_customer_coupon),
+        (BASIL, "/v1/customers/<id>", _no_customer_coupon),
         (BASIL, _SUBSCRIPTIONS, _singular_coupon),
         (BASIL, _SUBSCRIPTION, _singular_coupon),
         (BASIL, _PREVIEW, _singular_coupon),

@@ -31,8 +31,8 @@ from ..versions.known_versions import check_version
 from ..versions.upgrades import upgrade_params
 from ..world import API_VERSION
 from ..world import RequestInfo
+from .routes import find_route
 from .routes import Route
-from .routes import Routes
 
 EXTENSION_KEY = "stripe_sandbox"
 KEY_PREFIXES = ("sk_test_", "rk_test_")
@@ -64,13 +64,12 @@ def current_account() -> Account:
 
 def register_api(app: Flask, account: Account) -> None:
     """Add the API to the sandbox's app."""
-    routes = Routes(account)
 
     def answer(version: int, path: str) -> Response:
-        route = routes.find(request.method, request.path)
+        route = find_route(request.method, request.path)
         return _not_found(account) if route is None else _answer(account, route)
 
-    # One rule: werkzeug takes a millisecond to make each, and a test a sandbox.
+    # One rule for all calls: the map of those is made once for each process.
     app.add_url_rule(
         "/v<int(max=2):version>/<path:path>",
         view_func=answer,
@@ -169,7 +168,8 @@ def _run(
 
         try:
             with account.world.on_clock_of(_named(account, params, route.values)):
-                result = route.call.handler(params, *route.values)
+                handler = route.call.handler_of(account)
+                result = handler(params, *route.values)
         finally:
             account.world.request = None
 

@@ -1,37 +1,34 @@
-"""The calls of the API: what answers a method and a path."""
+"""The calls of the API: which handler answers a method and a path.
+
+:data:`CALLS` is the list of everything that the sandbox answers; any other call of
+Stripe's is a 404. The URL map is made once for each process: werkzeug takes a
+millisecond to make a rule, and tests make many sandboxes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 from typing import NamedTuple
 
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map
+from werkzeug.routing import Rule
+
 from ..account import Account
 from ..object_store import Object
-from ..resource import Resource
 from ..versions.known_versions import BASIL
 
 Handler = Callable[..., Object]
-
-#: Stands in a path for the id of an object.
-_ID = "<object_id>"
-
-#: The calls that many kinds of objects have: method, and whether an id is in the path.
-_STANDARD: Final = {
-    "create": ("POST", False),
-    "delete": ("DELETE", True),
-    "list": ("GET", False),
-    "retrieve": ("GET", True),
-    "update": ("POST", True),
-}
 
 
 class Call(NamedTuple):
     """A call that the sandbox knows.
 
-    :param path: With ``<object_id>`` in place of ids.
-    :param handler: Is given the parameters, then the ids.
+    :param path: As werkzeug's rules write it, with ``<id>`` in place of an id.
+    :param handler: The method that answers, as a path of attributes that begins at the
+        :class:`.Account`. It is given the parameters, then the ids.
     :param answers: The kind of object that is answered with: ``list of ...`` for a
         list, ``deleted`` for what is left of a deleted one.
     :param since: The first API version that has it.
@@ -40,7 +37,7 @@ class Call(NamedTuple):
 
     method: str
     path: str
-    handler: Handler
+    handler: str
     answers: str
     since: str = ""
     until: str = "~"
@@ -48,6 +45,11 @@ class Call(NamedTuple):
     def is_in(self, version: str) -> bool:
         """Does an API version have the call?"""
         return self.since <= version < self.until
+
+    def handler_of(self, account: Account) -> Handler:
+        """Return the method of an account that answers this call."""
+        handler: Handler = attrgetter(self.handler)(account)
+        return handler
 
 
 class Route(NamedTuple):
@@ -60,180 +62,179 @@ class Route(NamedTuple):
     values: tuple[str, ...]
 
 
-class Routes:
-    """Finds what answers a call."""
+# A call stays in one or two lines here, so that the list can be read as a table.
+# fmt: off
+CALLS: Final = (
+    # What is sold
+    Call("POST", "/v1/products", "products.create", "product"),
+    Call("DELETE", "/v1/products/<id>", "products.delete", "deleted"),
+    Call("GET", "/v1/products", "products.list", "list of product"),
+    Call("GET", "/v1/products/<id>", "products.retrieve", "product"),
+    Call("POST", "/v1/products/<id>", "products.update", "product"),
+    Call("POST", "/v1/prices", "prices.create", "price"),
+    Call("GET", "/v1/prices", "prices.list", "list of price"),
+    Call("GET", "/v1/prices/<id>", "prices.retrieve", "price"),
+    Call("POST", "/v1/prices/<id>", "prices.update", "price"),
+    Call("POST", "/v1/coupons", "coupons.create", "coupon"),
+    Call("DELETE", "/v1/coupons/<id>", "coupons.delete", "deleted"),
+    Call("GET", "/v1/coupons", "coupons.list", "list of coupon"),
+    Call("GET", "/v1/coupons/<id>", "coupons.retrieve", "coupon"),
+    Call("POST", "/v1/coupons/<id>", "coupons.update", "coupon"),
+    Call("POST", "/v1/promotion_codes", "promotion_codes.create", "promotion_code"),
+    Call("GET", "/v1/promotion_codes", "promotion_codes.list",
+         "list of promotion_code"),
+    Call("GET", "/v1/promotion_codes/<id>", "promotion_codes.retrieve",
+         "promotion_code"),
+    Call("POST", "/v1/promotion_codes/<id>", "promotion_codes.update",
+         "promotion_code"),
+    # Customers and their cards
+    Call("POST", "/v1/customers", "customers.create", "customer"),
+    Call("DELETE", "/v1/customers/<id>", "customers.delete", "deleted"),
+    Call("GET", "/v1/customers", "customers.list", "list of customer"),
+    Call("GET", "/v1/customers/<id>", "customers.retrieve", "customer"),
+    Call("POST", "/v1/customers/<id>", "customers.update", "customer"),
+    Call("GET", "/v1/customers/<id>/payment_methods",
+         "payment_methods.list_of_customer", "list of payment_method"),
+    Call("POST", "/v1/payment_methods", "payment_methods.create", "payment_method"),
+    Call("GET", "/v1/payment_methods", "payment_methods.list",
+         "list of payment_method"),
+    Call("GET", "/v1/payment_methods/<id>", "payment_methods.retrieve",
+         "payment_method"),
+    Call("POST", "/v1/payment_methods/<id>/attach", "payment_methods.attach",
+         "payment_method"),
+    Call("POST", "/v1/payment_methods/<id>/detach", "payment_methods.detach",
+         "payment_method"),
+    # Hosted pages
+    Call("POST", "/v1/checkout/sessions", "checkout.create", "checkout.session"),
+    Call("GET", "/v1/checkout/sessions", "checkout.list", "list of checkout.session"),
+    Call("GET", "/v1/checkout/sessions/<id>", "checkout.retrieve", "checkout.session"),
+    Call("POST", "/v1/checkout/sessions/<id>", "checkout.update", "checkout.session"),
+    Call("POST", "/v1/checkout/sessions/<id>/expire", "checkout.expire",
+         "checkout.session"),
+    Call("GET", "/v1/checkout/sessions/<id>/line_items", "checkout.list_line_items",
+         "list of item"),
+    Call("POST", "/v1/billing_portal/sessions", "portal_sessions.create",
+         "billing_portal.session"),
+    Call("POST", "/v1/billing_portal/configurations", "portal_configurations.create",
+         "billing_portal.configuration"),
+    Call("GET", "/v1/billing_portal/configurations", "portal_configurations.list",
+         "list of billing_portal.configuration"),
+    Call("GET", "/v1/billing_portal/configurations/<id>",
+         "portal_configurations.retrieve", "billing_portal.configuration"),
+    Call("POST", "/v1/billing_portal/configurations/<id>",
+         "portal_configurations.update", "billing_portal.configuration"),
+    # Subscriptions
+    Call("POST", "/v1/subscriptions", "subscriptions.create", "subscription"),
+    Call("GET", "/v1/subscriptions", "subscriptions.list", "list of subscription"),
+    Call("GET", "/v1/subscriptions/<id>", "subscriptions.retrieve", "subscription"),
+    Call("POST", "/v1/subscriptions/<id>", "subscriptions.update", "subscription"),
+    Call("DELETE", "/v1/subscriptions/<id>", "subscriptions.cancel", "subscription"),
+    Call("POST", "/v1/subscriptions/<id>/migrate", "subscriptions.migrate",
+         "subscription", since="2025-06-30.basil"),
+    Call("POST", "/v1/subscriptions/<id>/pause", "subscriptions.pause",
+         "subscription", since="2026-09-30.endive"),
+    Call("POST", "/v1/subscriptions/<id>/resume", "subscriptions.resume",
+         "subscription"),
+    Call("POST", "/v1/subscription_items", "subscription_items.create",
+         "subscription_item"),
+    Call("DELETE", "/v1/subscription_items/<id>", "subscription_items.delete",
+         "deleted"),
+    Call("GET", "/v1/subscription_items", "subscription_items.list",
+         "list of subscription_item"),
+    Call("GET", "/v1/subscription_items/<id>", "subscription_items.retrieve",
+         "subscription_item"),
+    Call("POST", "/v1/subscription_items/<id>", "subscription_items.update",
+         "subscription_item"),
+    # Invoices and what pays them
+    Call("GET", "/v1/invoices", "invoices.list", "list of invoice"),
+    Call("GET", "/v1/invoices/<id>", "invoices.retrieve", "invoice"),
+    Call("POST", "/v1/invoices/<id>", "invoice_actions.update", "invoice"),
+    Call("POST", "/v1/invoices/<id>/finalize", "invoice_actions.finalize", "invoice"),
+    Call("POST", "/v1/invoices/<id>/mark_uncollectible",
+         "invoice_actions.mark_uncollectible", "invoice"),
+    Call("POST", "/v1/invoices/<id>/void", "invoice_actions.void", "invoice"),
+    Call("GET", "/v1/invoices/<id>/lines", "invoices.list_lines", "list of line_item"),
+    Call("POST", "/v1/invoices/create_preview", "previews.create", "invoice"),
+    Call("GET", "/v1/invoices/upcoming", "previews.upcoming", "invoice", until=BASIL),
+    Call("GET", "/v1/invoices/upcoming/lines", "previews.list_upcoming_lines",
+         "list of line_item", until=BASIL),
+    Call("POST", "/v1/invoices/<id>/pay", "paying.pay_invoice", "invoice"),
+    Call("GET", "/v1/payment_intents", "payments.list", "list of payment_intent"),
+    Call("GET", "/v1/payment_intents/<id>", "payments.retrieve", "payment_intent"),
+    Call("GET", "/v1/charges", "charges.list", "list of charge"),
+    Call("GET", "/v1/charges/<id>", "charges.retrieve", "charge"),
+    Call("GET", "/v1/invoice_payments", "invoice_payments.list",
+         "list of invoice_payment", since=BASIL),
+    Call("GET", "/v1/invoice_payments/<id>", "invoice_payments.retrieve",
+         "invoice_payment", since=BASIL),
+    Call("POST", "/v1/payment_intents/<id>/confirm", "paying.confirm",
+         "payment_intent"),
+    # Events and who gets them
+    Call("GET", "/v1/events", "events.list", "list of event"),
+    Call("GET", "/v1/events/<id>", "events.retrieve", "event"),
+    Call("POST", "/v1/webhook_endpoints", "webhook_endpoints.create",
+         "webhook_endpoint"),
+    Call("DELETE", "/v1/webhook_endpoints/<id>", "webhook_endpoints.delete", "deleted"),
+    Call("GET", "/v1/webhook_endpoints", "webhook_endpoints.list",
+         "list of webhook_endpoint"),
+    Call("GET", "/v1/webhook_endpoints/<id>", "webhook_endpoints.retrieve",
+         "webhook_endpoint"),
+    Call("POST", "/v1/webhook_endpoints/<id>", "webhook_endpoints.update",
+         "webhook_endpoint"),
+    Call("GET", "/v2/core/events", "thin_events.list", "list of v2.core.event"),
+    Call("GET", "/v2/core/events/<id>", "thin_events.retrieve", "v2.core.event"),
+    Call("POST", "/v2/core/event_destinations", "event_destinations.create",
+         "v2.core.event_destination"),
+    Call("DELETE", "/v2/core/event_destinations/<id>", "event_destinations.delete",
+         "deleted"),
+    Call("GET", "/v2/core/event_destinations", "event_destinations.list",
+         "list of v2.core.event_destination"),
+    Call("GET", "/v2/core/event_destinations/<id>", "event_destinations.retrieve",
+         "v2.core.event_destination"),
+    Call("POST", "/v2/core/event_destinations/<id>", "event_destinations.update",
+         "v2.core.event_destination"),
+    Call("POST", "/v2/core/event_destinations/<id>/disable",
+         "event_destinations.disable", "v2.core.event_destination"),
+    Call("POST", "/v2/core/event_destinations/<id>/enable", "event_destinations.enable",
+         "v2.core.event_destination"),
+    Call("POST", "/v2/core/event_destinations/<id>/ping", "event_destinations.ping",
+         "event"),
+    # Test clocks
+    Call("POST", "/v1/test_helpers/test_clocks", "test_clocks.create",
+         "test_helpers.test_clock"),
+    Call("GET", "/v1/test_helpers/test_clocks", "test_clocks.list",
+         "list of test_helpers.test_clock"),
+    Call("GET", "/v1/test_helpers/test_clocks/<id>", "test_clocks.retrieve",
+         "test_helpers.test_clock"),
+    Call("POST", "/v1/test_helpers/test_clocks/<id>/advance",
+         "timeline.advance_test_clock", "test_helpers.test_clock"),
+    Call("DELETE", "/v1/test_helpers/test_clocks/<id>", "timeline.delete_test_clock",
+         "deleted"),
+)
+# fmt: on
 
-    def __init__(self, account: Account) -> None:
-        self._calls = {
-            (call.method, tuple(call.path.split("/"))): call for call in calls(account)
-        }
+#: A name in a path goes before an id, whatever the order of the rules is. A path with
+#: a slash too many is another path, as with Stripe: no redirect, a 404.
+_URLS: Final = Map(
+    [Rule(call.path, endpoint=call, methods=[call.method]) for call in CALLS],
+    merge_slashes=False,
+    redirect_defaults=False,
+).bind("localhost")
 
-    def find(self, method: str, path: str) -> Route | None:
-        """Return the call; a name in the path goes before an id."""
-        *before, name, last = path.split("/")
 
-        if last == "search":
-            return None  # Stripe's, but not ours; and no id
+def find_route(method: str, path: str) -> Route | None:
+    """Return the call that a request asks for.
 
-        candidates: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-            ((*before, name, last), ()),
-            ((*before, name, _ID), (last,)),
-            ((*before, _ID, last), (name,)),
-        )
+    :param path: The decoded path, ``/v1/customers/cus_1``.
+    :returns: ``None`` if the sandbox has no such call.
+    """
+    if path.endswith("/search"):
+        return None  # Stripe's search is not simulated, and "search" is no id.
 
-        for pattern, ids in candidates:
-            call = self._calls.get((method, pattern))
-
-            if call is not None and all(ids):
-                return Route(call, ids)
-
+    try:
+        call, values = _URLS.match(path, method)
+    except HTTPException:  # also for another method: Stripe knows no 405
         return None
 
-
-def calls(account: Account) -> Sequence[Call]:
-    """Every call that the sandbox knows."""
-    return [
-        *_catalogue(account),
-        *_customers(account),
-        *_hosted_pages(account),
-        *_subscriptions(account),
-        *_invoices(account),
-        *_webhooks(account),
-        *_test_clocks(account),
-    ]
-
-
-def _catalogue(a: Account) -> Sequence[Call]:
-    return [
-        *_standard(a.products, "create", "delete", "list", "retrieve", "update"),
-        *_standard(a.prices, "create", "list", "retrieve", "update"),
-        *_standard(a.coupons, "create", "delete", "list", "retrieve", "update"),
-        *_standard(a.promotion_codes, "create", "list", "retrieve", "update"),
-    ]
-
-
-def _customers(a: Account) -> Sequence[Call]:
-    cards = a.payment_methods
-    return [
-        *_standard(a.customers, "create", "delete", "list", "retrieve", "update"),
-        Call(
-            "GET",
-            f"{a.customers.path}/{_ID}/payment_methods",
-            cards.list_of_customer,
-            f"list of {cards.kind}",
-        ),
-        *_standard(cards, "create", "list", "retrieve"),
-        _action(cards, "attach", cards.attach),
-        _action(cards, "detach", cards.detach),
-    ]
-
-
-def _hosted_pages(a: Account) -> Sequence[Call]:
-    return [
-        *_standard(a.checkout, "create", "list", "retrieve", "update"),
-        _action(a.checkout, "expire", a.checkout.expire),
-        Call(
-            "GET",
-            f"{a.checkout.path}/{_ID}/line_items",
-            a.checkout.list_line_items,
-            "list of item",
-        ),
-        *_standard(a.portal_sessions, "create"),
-        *_standard(a.portal_configurations, "create", "list", "retrieve", "update"),
-    ]
-
-
-def _subscriptions(a: Account) -> Sequence[Call]:
-    return [
-        *_standard(a.subscriptions, "create", "list", "retrieve", "update"),
-        Call(
-            "DELETE",
-            f"{a.subscriptions.path}/{_ID}",
-            a.subscriptions.cancel,
-            a.subscriptions.kind,
-        ),
-        _action(a.subscriptions, "migrate", a.subscriptions.migrate)._replace(
-            since="2025-06-30.basil"
-        ),
-        _action(a.subscriptions, "pause", a.subscriptions.pause)._replace(
-            since="2026-09-30.endive"
-        ),
-        _action(a.subscriptions, "resume", a.subscriptions.resume),
-        *_standard(
-            a.subscription_items, "create", "delete", "list", "retrieve", "update"
-        ),
-    ]
-
-
-def _invoices(a: Account) -> Sequence[Call]:
-    path = a.invoices.path
-    return [
-        *_standard(a.invoices, "list", "retrieve"),
-        Call("POST", f"{path}/{_ID}", a.invoice_actions.update, "invoice"),
-        _action(a.invoices, "finalize", a.invoice_actions.finalize),
-        _action(a.invoices, "mark_uncollectible", a.invoice_actions.mark_uncollectible),
-        _action(a.invoices, "void", a.invoice_actions.void),
-        Call("GET", f"{path}/{_ID}/lines", a.invoices.list_lines, "list of line_item"),
-        Call("POST", f"{path}/create_preview", a.previews.create, "invoice"),
-        Call("GET", f"{path}/upcoming", a.previews.upcoming, "invoice", until=BASIL),
-        Call(
-            "GET",
-            f"{path}/upcoming/lines",
-            a.previews.list_upcoming_lines,
-            "list of line_item",
-            until=BASIL,
-        ),
-        _action(a.invoices, "pay", a.paying.pay_invoice),
-        *_standard(a.payments, "list", "retrieve"),
-        *_standard(a.charges, "list", "retrieve"),
-        *(
-            call._replace(since=BASIL)
-            for call in _standard(a.invoice_payments, "list", "retrieve")
-        ),
-        _action(a.payments, "confirm", a.paying.confirm),
-    ]
-
-
-def _webhooks(a: Account) -> Sequence[Call]:
-    endpoints, destinations = a.webhook_endpoints, a.event_destinations
-    return [
-        *_standard(a.events, "list", "retrieve"),
-        *_standard(endpoints, "create", "delete", "list", "retrieve", "update"),
-        *_standard(a.thin_events, "list", "retrieve"),
-        *_standard(destinations, "create", "delete", "list", "retrieve", "update"),
-        _action(destinations, "disable", destinations.disable),
-        _action(destinations, "enable", destinations.enable),
-        Call("POST", f"{destinations.path}/{_ID}/ping", destinations.ping, "event"),
-    ]
-
-
-def _test_clocks(a: Account) -> Sequence[Call]:
-    return [
-        *_standard(a.test_clocks, "create", "list", "retrieve"),
-        _action(a.test_clocks, "advance", a.timeline.advance_test_clock),
-        Call(
-            "DELETE",
-            f"{a.test_clocks.path}/{_ID}",
-            a.timeline.delete_test_clock,
-            "deleted",
-        ),
-    ]
-
-
-def _standard(resource: Resource, *names: str) -> Sequence[Call]:
-    """The calls of a kind of object that are named like its methods."""
-    found = []
-
-    for name in names:
-        method, has_id = _STANDARD[name]
-        path = f"{resource.path}/{_ID}" if has_id else resource.path
-        answers = {"delete": "deleted", "list": f"list of {resource.kind}"}
-        kind = answers.get(name, resource.kind)
-        found.append(Call(method, path, getattr(resource, name), kind))
-
-    return found
-
-
-def _action(resource: Resource, name: str, handler: Handler) -> Call:
-    """A call that does something with an object."""
-    return Call("POST", f"{resource.path}/{_ID}/{name}", handler, resource.kind)
+    # werkzeug adds HEAD to every GET.
+    return Route(call, tuple(values.values())) if call.method == method else None
