@@ -1,4 +1,11 @@
-"""What an app's tests need: Stripe's objects and events, and really signed webhooks."""
+"""What an app's tests need: Stripe's objects and events, really signed webhooks, and
+the sandbox, a local Stripe with a clock.
+"""
+
+from typing import Any
+from typing import TYPE_CHECKING
+
+from werkzeug.utils import import_string
 
 from ..signatures import sign_payload as sign_payload
 from .samples import make_checkout_session as make_checkout_session
@@ -10,6 +17,8 @@ from .samples import make_thin_event as make_thin_event
 from .webhooks import post_event as post_event
 
 __all__ = [
+    "Clock",
+    "Sandbox",
     "make_checkout_session",
     "make_customer",
     "make_event",
@@ -19,3 +28,19 @@ __all__ = [
     "post_event",
     "sign_payload",
 ]
+
+if TYPE_CHECKING:
+    from ..sandbox import Clock as Clock
+    from ..sandbox import Sandbox as Sandbox
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Load the sandbox when it is asked for.
+
+        ``flask stripe trigger`` imports the samples, and the start of an app must not
+        wait for a local Stripe.
+        """
+        if name in ("Clock", "Sandbox"):
+            return import_string(f"flask_kavach_stripe.sandbox:{name}")
+
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

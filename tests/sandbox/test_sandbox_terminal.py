@@ -19,6 +19,9 @@ from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_kavach_stripe import KavachStripe
+from flask_kavach_stripe import testing
+from flask_kavach_stripe.sandbox import Clock
+from flask_kavach_stripe.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 APP = """
@@ -169,4 +172,21 @@ def test_command_is_not_loaded_before_it_runs() -> None:
     )
     modules = run.stdout.split()
     assert "flask_kavach_stripe.cli.sandbox" in modules
+    assert "flask_kavach_stripe.sandbox" not in modules
+
+
+def test_testing_is_the_door_to_the_sandbox() -> None:
+    assert (testing.Sandbox, testing.Clock) == (Sandbox, Clock)
+
+    with pytest.raises(AttributeError, match="has no attribute 'Sandbocks'"):
+        testing.Sandbocks  # type: ignore[attr-defined]  # noqa: B018  (the mistake)
+
+
+def test_samples_do_not_load_the_sandbox() -> None:
+    code = "import sys, flask_kavach_stripe.testing; print(*sys.modules)"
+    run = subprocess.run(  # noqa: S603  (our own interpreter and code)
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    modules = run.stdout.split()
+    assert "flask_kavach_stripe.testing.samples" in modules
     assert "flask_kavach_stripe.sandbox" not in modules
