@@ -1,3 +1,5 @@
+"""What happens to subscriptions because time passes: events, statuses, retries."""
+
 from __future__ import annotations
 
 import time
