@@ -1,4 +1,8 @@
-"""The resources of one account, put together."""
+"""The parts of one Stripe account, put together.
+
+This is the only module that knows all of them. The API finds its handlers here by name,
+and the pages call the same objects.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +60,13 @@ _FARTHEST = 100 * 365 * DAY
 class Account:
     """One Stripe account in one sandbox.
 
+    Each attribute is a kind of object with the calls of its API, or a part that several
+    kinds share. The order of construction is the order of dependence: money,
+    subscriptions, customers, hosted pages, events.
+
     :param api_key: The secret key that the API asks for.
+    :param send: Brings webhooks to their URL.
+    :param retry_delays: Seconds before each further attempt to deliver a webhook.
     :param settings: What the account has chosen in its Dashboard.
     """
 
@@ -173,6 +183,10 @@ class Account:
             stop = min([moment, *(at for at in due if at is not None and at > now)])
 
     def _deliver(self, event: Object) -> None:
+        """Write a new event for each of its endpoints, and put it in the queue.
+
+        The store's lock is held. Nothing is sent here.
+        """
         hidden = self.store.hidden[event["id"]]
         hidden["payloads"] = self.renderer.payloads(event, hidden["endpoints"])
         self.delivery.enqueue(event, hidden["endpoints"])
@@ -184,7 +198,7 @@ def _steps(
     payment_methods: PaymentMethods,
     discounts: Discounts,
 ) -> Steps:
-    """Put the parts of a subscription's life together."""
+    """Put together what subscriptions do by themselves."""
     pending_updates = PendingUpdates(world, invoices)
     transitions = Transitions(world, invoices, pending_updates)
     collection = Collection(

@@ -1,4 +1,10 @@
-"""The sandbox as one object: in a thread of this process, or as a WSGI app."""
+"""The sandbox as one object: in a thread of this process, or as a WSGI app.
+
+:class:`Sandbox` is what tests and examples hold. It takes the place of Stripe's
+Dashboard, of the person in front of a hosted page, and of time; everything else goes
+through the API. Each public method takes the store's lock for itself and gives it back
+before webhooks are sent.
+"""
 
 from __future__ import annotations
 
@@ -70,12 +76,15 @@ class Sandbox:
     :param clock: The source of time; by default real time, which :meth:`advance` moves
         ahead of.
     :param send: Brings webhooks to their URL; by default over HTTP.
-    :param retry_delays: Seconds before each further try to deliver a webhook: real
+    :param retry_delays: Seconds before each further attempt to deliver a webhook: real
         ones while it is served, otherwise those of its clock.
-    :param after_retries: What becomes of a subscription whose payment has failed for
-        the last time: ``canceled``, ``unpaid``, or still ``past_due``. In Stripe's
-        Dashboard it is a setting of the account.
-    :param payment_retry_days: After how many days each further try to be paid comes.
+    :param after_retries: The status of a subscription after the last attempt to charge
+        its invoice has failed: ``canceled``, ``unpaid``, or still ``past_due``. In
+        Stripe's Dashboard it is a setting of the account.
+    :param payment_retry_days: After how many days each further attempt to charge comes.
+    :raises ValueError: For a key of another form, or settings that Stripe does not
+        have.
+    :raises TypeError: For a clock of another type.
 
     .. versionadded:: 0.1
     """
@@ -149,9 +158,10 @@ class Sandbox:
             return list(reversed(self._account.store.all("event")))
 
     def on_attempt(self, listener: Callable[[Attempt], object]) -> None:
-        """Have a function told about every try to deliver a webhook.
+        """Have a function called with every attempt to deliver a webhook.
 
-        It is called in the thread that delivers.
+        It is called in the thread that delivers. There is one such function; the last
+        one that was given counts.
         """
         self._account.delivery.on_attempt = listener
 
@@ -164,8 +174,10 @@ class Sandbox:
             return list(self._account.store.hidden[event_id]["attempts"])
 
     def _refuse_other_sites(self) -> Response | None:
-        """No other site in the developer's browser may press a button, call the API,
-        or, under a name of its own that leads here, read a page.
+        """Answer 403 to other sites in the developer's browser.
+
+        None of them may press a button, call the API, or, under a name of its own that
+        leads here, read a page. Calls in the same process are not asked for their host.
         """
         if request.method == "POST" and is_cross_site(request):
             return Response("This form was sent from another site.\n", 403)
@@ -220,11 +232,13 @@ class Sandbox:
         hits = 0
 
         def counting(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+            """Send, and remember how many faults had struck before."""
             nonlocal hits
             hits = self.faults.hits
             return send(url, body, headers)
 
         def remember(attempt: Attempt) -> None:
+            """Keep a failed attempt, unless a fault struck while it was under way."""
             if not (attempt.succeeded or attempt.fault or self.faults.hits > hits):
                 self._failures.append(attempt)
 
@@ -263,6 +277,10 @@ class Sandbox:
         self._raise_failures()
 
     def _raise_failures(self) -> None:
+        """Raise the failed attempts since the last time, where the app must take all.
+
+        :raises UndeliveredError: If there are any, inside :meth:`delivering`.
+        """
         failures = self._failures[:]
         self._failures.clear()
 
@@ -323,8 +341,7 @@ class Sandbox:
         """Have events sent to a URL.
 
         :param enabled_events: Event types; ``*`` stands for all of them.
-        :param api_version: The version whose shape they are to have; by default the
-            newest.
+        :param api_version: The version that shapes the events; by default the newest.
         :param secret: The signing secret; by default a new one.
         :returns: The signing secret, ``whsec_...``.
         :raises ApiError: For types or a version that there are not.
@@ -366,6 +383,10 @@ class Sandbox:
         api_version: str | None,
         secret: str | None,
     ) -> Object:
+        """Create an endpoint as the API does, with a signing secret of one's own.
+
+        The lock is held.
+        """
         params: dict[str, Any] = {
             "url": url,
             "enabled_events": _indexed(enabled_events),
@@ -518,6 +539,10 @@ class Sandbox:
 
 
 def _check_id(value: str, noun: str) -> None:
+    """Refuse an object where its id is wanted.
+
+    :raises TypeError: If ``value`` is no string.
+    """
     if not isinstance(value, str):
         kind = type(value).__name__
         raise TypeError(f"The id of the {noun} is wanted, a string; not a {kind}.")

@@ -1,4 +1,9 @@
-"""All objects of the sandbox, by id."""
+"""All objects of the sandbox, by kind and id, in memory.
+
+An object is a dict in the shape of the newest API version. It is kept as it is, not
+copied: who changes it, changes it for all. Copies are made at the border, by
+:mod:`.rendering` for answers and by events for webhooks.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +65,7 @@ def clone(value: Any) -> Any:
 class Store:
     """The objects, and what belongs to an object but is not shown in the API.
 
-    Whoever reads or writes holds :attr:`lock`.
+    Whoever reads or writes holds :attr:`lock`, which the same thread may take again.
 
     :param seed: With the same seed, the same calls make the same ids. ``None`` makes
         new ones every time; use that beside a database that outlives the sandbox.
@@ -76,13 +81,21 @@ class Store:
         self._added: list[Object] | None = None
 
     def new_id(self, kind: str) -> str:
-        """Make an id. Only that of a request needs no lock."""
+        """Make an id in the shape of Stripe's. Only that of a request needs no lock.
+
+        Ids of requests come from a source of their own, so that a call that makes
+        nothing does not change the ids of what is made later.
+        """
         prefix, length = ID_SHAPES[kind]
         source = self._request_random if kind == "request" else self._random
         return prefix + "".join(source.choices(_ALPHABET, k=length))
 
     def add(self, obj: Object, **hidden: Any) -> Object:
-        """Keep a new object."""
+        """Keep a new object.
+
+        :param hidden: What the API does not show of it.
+        :returns: The object itself.
+        """
         self._kinds.setdefault(obj["object"], {})[obj["id"]] = obj
 
         if self._added is not None:
@@ -94,6 +107,7 @@ class Store:
         return obj
 
     def find(self, kind: str, object_id: str | None) -> Object | None:
+        """Return the object, or ``None`` if there is none of this kind with this id."""
         return self._kinds.get(kind, {}).get(object_id or "")
 
     def find_any(self, object_id: str) -> Object | None:
@@ -109,11 +123,18 @@ class Store:
         return list(reversed(self._kinds.get(kind, {}).values()))
 
     def remove(self, kind: str, object_id: str) -> None:
+        """Forget an object. What is hidden of it stays.
+
+        :raises KeyError: If there is no such object.
+        """
         del self._kinds[kind][object_id]
 
     @contextmanager
     def rehearsal(self, *objects: Object) -> Iterator[None]:
         """Undo what the block does: new objects go, ``objects`` are as they were.
+
+        The source of ids is set back, too, so that what is then done in earnest gets
+        the ids of the rehearsal. Rehearsals cannot be nested.
 
         :param objects: All old objects that the block changes.
         """

@@ -1,5 +1,8 @@
-"""From stored objects to the JSON of an answer or a webhook: the shape of an API
-version, and ``expand[]``."""
+"""From stored objects to the JSON of an answer or a webhook.
+
+The two steps are always the same: take the copy back to the shape of an API version,
+then put objects in place of the ids that ``expand[]`` names.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _PATHS: Final[Mapping[str, str]] = {
 
 
 class Renderer:
-    """Copies objects for an answer, so that nobody can change the stored ones."""
+    """Copies objects for an answer, so that no caller can change the stored ones."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -47,8 +50,10 @@ class Renderer:
     ) -> Object:
         """Return a copy of ``obj`` with objects in place of some ids.
 
+        The lock is held.
+
         :param expand: Where these are, in the shape of the version.
-        :param version: The API version whose shape it is to have.
+        :param version: The API version that gives the copy its shape.
         """
         result: Object = self._copy(obj, version)
 
@@ -104,11 +109,17 @@ class Renderer:
         return downgrade_event(event, version, self._store)
 
     def _copy(self, value: Any, version: str) -> Any:
+        """Return a copy in the shape of a version."""
         copy = clone(value)
         downgrade(copy, version, self._store)
         return copy
 
     def _expand(self, value: Any, path: Sequence[Hop], version: str) -> None:
+        """Expand one path, in place, in each entry of the lists on the way.
+
+        Attributes that Stripe includes only on request, such as the ``line_items`` of a
+        Checkout session, are made here.
+        """
         if isinstance(value, list):
             for entry in value:
                 self._expand(entry, path, version)
@@ -128,6 +139,7 @@ class Renderer:
         self._expand(value.get(name), rest, version)
 
     def _in_place_of_ids(self, value: Any, kind: str, version: str) -> Any:
+        """Return the objects behind an id or a list of ids; a deleted one is a stub."""
         if isinstance(value, list):
             return [self._in_place_of_ids(entry, kind, version) for entry in value]
 

@@ -1,4 +1,4 @@
-"""What the resources have in common."""
+"""What all kinds of objects have in common: a store, ids, and lists in pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ _SHOW_TEST_CLOCKS = ("customer", "subscription", "test_clock")
 
 
 class Resource:
-    """One kind of object.
+    """One kind of object, with its calls.
+
+    Methods that the API reaches are named as Stripe's libraries name them: ``create``,
+    ``retrieve``, ``update``, ``list``, ``delete``. They take the decoded parameters,
+    then the ids of the path, and return a stored object, which is copied before it is
+    sent. All of them raise :exc:`.ApiError` with Stripe's codes for unknown, missing or
+    malformed parameters.
 
     :param world: The account it lives in.
     """
@@ -47,7 +53,7 @@ class Resource:
 
         :param param: The parameter that held the id, for the error.
         :param status: 404 for an id in the path, 400 for one in a parameter.
-        :raises ApiError: If there is no such object.
+        :raises ApiError: ``resource_missing`` if there is no such object.
         """
         obj = self.world.store.find(self.kind, object_id)
 
@@ -57,6 +63,10 @@ class Resource:
         return obj
 
     def retrieve(self, params: Params, object_id: str) -> Object:
+        """Answer ``GET <path>/<id>``.
+
+        :raises ApiError: ``resource_missing`` (404).
+        """
         read(params, {})
         return self.get(object_id)
 
@@ -69,6 +79,9 @@ class Resource:
         """Return a page of the objects that match, newest first.
 
         What lives on a test clock is shown to those who ask for it only.
+
+        :param spec: The filters of this list, beside those of every list.
+        :param matches: Whether an object fits the filters that were read.
         """
         wanted = read(params, {**LIST_SPEC, **spec})
         on_test_clocks = any(wanted.get(name) for name in _SHOW_TEST_CLOCKS)
@@ -147,6 +160,7 @@ def page_by_url(
 
 
 def list_object(data: Sequence[Object], url: str, *, has_more: bool = False) -> Object:
+    """Return a list in Stripe's shape: ``data``, ``has_more`` and ``url``."""
     return {"object": "list", "data": list(data), "has_more": has_more, "url": url}
 
 

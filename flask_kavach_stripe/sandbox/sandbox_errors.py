@@ -1,7 +1,8 @@
-"""What goes wrong in the sandbox.
+r"""What goes wrong in the sandbox.
 
-:exc:`ApiError` is an answer of the API, in Stripe's shape. :exc:`SandboxError` is for
-the person who runs the sandbox.
+:exc:`ApiError` is an answer of the API, in Stripe's shape, and is also raised in Python
+by the methods of :class:`.Sandbox` that stand for a call or a page. The other
+:exc:`SandboxError`\ s are for the person who runs the sandbox.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ class SandboxError(Exception):
 
 
 class PortInUseError(SandboxError):
-    """The sandbox cannot listen where it was told to."""
+    """The sandbox cannot listen on the host and port that it was given."""
 
 
 class FailedAttempt(Protocol):
-    """What is told about a webhook that an app did not take."""
+    """An attempt to deliver a webhook that the app did not take.
+
+    :class:`.Attempt` fits; this module stands below it.
+    """
 
     @property
     def event_id(self) -> str: ...
@@ -143,8 +147,12 @@ class AuthenticationRequired(ApiError):
 def resource_missing(
     noun: str, object_id: str, param: str, *, status: int = 400
 ) -> ApiError:
-    """An id that names nothing: 404 for the id in the path, 400 for one in a
-    parameter."""
+    """An id has no object behind it.
+
+    :param noun: What Stripe's messages call the kind of object.
+    :param param: The parameter that held the id.
+    :param status: 404 for the id in the path, 400 for one in a parameter.
+    """
     return ApiError(
         f"No such {noun}: '{object_id}'",
         status=status,
@@ -154,12 +162,14 @@ def resource_missing(
 
 
 def parameter_missing(param: str) -> ApiError:
+    """A parameter that the call needs was not sent."""
     return ApiError(
         f"Missing required param: {param}.", code="parameter_missing", param=param
     )
 
 
 def parameter_empty(param: str) -> ApiError:
+    """A parameter that cannot be unset was sent empty."""
     return ApiError(
         f"You passed an empty string for '{param}'. We assume empty values are an"
         f" attempt to unset a parameter; however '{param}' cannot be unset.",
@@ -169,6 +179,10 @@ def parameter_empty(param: str) -> ApiError:
 
 
 def parameter_unknown(param: str, *others: str) -> ApiError:
+    """The call has no such parameter, in this API version.
+
+    :param others: Further ones, for the message.
+    """
     names = ", ".join((param, *others))
     plural = "s" if others else ""
     return ApiError(
@@ -179,8 +193,11 @@ def parameter_unknown(param: str, *others: str) -> ApiError:
 
 
 def not_simulated(param: str) -> ApiError:
-    """Stripe knows the parameter and it moves money: better no answer than a wrong
-    one."""
+    """Stripe knows the parameter, but the sandbox does not simulate it.
+
+    It moves money, and no answer is better than a wrong one. The code is the sandbox's
+    own.
+    """
     return ApiError(
         f"Stripe accepts '{param}', but the sandbox does not simulate it.",
         code="sandbox_not_simulated",

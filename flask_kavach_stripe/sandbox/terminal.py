@@ -1,4 +1,4 @@
-"""The sandbox in a terminal, until Ctrl-C."""
+"""The sandbox in a terminal, until Ctrl-C: what ``flask stripe sandbox`` runs."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def serve(
 
 
 def _print_attempt(attempt: Attempt) -> None:
+    """Print time, event and answer of a webhook, in one line."""
     time = datetime.fromtimestamp(attempt.at, UTC)
     answer = attempt.error if attempt.status is None else attempt.status
     fault = f" (fault: {attempt.fault})" if attempt.fault else ""

@@ -1,4 +1,9 @@
-"""What happens because time passes, in the order of time."""
+"""What happens because time passes, in the order of time.
+
+Nothing runs by itself. Objects set alarms in the :class:`.World`; whoever moves the
+clock, or looks at the account after a while, has :class:`Timeline` take the alarms that
+have gone off, each with the clock held at its own time.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from .world import World
 
 
 class Timeline:
-    """Takes the steps that are due.
+    """Takes the steps that are due, for subscriptions and Checkout sessions.
 
     Whoever calls holds the lock of the store.
     """
@@ -63,7 +68,14 @@ class Timeline:
     # The calls that move a test clock
 
     def advance_test_clock(self, params: Params, object_id: str) -> Object:
-        """Move a test clock, and do on the way what becomes due for its customers."""
+        """Move a test clock, and do on the way what becomes due for its customers.
+
+        Answers ``POST /v1/test_helpers/test_clocks/<id>/advance``. Sends
+        ``test_helpers.test_clock.advancing``, the events of the customers, and
+        ``test_helpers.test_clock.ready``.
+
+        :raises ApiError: As :meth:`.TestClocks.check_advance` does.
+        """
         test_clock = self._test_clocks.get(object_id)
         values = read(params, {"frozen_time": timestamp}, required=("frozen_time",))
         to = values["frozen_time"]
@@ -84,7 +96,11 @@ class Timeline:
         return test_clock
 
     def delete_test_clock(self, params: Params, object_id: str) -> Object:
-        """Delete a test clock with its customers."""
+        """Delete a test clock with its customers, and end their subscriptions.
+
+        Answers ``DELETE /v1/test_helpers/test_clocks/<id>``. Sends the events of each
+        customer's end, then ``test_helpers.test_clock.deleted``.
+        """
         read(params, {})
         test_clock = self._test_clocks.get(object_id)
 
@@ -97,6 +113,7 @@ class Timeline:
         return deleted(TEST_CLOCK, object_id)
 
     def _run(self, until: int) -> None:
+        """Take all alarms of the sandbox's own clock up to a time."""
         while (alarm := self._world.next_alarm(until, None)) is not None:
             at, obj = alarm
 
@@ -104,6 +121,7 @@ class Timeline:
                 self._wake(obj, at)
 
     def _wake(self, obj: Object, at: int) -> None:
+        """Look at an object, as an alarm wants it, and take its step if one is due."""
         if obj["object"] == "checkout.session":
             self._checkout.expire_now(obj)
             return

@@ -1,4 +1,7 @@
-"""Amounts and times as people read them; used on pages and invoices."""
+"""Amounts and times as people read them; used on pages and invoices.
+
+English only: a session's ``locale`` is kept, and changes nothing.
+"""
 
 from __future__ import annotations
 

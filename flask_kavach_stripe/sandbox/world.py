@@ -1,4 +1,9 @@
-"""What every resource of the sandbox works with."""
+"""The account's objects, clock and events: what every resource works with.
+
+Whoever changes an object does it inside :meth:`World.changing`, which sends the
+``updated`` event, or sends its own event with :meth:`World.emit`. Whoever makes
+something that has a future sets an alarm.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ AfterRetries = Literal["canceled", "unpaid", "past_due"]
 
 @dataclass(frozen=True)
 class RequestInfo:
-    """The API request that is being answered; it is named in its events."""
+    """The API request that is being answered; its events name it in ``request``."""
 
     id: str
     idempotency_key: str | None
@@ -36,17 +41,21 @@ class RequestInfo:
 class BillingSettings:
     """What an account chooses in Stripe's Dashboard.
 
-    :param retry_days: After how many days each further try to be paid comes. (Stripe's
-        default is "smart retries" within two weeks; their days are not public.)
-    :param after_retries: The status of a subscription after the last try in vain.
+    :param retry_days: After how many days each further attempt to charge an invoice
+        comes, counted from the attempt before.
+    :param after_retries: The status of a subscription after the last attempt that
+        fails.
     :param upcoming_days: How many days before a renewal its invoice is announced.
     """
 
+    # Differs from Stripe: its default is "smart retries" within two weeks, on days that
+    # are not public.
     retry_days: tuple[int, ...] = (3, 5, 7)
     after_retries: AfterRetries = "canceled"
     upcoming_days: int = 7
 
     def __post_init__(self) -> None:
+        """Refuse settings that Stripe's Dashboard does not offer."""
         if self.after_retries not in ("canceled", "unpaid", "past_due"):
             raise ValueError(
                 f"{self.after_retries!r} is not canceled, unpaid or past_due."
@@ -59,11 +68,12 @@ class BillingSettings:
 
 
 class World:
-    """One Stripe account: its objects, its clock, its log of events.
+    """One Stripe account: its objects, its clock, its events.
 
     :param clock: The only source of time.
     :param store: All objects.
-    :param on_event: Told about each new event, with the lock held.
+    :param on_event: Is called with each new event, with the lock held.
+    :param settings: What the account has chosen in its Dashboard.
     """
 
     def __init__(
@@ -92,7 +102,14 @@ class World:
     def emit(
         self, event_type: str, obj: Object, previous: dict[str, Any] | None = None
     ) -> Object:
-        """Write an event, with the object as it is now."""
+        """Write an event, with a copy of the object as it is now.
+
+        Its ``api_version`` is the newest one; endpoints of older versions get a
+        translation. ``pending_webhooks`` counts the endpoints that want the type.
+
+        :param previous: The ``previous_attributes`` of an update.
+        :returns: The event. In a rehearsal it is not kept, and not sent.
+        """
         data: dict[str, Any] = {"object": clone(obj)}
 
         if previous is not None:
@@ -125,7 +142,10 @@ class World:
         return event
 
     def send(self, event: Object, endpoint_ids: Sequence[str]) -> None:
-        """Keep a new event, and have it sent."""
+        """Keep a new event, and hand it to whoever delivers.
+
+        :param endpoint_ids: The endpoints that get it, now and when it is sent again.
+        """
         self.store.add(event, endpoints=endpoint_ids, attempts=[])
         self._on_event(event)
 
@@ -133,7 +153,9 @@ class World:
     def changing(self, obj: Object, event_type: str) -> Iterator[None]:
         """Emit an ``updated`` event if the block changes the object.
 
-        A block that raises leaves the object as it was.
+        A block that raises leaves the object, and what is hidden of it, as it was.
+
+        :param event_type: For example ``customer.subscription.updated``.
         """
         before = clone(obj)
         hidden = clone(self.store.hidden.get(obj["id"]))
@@ -156,7 +178,7 @@ class World:
 
     @contextmanager
     def rehearsal(self, *objects: Object) -> Iterator[None]:
-        """Do something to see what comes of it: it is undone, and nobody is told.
+        """Do something to see what comes of it: it is undone, and no event is sent.
 
         :param objects: All old objects that the block changes.
         """
@@ -171,8 +193,10 @@ class World:
     # Time
 
     def test_clock_of(self, obj: Object) -> str | None:
-        """Return the id of the test clock that an object lives on; ``None`` stands for
-        the sandbox's own clock."""
+        """Return the id of the test clock that an object lives on.
+
+        :returns: ``None`` for the sandbox's own clock.
+        """
         if obj["object"] == TEST_CLOCK:
             return str(obj["id"])
 
@@ -182,7 +206,7 @@ class World:
 
     @contextmanager
     def on_clock_of(self, obj: Object | None) -> Iterator[None]:
-        """Let it be the time that it is for an object."""
+        """Hold the clock at the time of an object's test clock, if it lives on one."""
         test_clock_id = None if obj is None else self.test_clock_of(obj)
         test_clock = self.store.find(TEST_CLOCK, test_clock_id)
 
@@ -206,14 +230,18 @@ class World:
 
     @property
     def next_alarm_at(self) -> int | None:
-        """When the sandbox's own clock rings next."""
+        """When the sandbox's own clock rings next, in Unix seconds."""
         alarms = self._alarms.get(None)
         return alarms[0][0] if alarms else None
 
     def next_alarm(
         self, until: int, test_clock_id: str | None
     ) -> tuple[int, Object] | None:
-        """Take the earliest alarm that is due at ``until`` off a clock's list."""
+        """Take the earliest alarm that is due at ``until`` off a clock's list.
+
+        :param test_clock_id: ``None`` for the sandbox's own clock.
+        :returns: Its time and its object; alarms of deleted objects are skipped.
+        """
         alarms = self._alarms.get(test_clock_id)
 
         while alarms and alarms[0][0] <= until:
