@@ -1,8 +1,8 @@
-r"""What goes wrong in the sandbox.
+"""What goes wrong in the sandbox.
 
 :exc:`ApiError` is an answer of the API, in Stripe's shape, and is also raised in Python
 by the methods of :class:`.Sandbox` that stand for a call or a page. The other
-:exc:`SandboxError`\ s are for the person who runs the sandbox.
+exceptions are for the person who runs the sandbox.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""A card as it is typed into a hosted page."""
+"""A card as it is typed into a hosted page.
+
+Checkout, the portal and :meth:`.Sandbox.pay` take cards in this form; the API takes
+them as payment methods.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,11 @@ _EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*/\s*([0-9]{2}|20[0-9]{2})\s*", re.ASCII
 
 @dataclass(frozen=True)
 class CardForm:
-    """What somebody types in.
+    """What the buyer types in.
 
     :param expiry: ``MM / YY``.
+    :param cvc: Three or four digits; which ones does not matter.
+    :param name: The name on the card; becomes the name of a new customer.
     """
 
     number: str
@@ -31,7 +37,10 @@ class CardForm:
         """Check the card as the bank would.
 
         :param now: Unix seconds.
-        :raises ApiError: If it is refused.
+        :returns: The test card behind the number.
+        :raises ApiError: A ``card_error`` (402) with the code ``incorrect_number``,
+            ``invalid_expiry_month``, ``invalid_expiry_year``, ``invalid_cvc``, or the
+            card's own one.
         """
         card = find_card(self.number)
         self.read_expiry(now)
@@ -51,7 +60,8 @@ class CardForm:
         """Return month and year.
 
         :param now: Unix seconds.
-        :raises ApiError: If they are malformed or past.
+        :raises ApiError: ``invalid_expiry_month`` if they are malformed,
+            ``invalid_expiry_year`` if they are past.
         """
         match = _EXPIRY.fullmatch(self.expiry)
 

@@ -1,4 +1,11 @@
-"""Products and prices."""
+"""Products and prices.
+
+Amounts are whole numbers in the currency's smallest unit. Prices are ``per_unit`` and
+licensed: tiers, metered usage, currency options and amounts that the buyer chooses are
+refused.
+
+Source: https://docs.stripe.com/products-prices/how-products-and-prices-work
+"""
 
 from __future__ import annotations
 
@@ -33,6 +40,7 @@ RECURRING: Reader = mapping(
         "interval": choice("day", "week", "month", "year"),
         "interval_count": integer(1, 1095),
         "trial_period_days": integer(1, 730),
+        # Not simulated: metered prices, which bill what was used.
         "usage_type": choice("licensed"),
         "meter": refused,
     },
@@ -81,6 +89,11 @@ _PRODUCT_CREATE: Spec = {
 
 
 class Products(Resource):
+    """``/v1/products``: what is sold; prices say for how much.
+
+    Events: ``product.created``, ``product.updated``, ``product.deleted``.
+    """
+
     kind = "product"
     noun = "product"
     path = "/v1/products"
@@ -90,6 +103,12 @@ class Products(Resource):
         self._prices = prices
 
     def create(self, params: Params) -> Object:
+        """Keep a new product, with a first price if ``default_price_data`` has one.
+
+        Sends ``product.created``, then ``price.created`` if there is a price.
+
+        :raises ApiError: ``resource_already_exists`` if the ``id`` is taken.
+        """
         values = read(params, _PRODUCT_CREATE, required=("name",))
         default_price = values.pop("default_price_data", None)
         product = self._prices.add_product(values)
@@ -103,6 +122,13 @@ class Products(Resource):
         return product
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change a product.
+
+        Sends ``product.updated``. An empty ``name`` or ``active`` leaves the value as
+        it is.
+
+        :raises ApiError: If ``default_price`` is a price of another product.
+        """
         product = self.get(object_id)
         values = read(params, _PRODUCT_UPDATE)
 
@@ -126,7 +152,10 @@ class Products(Resource):
         return product
 
     def delete(self, params: Params, object_id: str) -> Object:
-        """Only a product without prices can be deleted."""
+        """Delete a product, which must not have prices, and send ``product.deleted``.
+
+        :raises ApiError: If it has any: prices cannot be deleted, so it stays for good.
+        """
         read(params, {})
         product = self.get(object_id)
 
@@ -143,6 +172,10 @@ class Products(Resource):
         return deleted(self.kind, object_id)
 
     def list(self, params: Params) -> Object:
+        """Return a page of the products, newest first.
+
+        Filtered by ``active``, ``created`` and ``ids``.
+        """
         return self.select(
             params,
             {
@@ -187,22 +220,31 @@ _PRICE_CREATE: Spec = {
 
 
 class Prices(Resource):
+    """``/v1/prices``: what a product costs, and how often.
+
+    Events: ``price.created``, ``price.updated``.
+    """
+
     kind = "price"
     noun = "price"
     path = "/v1/prices"
 
     def create(self, params: Params, price_id: str | None = None) -> Object:
-        """Keep a new price.
+        """Keep a new price and send ``price.created``.
 
-        :param price_id: The id it is to have; no call of the API can say that.
+        :param price_id: The id that it gets; no call of the API can choose it.
+        :raises ApiError: As :meth:`add` does, or if its ``lookup_key`` is taken.
         """
         values = read(params, _PRICE_CREATE, required=("currency",))
         self._check_lookup_key(values)
         return self.add(values, price_id=price_id)
 
     def update(self, params: Params, object_id: str) -> Object:
-        """What a price costs cannot be changed; subscriptions keep a price that is
-        made inactive."""
+        """Change what a price is called, or whether it is for sale.
+
+        What it costs cannot be changed, so ``unit_amount`` is an unknown parameter.
+        Subscriptions keep a price that is made inactive. Sends ``price.updated``.
+        """
         price = self.get(object_id)
         values = read(params, _PRICE_UPDATE)
         self._check_lookup_key(values, price)
@@ -216,7 +258,13 @@ class Prices(Resource):
     def _check_lookup_key(
         self, values: dict[str, Any], price: Object | None = None
     ) -> None:
-        """One price at a time has a lookup key; it can be taken from another."""
+        """Check that no other price has the lookup key, or take it from that one.
+
+        Only ``transfer_lookup_key`` takes it; the other price then sends
+        ``price.updated``.
+
+        :raises ApiError: If another price has it.
+        """
         for other in self.world.store.all(self.kind):
             if (
                 values.get("lookup_key")
@@ -233,6 +281,11 @@ class Prices(Resource):
                     other["lookup_key"] = None
 
     def list(self, params: Params) -> Object:
+        """Return a page of the prices, newest first.
+
+        Filtered by ``active``, ``created``, ``currency``, ``lookup_keys``, ``product``
+        and ``type``; ``recurring`` is accepted and changes nothing.
+        """
         return self.select(
             params,
             {
@@ -258,7 +311,9 @@ class Prices(Resource):
     def find_recurring(self, price_id: str, param: str) -> Object:
         """Return a price that a subscription can have.
 
-        :raises ApiError: If there is none, or it is inactive or paid once.
+        :param param: The parameter that held the id, for errors.
+        :raises ApiError: ``resource_missing`` if there is none, ``price_inactive``, or
+            without a code if it is paid once.
         """
         price = self.world.store.find("price", price_id)
 
@@ -286,12 +341,17 @@ class Prices(Resource):
     ) -> Object:
         """Keep a new price, and its product if that is described inline.
 
+        Sends ``product.created`` for an inline product, then ``price.created``.
+
         :param values: What :data:`PRICE_DATA_SPEC` reads.
         :param path: The parameter that described the price, for errors.
-        :param price_id: The id it is to have.
+        :param price_id: The id that it gets, if not a new one.
+        :raises ApiError: ``parameter_missing`` without ``unit_amount`` or a product,
+            ``resource_missing`` for an unknown product.
         """
 
         def param(name: str) -> str:
+            """Return the full name of a parameter of the price."""
             return f"{path}[{name}]" if path else name
 
         store, now = self.world.store, self.world.clock.now()
@@ -343,7 +403,11 @@ class Prices(Resource):
         return price
 
     def add_product(self, values: dict[str, Any]) -> Object:
-        """Keep a new product."""
+        """Keep a new product and send ``product.created``.
+
+        :param values: What :data:`PRODUCT_DATA_SPEC` reads, checked.
+        :raises ApiError: ``resource_already_exists`` if the ``id`` is taken.
+        """
         store, now = self.world.store, self.world.clock.now()
         product_id = values.get("id") or store.new_id("product")
 
@@ -381,9 +445,9 @@ class Prices(Resource):
 
 
 def _write(obj: Object, values: dict[str, Any], never_empty: tuple[str, ...]) -> None:
-    """Write an update.
+    """Write the values of an update into an object.
 
-    :param never_empty: What an empty value leaves as it is.
+    :param never_empty: Attributes that an empty value leaves as they are.
     """
     for name, value in values.items():
         if name == "metadata":

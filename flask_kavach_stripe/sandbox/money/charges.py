@@ -1,4 +1,7 @@
-"""Charges: what a bank answered to one try to have a payment paid."""
+"""Charges: what a bank answered to one attempt to pay a payment intent.
+
+Source: https://docs.stripe.com/api/charges
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,22 @@ from ..resource import Resource
 
 
 class Charges(Resource):
-    """Simplified: there are no refunds, disputes, receipts, balances and events; those
-    of the invoice tell the story."""
+    """``/v1/charges``: read only; :class:`.PaymentIntents` makes them.
+
+    Simplified: there are no refunds, disputes, receipts and balance transactions, and
+    no ``charge.*`` events. The events of the invoice say the same.
+    """
 
     kind = "charge"
     noun = "charge"
     path = "/v1/charges"
 
     def list(self, params: Params) -> Object:
+        """Return a page of the charges, newest first.
+
+        Filtered by ``created``, ``customer`` and ``payment_intent``. No charge has a
+        ``transfer_group``, so a list for one is empty.
+        """
         return self.select(
             params,
             {
@@ -42,7 +53,10 @@ class Charges(Resource):
     ) -> Object:
         """Note what the bank answered.
 
-        :param decline: Why it refused; ``None`` if it paid.
+        :param intent: The payment; its ``amount`` is charged in full.
+        :param payment_method: The card, copied as it is now.
+        :param decline: Why the bank refused; ``None`` if it paid.
+        :returns: A charge of the status ``succeeded`` or ``failed``.
         """
         paid = decline is None
         amount = intent["amount"]
@@ -51,6 +65,7 @@ class Charges(Resource):
             "object": self.kind,
             "amount": amount,
             "amount_captured": amount if paid else 0,
+            # Differs from Stripe: no refunds, and no disputes.
             "amount_refunded": 0,
             "application": None,
             "application_fee": None,
@@ -93,6 +108,7 @@ class Charges(Resource):
 
 
 def _outcome(decline: Decline | None) -> Object:
+    """Return Stripe's ``outcome``: the reason of a refusal, or that all is well."""
     reason = decline and (decline.decline_code or decline.code)
     return {
         "advice_code": None,
@@ -106,7 +122,7 @@ def _outcome(decline: Decline | None) -> Object:
 
 
 def _details(card: Object, amount: int) -> Object:
-    """The card as it was when it was charged."""
+    """Return the card as it was when it was charged."""
     kept = (
         "brand",
         "checks",

@@ -1,4 +1,10 @@
-"""Coupons, promotion codes, and the discounts that they give."""
+"""Coupons, promotion codes, and the discounts that they give.
+
+A *coupon* says how much is taken off, for how long. A *promotion code* is a word that a
+customer types in to get a coupon. A *discount* is a coupon that a subscription has.
+
+Source: https://docs.stripe.com/billing/subscriptions/coupons
+"""
 
 from __future__ import annotations
 
@@ -38,6 +44,7 @@ DISCOUNTS = array(
 )
 _COUPON: Spec = {
     "amount_off": integer(1, 99_999_999),
+    # Stripe's, but it changes what is paid in ways that are not simulated.
     "applies_to": refused,
     "currency": text(3),
     "currency_options": refused,
@@ -73,11 +80,24 @@ _PROMOTION_CODE: Spec = {
 
 
 class Coupons(Resource):
+    """``/v1/coupons``.
+
+    Events: ``coupon.created``, ``coupon.updated``, ``coupon.deleted``. Coupons for some
+    products only (``applies_to``) or in several currencies are refused.
+    """
+
     kind = "coupon"
     noun = "coupon"
     path = "/v1/coupons"
 
     def create(self, params: Params) -> Object:
+        """Keep a new coupon and send ``coupon.created``.
+
+        :raises ApiError: Without one of ``percent_off`` and ``amount_off``, or with
+            both; for ``amount_off`` without a ``currency``; for a
+            ``duration_in_months`` without ``duration=repeating``, or the reverse;
+            ``resource_already_exists`` for an ``id`` that is taken.
+        """
         values = read(params, _COUPON)
         coupon_id = values.get("id") or self.world.store.new_id(self.kind)
         duration = values.get("duration") or "once"
@@ -127,6 +147,7 @@ class Coupons(Resource):
         return coupon
 
     def list(self, params: Params) -> Object:
+        """Return a page of the coupons, newest first, filtered by ``created``."""
         return self.select(
             params,
             {"created": time_range},
@@ -134,7 +155,10 @@ class Coupons(Resource):
         )
 
     def update(self, params: Params, object_id: str) -> Object:
-        """What a coupon takes off cannot be changed."""
+        """Change name or metadata; what a coupon takes off cannot be changed.
+
+        Sends ``coupon.updated``.
+        """
         coupon = self.get(object_id)
         values = read(params, {"metadata": metadata, "name": text(40)})
 
@@ -150,7 +174,10 @@ class Coupons(Resource):
         return coupon
 
     def delete(self, params: Params, object_id: str) -> Object:
-        """Nobody gets it any more; those who have it keep it."""
+        """Delete a coupon: no one gets it any more, and those who have it keep it.
+
+        Sends ``coupon.deleted``.
+        """
         read(params, {})
         coupon = self.get(object_id)
         self.world.store.remove(self.kind, object_id)
@@ -159,11 +186,24 @@ class Coupons(Resource):
 
 
 class PromotionCodes(Resource):
+    """``/v1/promotion_codes``: words that give a coupon, with limits.
+
+    Events: ``promotion_code.created``, ``promotion_code.updated``. A code cannot be
+    deleted, only made inactive.
+    """
+
     kind = "promotion_code"
     noun = "promotion code"
     path = "/v1/promotion_codes"
 
     def create(self, params: Params) -> Object:
+        """Keep a new code and send ``promotion_code.created``.
+
+        Without a ``code``, the end of its id becomes one.
+
+        :raises ApiError: ``resource_missing`` for an unknown coupon or customer,
+            ``resource_already_exists`` if an active code is spelled the same.
+        """
         values = read(params, _PROMOTION_CODE, required=("promotion",))
         store = self.world.store
         coupon_id = values["promotion"].get("coupon")
@@ -215,6 +255,11 @@ class PromotionCodes(Resource):
         return promotion_code
 
     def list(self, params: Params) -> Object:
+        """Return a page of the codes, newest first.
+
+        Filtered by ``active``, ``code``, ``coupon``, ``created`` and ``customer``. The
+        ``code`` must have the right case here, unlike on a page.
+        """
         return self.select(
             params,
             {
@@ -235,6 +280,10 @@ class PromotionCodes(Resource):
         )
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change metadata, or whether a code is active.
+
+        Sends ``promotion_code.updated``.
+        """
         promotion_code = self.get(object_id)
         values = read(
             params, {"active": boolean, "metadata": metadata, "restrictions": refused}
@@ -252,7 +301,7 @@ class PromotionCodes(Resource):
         return promotion_code
 
     def find_active(self, code: str) -> Object | None:
-        """Return the code that customers type in; its case does not matter."""
+        """Return the active code with this spelling, in upper or lower case."""
         for promotion_code in self.world.store.all(self.kind):
             if promotion_code["active"] and (
                 promotion_code["code"].lower() == code.lower()
@@ -265,9 +314,11 @@ class PromotionCodes(Resource):
 class Discounts:
     """What coupons take off subscriptions and their invoices.
 
-    Discounts of whole customers and of single items are not simulated. A coupon for
-    one invoice waits for the first one that asks for money: a trial does not use it
-    up.
+    A coupon for one invoice waits for the first one that asks for money: a trial does
+    not use it up.
+
+    Simplified: discounts of whole customers and of single items are refused, and no
+    ``customer.discount.*`` events are sent; the subscription's own event shows them.
 
     :param codes: The promotion codes of the account.
     """
@@ -287,10 +338,16 @@ class Discounts:
     ) -> Sequence[tuple[Object, Object | None]]:
         """Return the coupons that may be used, each with its promotion code.
 
+        Nothing is counted up yet; that is :meth:`redeem`.
+
         :param entries: What :data:`DISCOUNTS` reads.
-        :param customer: Who wants to use them, if that is known.
-        :param subtotal: What they are to be used on.
-        :raises ApiError: If one of them is unknown, used up or not for this customer.
+        :param customer: The customer who uses them, if already known.
+        :param currency: Of what is bought: an ``amount_off`` must be in the same.
+        :param subtotal: The price of what is bought, in the currency's smallest unit.
+        :param path: The parameter that held the entries, for errors.
+        :raises ApiError: ``resource_missing`` if one is unknown, ``coupon_expired`` if
+            it is used up or over, or without a code if it is not for this customer or
+            currency.
         """
         found = []
 
@@ -329,7 +386,10 @@ class Discounts:
     ) -> None:
         """Check that a promotion code may be used.
 
-        :raises ApiError: If not.
+        :param subtotal: The price of what is bought, against ``minimum_amount``.
+        :param param: The parameter that held the code, for the error.
+        :raises ApiError: If it is inactive, expired or used up, for another customer,
+            for a larger order, or for a first purchase only.
         """
         limits = code["restrictions"]
         owner = code["customer"]
@@ -358,7 +418,14 @@ class Discounts:
         subscription: Object,
         session_id: str | None = None,
     ) -> Object:
-        """Give a subscription what a coupon takes off."""
+        """Give a subscription what a coupon takes off, and count coupon and code up.
+
+        Either is no longer ``valid``, or ``active``, when its ``max_redemptions`` is
+        reached.
+
+        :param session_id: The Checkout session in which it was used.
+        :returns: The discount, which ends after the coupon's months if it has any.
+        """
         now = self._world.clock.now()
         months = coupon["duration_in_months"]
         discount = {
@@ -402,7 +469,10 @@ class Discounts:
         ]
 
     def use(self, subscription: Object) -> None:
-        """Take away the discounts that are over after an invoice."""
+        """Take away the discounts that are over after an invoice.
+
+        Those are the ones of ``duration=once``, and the ones that have ended.
+        """
         subscription["discounts"] = [
             discount["id"]
             for discount in self.active(subscription)
@@ -412,7 +482,12 @@ class Discounts:
     def deduct(
         self, discounts: Sequence[Object], amounts: Sequence[int]
     ) -> Sequence[Sequence[int]]:
-        """Return what each discount takes off each amount, one after the other."""
+        """Return what each discount takes off each amount.
+
+        :param amounts: In the currency's smallest unit. The second discount sees what
+            the first has left.
+        :returns: For each discount, one deduction for each amount.
+        """
         left = list(amounts)
         result = []
 
@@ -424,10 +499,15 @@ class Discounts:
         return result
 
     def _coupon_of(self, discount: Object) -> Object:
+        """Return a discount's coupon as it was when it was redeemed."""
         coupon: Object = self._world.store.hidden[discount["id"]]["coupon"]
         return coupon
 
     def _check_coupon(self, coupon: Object, currency: str, param: str) -> None:
+        """Check that a coupon may still be used, in this currency.
+
+        :raises ApiError: If not.
+        """
         if (
             not coupon["valid"]
             or _is_used_up(coupon)
@@ -447,6 +527,7 @@ class Discounts:
             )
 
     def _has_paid(self, customer_id: str | None) -> bool:
+        """Has the customer ever paid an invoice that asked for money?"""
         return any(
             invoice["customer"] == customer_id and invoice["amount_paid"] > 0
             for invoice in self._world.store.all("invoice")
@@ -454,9 +535,11 @@ class Discounts:
 
 
 def _is_past(timestamp: int | None, now: int) -> bool:
+    """Is there a time, and has it come?"""
     return timestamp is not None and timestamp <= now
 
 
 def _is_used_up(obj: Object) -> bool:
+    """Has a coupon or code been redeemed as often as it may?"""
     limit: int | None = obj["max_redemptions"]
     return limit is not None and obj["times_redeemed"] >= limit

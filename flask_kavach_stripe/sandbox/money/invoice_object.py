@@ -1,4 +1,4 @@
-"""What an invoice looks like."""
+"""What an invoice looks like, with every attribute that Stripe's has."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ def new_invoice(
     taken: Sequence[dict[str, Any]],
     period_start: int,
 ) -> Object:
-    """Return a draft.
+    """Return a draft of an invoice for a subscription.
 
-    :param reason: The ``billing_reason``.
-    :param taken: What each of the discounts takes off.
-    :param period_start: Start of the period that has just ended.
+    :param invoice_id: Given, as the lines name it already.
+    :param reason: The ``billing_reason``: ``subscription_create``,
+        ``subscription_cycle``, ``subscription_update``, or ``upcoming`` for a preview.
+    :param lines: Their amounts, in the currency's smallest unit, make the ``subtotal``.
+    :param discounts: Those of the subscription that are active now.
+    :param taken: What each of the discounts takes off the lines.
+    :param period_start: Start of the period that has just ended: ``period_start`` and
+        ``period_end`` of an invoice look back, those of its lines ahead.
     """
     now = world.clock.now()
     customer = world.store.find("customer", subscription["customer"])
@@ -47,6 +52,7 @@ def new_invoice(
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
+        # Differs from Stripe: no taxes, whatever "automatic_tax" asks for.
         "automatic_tax": {
             "disabled_reason": None,
             "enabled": False,
@@ -54,6 +60,7 @@ def new_invoice(
             "provider": None,
             "status": None,
         },
+        # Differs from Stripe: a renewal's draft does not wait for an hour.
         "automatically_finalizes_at": None,
         "billing_reason": reason,
         "collection_method": "charge_automatically",

@@ -1,4 +1,7 @@
-"""Which payment belongs to which invoice."""
+"""Invoice payments: which payment belongs to which invoice, since basil.
+
+Source: https://docs.stripe.com/api/invoice-payment
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,13 @@ _STATUSES = {"canceled": "canceled", "succeeded": "paid"}
 
 
 class InvoicePayments(Resource):
-    """Written anew from invoice and payment intent whenever they are asked for.
+    """``/v1/invoice_payments``: read only.
 
-    Simplified: an invoice is paid at once and in full, or not at all.
+    They are not stored: each is written anew from an invoice and its payment intent
+    when it is asked for. ``payments`` of an invoice is included with ``expand[]``.
+
+    Simplified: an invoice is paid at once and in full, or not at all, so it has one
+    payment at most.
     """
 
     kind = "invoice_payment"
@@ -74,6 +81,10 @@ class InvoicePayments(Resource):
         return page(found, wanted, self.path, self.noun)
 
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
+        """Return the payment with this id.
+
+        :raises ApiError: ``resource_missing``.
+        """
         for entry in self._all():
             if entry["id"] == object_id:
                 return entry
@@ -81,16 +92,22 @@ class InvoicePayments(Resource):
         raise resource_missing(self.noun, object_id, param, status=status)
 
     def _all(self) -> Sequence[Object]:
+        """Return one for each payment intent, newest first."""
         return [
             self._write(intent) for intent in self.world.store.all(self._payments.kind)
         ]
 
     def _of_invoice(self, invoice: Object) -> Object:
+        """Return the list that an invoice shows as ``payments``."""
         intent = self._payments.of_invoice(invoice)
         url = f"{self.path}?invoice={invoice['id']}"
         return list_object([] if intent is None else [self._write(intent)], url)
 
     def _write(self, intent: Object) -> Object:
+        """Return what stands between a payment intent and its invoice.
+
+        Its status is ``open``, ``paid`` or ``canceled``.
+        """
         invoice_id = self._payments.invoice_of(intent)
         invoice = self.world.store.find("invoice", invoice_id) or {}
         status = _STATUSES.get(intent["status"], "open")

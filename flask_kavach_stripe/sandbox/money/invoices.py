@@ -1,4 +1,10 @@
-"""Invoices of subscriptions, and the attempts to have them paid."""
+"""Invoices of subscriptions, and the attempts to have them paid.
+
+:mod:`..recurring.collection` decides when an invoice is finalised and charged, and what
+that means for the subscription. Here is what it means for the invoice.
+
+Source: https://docs.stripe.com/invoicing/overview
+"""
 
 from __future__ import annotations
 
@@ -26,9 +32,19 @@ from .payments import PaymentIntents
 
 
 class Invoices(Resource):
-    """Simplified: a draft is finalised and charged at once, where Stripe leaves a
-    renewal's draft alone for an hour; there are no taxes, and no smallest amount that
-    can be charged."""
+    """``/v1/invoices``: reading, and what happens to an invoice.
+
+    :mod:`..recurring.invoice_actions` and :mod:`..recurring.paying` have the other
+    calls.
+
+    The order of events of an invoice that is paid is ``invoice.created``,
+    ``invoice.finalized``, ``invoice.paid``, ``invoice.payment_succeeded``; of one that
+    is not, ``invoice.payment_failed`` in place of the last two, followed by
+    ``invoice.payment_action_required`` if the bank asks for 3-D Secure.
+
+    Simplified: there are no taxes, no smallest amount that can be charged, no credit
+    notes, and no invoices without a subscription.
+    """
 
     kind = "invoice"
     noun = "invoice"
@@ -44,6 +60,11 @@ class Invoices(Resource):
     # The API
 
     def list(self, params: Params) -> Object:
+        """Return a page of the invoices, newest first.
+
+        Filtered by ``created``, ``customer``, ``status`` and ``subscription``; all are
+        charged automatically.
+        """
         return self.select(
             params,
             {
@@ -65,6 +86,7 @@ class Invoices(Resource):
         )
 
     def list_lines(self, params: Params, object_id: str) -> Object:
+        """Answer ``GET /v1/invoices/<id>/lines``."""
         lines = self.get(object_id)["lines"]
         return page(lines["data"], read(params, LIST_SPEC), lines["url"], "line item")
 
@@ -86,10 +108,11 @@ class Invoices(Resource):
         *,
         period_start: int,
     ) -> Object:
-        """Make an invoice of lines; it is not yet announced.
+        """Make an invoice of lines; no event is sent yet.
 
         :param reason: The ``billing_reason``.
         :param period_start: Start of the period that has just ended.
+        :returns: An invoice with the status ``draft``, which the lines now name.
         """
         store = self.world.store
         invoice_id = store.new_id("invoice")
@@ -112,10 +135,16 @@ class Invoices(Resource):
         return store.add(invoice, payment_intent=None)
 
     def announce(self, invoice: Object) -> None:
+        """Send ``invoice.created``."""
         self.world.emit("invoice.created", invoice)
 
     def finalize(self, invoice: Object) -> None:
-        """Make a draft a demand for money, less what the customer has in credit."""
+        """Make a draft a demand for money, less what the customer has in credit.
+
+        It gets its ``number`` and its page, and a payment intent if anything is left to
+        pay. Sends ``invoice.finalized``, after a ``customer.updated`` if the customer's
+        balance changes.
+        """
         now = self.world.clock.now()
         customer = self.world.store.find("customer", invoice["customer"])
 
@@ -131,6 +160,8 @@ class Invoices(Resource):
         invoice["status_transitions"]["finalized_at"] = now
         invoice["webhooks_delivered_at"] = now
 
+        # Differs from Stripe: an amount below the smallest that can be charged, such as
+        # 10 cents, is charged and not kept as a balance for the next invoice.
         if invoice["amount_due"] > 0:
             intent = self._payments.add(invoice)
             self.world.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
@@ -148,9 +179,14 @@ class Invoices(Resource):
     ) -> Decline | None:
         """Try to have an open invoice paid.
 
-        :param on_session: The cardholder is there.
-        :param retries: Whether further tries follow if this one fails; ``None`` leaves
-            what is planned.
+        Sends ``invoice.paid`` and ``invoice.payment_succeeded``, or
+        ``invoice.payment_failed``. An invoice that asks for nothing is paid without a
+        payment.
+
+        :param payment_method_id: The card; ``None`` if there is none, which fails.
+        :param on_session: The cardholder is there, and could pass 3-D Secure.
+        :param retries: Whether further attempts follow if this one fails; ``None``
+            leaves what is planned.
         :param collected: The card was just charged on a page.
         :returns: Why it failed, or ``None`` if the invoice is paid.
         """
@@ -172,6 +208,7 @@ class Invoices(Resource):
             self.mark_paid(invoice)
             return None
 
+        # Differs from Stripe: fixed days, where "smart retries" choose the hour.
         tries, days = invoice["attempt_count"] - 1, self.world.settings.retry_days
 
         if retries and tries < len(days):
@@ -185,6 +222,9 @@ class Invoices(Resource):
     def resolve(self, invoice: Object, *, approved: bool) -> Decline | None:
         """End the wait for 3-D Secure of an invoice's payment.
 
+        Sends the same events as :meth:`attempt`.
+
+        :param approved: The cardholder passed it.
         :returns: Why the payment failed, or ``None`` if the invoice is paid.
         """
         hidden = self.world.store.hidden[invoice["id"]]
@@ -201,11 +241,15 @@ class Invoices(Resource):
     def mark_paid(self, invoice: Object, *, out_of_band: bool = False) -> None:
         """Note that an invoice is paid.
 
-        :param out_of_band: In cash, for instance: no payment succeeded.
+        Sends ``invoice.paid``, and ``invoice.payment_succeeded`` if a payment
+        succeeded.
+
+        :param out_of_band: In cash, for instance: the payment intent is canceled.
         """
         invoice["attempted"] = True
         invoice["auto_advance"] = False
         invoice["status"] = "paid"
+        # Differs from Stripe: there are no partial payments.
         invoice["amount_paid"] = invoice["amount_due"]
         invoice["amount_remaining"] = 0
         invoice["next_payment_attempt"] = None
@@ -223,7 +267,10 @@ class Invoices(Resource):
             self.world.emit("invoice.payment_succeeded", invoice)
 
     def close(self, invoice: Object, status: str) -> None:
-        """Give an open invoice up.
+        """Give an open invoice up: void it, or mark it as uncollectible.
+
+        Sends ``invoice.voided`` or ``invoice.marked_uncollectible``. The payment of a
+        void invoice is canceled; an uncollectible one can still be paid.
 
         :param status: ``void`` or ``uncollectible``.
         """
@@ -249,12 +296,14 @@ class Invoices(Resource):
         invoice["next_payment_attempt"] = None
 
     def _announce_failure(self, invoice: Object, decline: Decline) -> None:
+        """Send ``invoice.payment_failed``, and that the customer has to act if so."""
         self.world.emit("invoice.payment_failed", invoice)
 
         if decline is AUTHENTICATION_REQUIRED:
             self.world.emit("invoice.payment_action_required", invoice)
 
     def _cancel_payment(self, invoice: Object) -> None:
+        """Cancel the payment of an invoice, if it has one."""
         if (intent := self._payments.of_invoice(invoice)) is not None:
             self._payments.cancel(intent)
 
@@ -295,7 +344,9 @@ def preview_of(
 ) -> Object:
     """Return a draft as Stripe shows an invoice that does not exist yet.
 
-    :param preview_id: Without one it has no ``id``, as in ``invoice.upcoming``.
+    :param customer: The customer, to count their credit; ``None`` leaves the amounts.
+    :param preview_id: ``upcoming_in_...``; without one it has no ``id``, as in
+        ``invoice.upcoming``.
     """
     preview: Object = clone(invoice)
 
@@ -319,6 +370,7 @@ def preview_of(
 
 
 def subscription_id_of(invoice: Object) -> str | None:
+    """Return the subscription that an invoice bills."""
     parent = invoice["parent"] or {}
     details = parent.get("subscription_details") or {}
     subscription_id: str | None = details.get("subscription")

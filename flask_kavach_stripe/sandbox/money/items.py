@@ -1,4 +1,8 @@
-"""The items of a subscription: what they look like, and their periods."""
+"""The items of a subscription: what they look like, and their periods.
+
+Since basil each item has a period of its own. The items of one subscription share the
+``billing_cycle_anchor``, so their periods differ in length only.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,11 @@ from ..world import World
 def new_item(
     world: World, subscription_id: str, price: Object, quantity: int
 ) -> Object:
-    """Return an item whose period has not begun."""
+    """Return an item with a period that has not begun.
+
+    :param price: A recurring price; the item keeps a copy of it.
+    :param quantity: How many of it.
+    """
     now = world.clock.now()
     item = {
         "id": world.store.new_id("subscription_item"),
@@ -42,6 +50,7 @@ def set_price(item: Object, price: Object) -> None:
 
 
 def interval_of(item: Object) -> tuple[str, int]:
+    """Return ``interval`` and ``interval_count`` of an item's price."""
     recurring = item["price"]["recurring"]
     return recurring["interval"], recurring["interval_count"]
 
@@ -52,7 +61,7 @@ def period_end(subscription: Object, pick: Callable[[Sequence[int]], int]) -> in
 
 
 def plan_of(price: Object) -> Object:
-    """The price in its old form, which items still carry."""
+    """Return a price in its old form, which items still carry as ``plan``."""
     recurring = price["recurring"]
     return {
         "id": price["id"],

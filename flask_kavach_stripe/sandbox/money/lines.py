@@ -1,4 +1,9 @@
-"""Lines of invoices: periods of items, and prorations."""
+"""Lines of invoices: the periods of items, and prorations.
+
+Amounts are in the currency's smallest unit; credits are negative.
+
+Source: https://docs.stripe.com/api/invoice-line-item
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,9 @@ class Lines:
         self._world = world
 
     def period(self, subscription: Object, item: Object, *, free: bool) -> Object:
-        """The line for an item's current period.
+        """Return the line for an item's current period, before discounts.
 
-        :param free: The period is a trial.
+        :param free: The period is a trial: its amount is 0.
         """
         price = item["price"]
         amount = 0 if free else price["unit_amount"] * item["quantity"]
@@ -50,10 +55,11 @@ class Lines:
     def unused(
         self, subscription: Object, item: Object, billed: int, at: int
     ) -> Object | None:
-        """The credit for the rest of an item's period.
+        """Return the credit for the rest of an item's period.
 
-        :param billed: What was billed for the whole period, without what discounts
-            took off.
+        :param billed: What was billed for the whole period, without what discounts took
+            off.
+        :param at: When the rest begins, in Unix seconds.
         :returns: ``None`` if there is nothing to give back.
         """
         start, end = item["current_period_start"], item["current_period_end"]
@@ -65,8 +71,9 @@ class Lines:
         return self._proration(subscription, item, -amount, at, "Unused time on")
 
     def remaining(self, subscription: Object, item: Object, at: int) -> Object | None:
-        """The debit for the rest of an item's period.
+        """Return the debit for the rest of an item's period.
 
+        :param at: When the rest begins, in Unix seconds.
         :returns: ``None`` if it costs nothing.
         """
         start, end = item["current_period_start"], item["current_period_end"]
@@ -82,6 +89,11 @@ class Lines:
     def _proration(
         self, subscription: Object, item: Object, amount: int, at: int, what: str
     ) -> Object | None:
+        """Return a line for part of a period, as Stripe words and files it.
+
+        :param what: How its description begins.
+        :returns: ``None`` for an amount of 0.
+        """
         if amount == 0:
             return None
 
@@ -109,6 +121,7 @@ class Lines:
         return line
 
     def _product_name(self, price: Object) -> str:
+        """Return the name of what a price is for, also if that was deleted."""
         product = self._world.store.find("product", price["product"])
         name: str = product["name"] if product else price["product"]
         return name
@@ -122,6 +135,7 @@ class Lines:
         description: str,
         start: int,
     ) -> dict[str, Any]:
+        """Return what both kinds of lines have in common."""
         price = item["price"]
         return {
             "id": self._world.store.new_id("line_item"),
@@ -152,14 +166,14 @@ class Lines:
 
 
 def item_of(line: Object) -> str | None:
-    """Return the item whose period a line bills; a proration bills none."""
+    """Return the item that a line bills for a whole period; none for a proration."""
     details = line["parent"]["subscription_item_details"] or {}
     item_id: str | None = details.get("subscription_item")
     return item_id
 
 
 def net(line: Object) -> int:
-    """Return the amount of a line without what discounts take off."""
+    """Return the amount of a line less its discounts."""
     amount: int = line["amount"]
     taken: int = sum(entry["amount"] for entry in line["discount_amounts"])
     return amount - taken

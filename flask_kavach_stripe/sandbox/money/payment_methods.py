@@ -1,4 +1,10 @@
-"""Cards of customers."""
+"""Cards of customers.
+
+A payment method is stored with the number of its test card, which is hidden and decides
+what happens when it is charged.
+
+Source: https://docs.stripe.com/api/payment_methods
+"""
 
 from __future__ import annotations
 
@@ -58,12 +64,20 @@ _CREATE: Spec = {
         required=("number", "exp_month", "exp_year"),
     ),
     "metadata": metadata,
+    # Differs from Stripe: cards are the only kind of payment method.
     "type": choice("card"),
 }
 
 
 class PaymentMethods(Resource):
-    """Cards, and nothing but cards."""
+    """``/v1/payment_methods``: cards, and nothing but cards.
+
+    Events: ``payment_method.attached``, ``payment_method.detached``. Each of Stripe's
+    ready payment methods (``pm_card_visa``) becomes a new one when it is attached.
+
+    Simplified: wallets, debits and bank transfers are refused, and no card expires or
+    is replaced by itself.
+    """
 
     kind = "payment_method"
     noun = "PaymentMethod"
@@ -72,7 +86,11 @@ class PaymentMethods(Resource):
     # The API
 
     def create(self, params: Params) -> Object:
-        """Keep a card that belongs to nobody yet; it is not charged or checked."""
+        """Keep a card that belongs to no customer yet; it is not charged or checked.
+
+        :raises ApiError: ``incorrect_number`` (402), or a decline for a number that is
+            no test card.
+        """
         values = read(params, _CREATE, required=("type", "card"))
         card = values["card"]
         year = card["exp_year"] + (2000 if card["exp_year"] < 100 else 0)
@@ -87,6 +105,7 @@ class PaymentMethods(Resource):
         return self.world.store.add(payment_method, number=clean_number(card["number"]))
 
     def list(self, params: Params) -> Object:
+        """Return a page of the cards that customers have, newest first."""
         return self.select(
             params,
             {
@@ -103,11 +122,20 @@ class PaymentMethods(Resource):
         )
 
     def list_of_customer(self, params: Params, object_id: str) -> Object:
+        """Answer ``GET /v1/customers/<id>/payment_methods``.
+
+        :raises ApiError: ``resource_missing`` (404) for an unknown or deleted customer.
+        """
         self._customer(object_id, "id", status=404)
         return self.list({**params, "customer": object_id})
 
     def attach(self, params: Params, object_id: str) -> Object:
-        """Give a card to a customer; the bank refuses some of them."""
+        """Give a card to a customer, if the bank does not refuse it.
+
+        Sends ``payment_method.attached``.
+
+        :raises ApiError: As :meth:`attach_to` does.
+        """
         values = read(
             params,
             {"customer": text(), "customer_account": text()},
@@ -117,7 +145,13 @@ class PaymentMethods(Resource):
         return self.attach_to(values["customer"], object_id, "id", status=404)
 
     def detach(self, params: Params, object_id: str) -> Object:
-        """Take a card from its customer, for good; nothing is charged to it again."""
+        """Take a card from its customer, for good; nothing is charged to it again.
+
+        Customer and subscriptions that it paid by default lose it: each sends its
+        ``updated`` event, and then ``payment_method.detached`` is sent.
+
+        :raises ApiError: If it belongs to no customer.
+        """
         read(params, {})
         payment_method = self.get(object_id)
         customer_id = payment_method["customer"]
@@ -153,10 +187,15 @@ class PaymentMethods(Resource):
     def attach_to(
         self, customer_id: str, object_id: str, param: str, *, status: int = 400
     ) -> Object:
-        """Give a card to a customer.
+        """Give a card to a customer and send ``payment_method.attached``.
+
+        One that the customer has already stays, and sends nothing.
 
         :param object_id: A payment method, or one of Stripe's tokens for tests.
-        :raises ApiError: If the bank refuses the card, or it is another customer's.
+        :param param: The parameter that held the id, for errors.
+        :raises ApiError: ``resource_missing``; a ``card_error`` (402) if the bank
+            refuses the card; without a code if it is another customer's or was
+            detached.
         """
         store = self.world.store
 
@@ -188,7 +227,9 @@ class PaymentMethods(Resource):
         return payment_method
 
     def add(self, card: CardForm, customer: Object, *, set_up: bool = False) -> Object:
-        """Attach a card that was typed in on a page.
+        """Attach a card that was typed in on a page, which has checked it.
+
+        Sends ``payment_method.attached``.
 
         :param set_up: 3-D Secure was passed on that page.
         """
@@ -201,13 +242,15 @@ class PaymentMethods(Resource):
         payment_method["customer"] = customer["id"]
         number = clean_number(card.number)
         self.world.store.add(payment_method, number=number, set_up=set_up)
+        # Differs from Stripe: no setup intent, also where a card is only kept.
         self.world.emit("payment_method.attached", payment_method)
         return payment_method
 
     def get_of(self, customer_id: str, object_id: str, param: str) -> Object:
         """Return a card of a customer.
 
-        :raises ApiError: If there is none with this id, or it is another customer's.
+        :raises ApiError: ``resource_missing`` if there is none with this id, or it is
+            another customer's.
         """
         payment_method = self.world.store.find(self.kind, object_id)
 
@@ -228,6 +271,8 @@ class PaymentMethods(Resource):
     ) -> Decline | None:
         """Return why a charge would fail, or ``None`` if it would succeed.
 
+        Nothing is charged and nothing is changed.
+
         :param on_session: The cardholder is there.
         """
         if payment_method_id is None:
@@ -242,7 +287,7 @@ class PaymentMethods(Resource):
         return card.later
 
     def pass_authentication(self, payment_method_id: str) -> Decline | None:
-        """Note that 3-D Secure was passed.
+        """Note that 3-D Secure was passed, now and for later charges.
 
         :returns: Why the charge fails all the same, or ``None``.
         """
@@ -251,6 +296,10 @@ class PaymentMethods(Resource):
         return CARDS[hidden["number"]].after
 
     def _customer(self, customer_id: str, param: str, *, status: int = 400) -> Object:
+        """Return a customer that exists.
+
+        :raises ApiError: ``resource_missing``.
+        """
         customer = self.world.store.find("customer", customer_id)
 
         if customer is None or customer.get("deleted"):
@@ -259,9 +308,14 @@ class PaymentMethods(Resource):
         return customer
 
     def _year(self) -> int:
+        """Return the year that the sandbox's clock shows."""
         return datetime.fromtimestamp(self.world.clock.now(), UTC).year
 
     def _new(self, number: str, *, exp_month: int, exp_year: int) -> Object:
+        """Return a payment method that is not stored yet.
+
+        :raises ApiError: If the number is not that of a test card.
+        """
         card = find_card(number)
         digits = clean_number(number)
         return {
@@ -282,6 +336,7 @@ class PaymentMethods(Resource):
                     "address_postal_code_check": None,
                     "cvc_check": "pass",
                 },
+                # Differs from Stripe: all test cards are American credit cards.
                 "country": "US",
                 "display_brand": card.brand,
                 "exp_month": exp_month,
@@ -305,6 +360,7 @@ class PaymentMethods(Resource):
 
 
 def empty_address(country: str | None = None) -> dict[str, Any]:
+    """Return an address as Stripe shows one that was never given."""
     return {
         "city": None,
         "country": country,

@@ -1,4 +1,7 @@
-"""Payments of invoices: what became of the attempts to charge a card."""
+"""Payments of invoices: the outcome of the attempts to charge a card.
+
+Source: https://docs.stripe.com/payments/paymentintents/lifecycle
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,15 @@ _NO_CHARGE = (AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, NO_CARD)
 
 
 class PaymentIntents(Resource):
-    """One for each invoice that asks for money.
+    """``/v1/payment_intents``: one for each invoice that asks for money.
 
     Its ``status`` is the state of the payment: ``requires_payment_method`` after a
     refusal, ``requires_action`` while the bank waits for 3-D Secure, ``succeeded``, or
-    ``canceled`` with its invoice. Each answer of the bank leaves a charge. There are no
-    events of its own: those of the invoice tell the story.
+    ``canceled`` with its invoice. Each answer of the bank leaves a charge.
+    ``confirmation_secret`` of an invoice is included with ``expand[]``.
+
+    Simplified: it has no ``payment_intent.*`` events. The events of the invoice say the
+    same.
     """
 
     kind = "payment_intent"
@@ -44,6 +50,10 @@ class PaymentIntents(Resource):
         world.included["invoice", "confirmation_secret"] = self._secret_of
 
     def list(self, params: Params) -> Object:
+        """Return a page of the payments, newest first.
+
+        Filtered by ``created`` and ``customer``.
+        """
         return self.select(
             params,
             {"created": time_range, "customer": text(), "customer_account": text()},
@@ -54,7 +64,7 @@ class PaymentIntents(Resource):
         )
 
     def add(self, invoice: Object) -> Object:
-        """Begin the payment of an invoice."""
+        """Begin the payment of an invoice: ``requires_payment_method``."""
         intent_id = self.world.store.new_id("payment_intent")
         secret = self.world.store.new_id("client_secret")
         intent: Object = {
@@ -106,11 +116,15 @@ class PaymentIntents(Resource):
         return self.world.store.add(intent, invoice=invoice["id"])
 
     def of_invoice(self, invoice: Object) -> Object | None:
-        """Return the payment of an invoice; it has none while it asks for nothing."""
+        """Return the payment of an invoice.
+
+        :returns: ``None`` for a draft, and for an invoice that asks for nothing.
+        """
         intent_id = self.world.store.hidden[invoice["id"]]["payment_intent"]
         return self.world.store.find(self.kind, intent_id)
 
     def invoice_of(self, intent: Object) -> str:
+        """Return the id of the invoice that a payment is for."""
         invoice_id: str = self.world.store.hidden[intent["id"]]["invoice"]
         return invoice_id
 
@@ -119,6 +133,7 @@ class PaymentIntents(Resource):
     ) -> Decline | None:
         """Charge a card.
 
+        :param on_session: The cardholder is there, and could pass 3-D Secure.
         :returns: Why that failed, or ``None`` if the money is there.
         """
         decline = self._payment_methods.would_refuse(
@@ -147,6 +162,7 @@ class PaymentIntents(Resource):
         return decline
 
     def cancel(self, intent: Object) -> None:
+        """Cancel a payment that has not succeeded."""
         if intent["status"] not in ("canceled", "succeeded"):
             intent["status"] = "canceled"
             intent["canceled_at"] = self.world.clock.now()
@@ -159,11 +175,16 @@ class PaymentIntents(Resource):
     def _conclude(
         self, intent: Object, payment_method_id: str | None, decline: Decline | None
     ) -> None:
+        """Write down what the bank answered to an attempt.
+
+        :param decline: Why it failed; ``None`` if the money is there.
+        """
         asks = decline is AUTHENTICATION_REQUIRED
         intent["next_action"] = None
         intent["last_payment_error"] = None
         intent["payment_method"] = payment_method_id
 
+        # Differs from Stripe: neither the payment nor the charge sends an event.
         if payment_method_id is not None and decline not in _NO_CHARGE:
             card = self._payment_methods.get(payment_method_id)
             charge = self._charges.add(intent, card, decline)
@@ -197,6 +218,7 @@ class PaymentIntents(Resource):
             }
 
     def _secret_of(self, invoice: Object) -> dict[str, Any] | None:
+        """Return an invoice's ``confirmation_secret``, for Stripe.js."""
         intent = self.of_invoice(invoice)
         return intent and {
             "client_secret": intent["client_secret"],
