@@ -1,4 +1,7 @@
-"""Updates of subscriptions: what they may ask for, and how they are written."""
+"""Updates of subscriptions: what they may ask for, and how they are written.
+
+Source: https://docs.stripe.com/billing/subscriptions/change
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ _WITH_AN_INVOICE = frozenset(("billing_cycle_anchor", "items", "trial_end"))
 
 
 class Changes:
-    """Checks and writes what a call wants of a subscription; tells nobody."""
+    """Checks and writes what a call asks of a subscription; sends no events.
+
+    :class:`.Subscriptions` calls :meth:`check`, then :meth:`apply` inside an
+    ``updated`` event, then has the invoice paid. Previews do the same in a rehearsal.
+    """
 
     def __init__(
         self,
@@ -48,7 +55,12 @@ class Changes:
     def check(self, subscription: Object, values: dict[str, Any]) -> None:
         """Check what an update asks for, before anything is changed.
 
+        Replaces ``plan`` and ``price_data`` of the items by the id of a price.
+
         :param values: What :data:`.subscription_params.UPDATE` reads.
+        :raises ApiError: For an ended subscription, except its metadata; for a change
+            with an invoice while the first one is not paid; for times that are past;
+            for a card, item or price that does not exist or is not the customer's.
         """
         status = subscription["status"]
 
@@ -108,7 +120,14 @@ class Changes:
     def apply(self, subscription: Object, values: dict[str, Any]) -> Object | None:
         """Write an update.
 
+        A new interval, or ``billing_cycle_anchor=now``, begins new periods now and
+        bills them. Otherwise changed items are prorated: on the next invoice with
+        ``create_prorations``, on one of their own with ``always_invoice``, not at all
+        with ``none``. A new ``trial_end`` begins a trial, and ``now`` ends one.
+
+        :param values: What :meth:`check` has checked.
         :returns: The draft of an invoice that is to be paid now.
+        :raises ApiError: If no item is left, or a discount cannot be used.
         """
         before = clone(subscription["items"]["data"])
         behavior = values.get("proration_behavior") or "create_prorations"
@@ -169,6 +188,10 @@ class Changes:
         return invoice
 
     def check_times(self, values: dict[str, Any]) -> None:
+        """Check when a subscription or its trial is to end.
+
+        :raises ApiError: If that is past, or said twice.
+        """
         if "cancel_at" in values and "cancel_at_period_end" in values:
             raise ApiError(
                 "You may only specify one of these parameters: cancel_at,"
@@ -183,7 +206,13 @@ class Changes:
                 raise ApiError(f"'{name}' must be in the future.", param=name)
 
     def read_price(self, entry: dict[str, Any], path: str) -> Object | None:
-        """Return the price that an item is to have, if the call names one."""
+        """Return the price that an item is to have, if the call names one.
+
+        An inline ``price_data`` makes a new price, with its events.
+
+        :param path: The parameter of the item, ``items[0]``.
+        :raises ApiError: If the price cannot be sold to a subscription.
+        """
         price_id = entry.get("price") or entry.get("plan")
 
         if price_id:
@@ -200,6 +229,11 @@ class Changes:
         lines: Sequence[tuple[Object, int]],
         values: dict[str, Any],
     ) -> Sequence[tuple[Object, Object | None]]:
+        """Return the coupons and codes that a new subscription asks for.
+
+        :param lines: Prices and quantities.
+        :raises ApiError: If one of them may not be used.
+        """
         return self._discounts.find(
             values.get("discounts") or (),
             customer=customer,
@@ -263,7 +297,12 @@ class Changes:
         return restart
 
     def _apply_discounts(self, subscription: Object, values: dict[str, Any]) -> None:
-        """An empty value clears, an array replaces."""
+        """Write the discounts: an empty value clears them, an array replaces them.
+
+        An entry with ``discount`` keeps one that the subscription has.
+
+        :raises ApiError: ``resource_missing`` if it has no such discount.
+        """
         if "discounts" not in values:
             return
 
@@ -289,6 +328,11 @@ class Changes:
             self._discounts.redeem(coupon, code, subscription=subscription)
 
     def apply_end(self, subscription: Object, values: dict[str, Any]) -> None:
+        """Schedule the end that a call asks for, or take it back.
+
+        ``cancel_at_period_end`` sets ``cancel_at`` to the first period end of an item.
+        ``cancel_at`` takes Unix seconds, ``min_period_end`` or ``max_period_end``.
+        """
         if values.get("cancel_at_period_end"):
             self._transitions.schedule_end(subscription, period_end(subscription, min))
             subscription["cancel_at_period_end"] = True
@@ -315,6 +359,7 @@ class Changes:
         subscription["cancel_at_period_end"] = False
 
     def _begin_trial(self, subscription: Object, trial_end: int) -> None:
+        """Make the time until ``trial_end`` free; the periods begin anew after it."""
         subscription["status"] = "trialing"
         subscription["trial_start"] = (
             subscription["trial_start"] or self._world.clock.now()

@@ -1,4 +1,10 @@
-"""Having the invoices of subscriptions paid, and what follows from it."""
+"""Having the invoices of subscriptions paid, and what follows from it.
+
+This is Stripe's dunning: the status of a subscription follows the state of its latest
+invoice.
+
+Source: https://docs.stripe.com/billing/subscriptions/overview
+"""
 
 from __future__ import annotations
 
@@ -16,9 +22,11 @@ from .transitions import Transitions
 
 
 class Collection:
-    """Charges cards for invoices.
+    """Charges cards for invoices, and draws the conclusions.
 
-    Simplified: a new invoice ends the tries to be paid for the one before.
+    Simplified: a draft is finalised and charged at once, where Stripe leaves the draft
+    of a renewal alone for an hour; a new invoice ends the attempts to charge the one
+    before.
     """
 
     def __init__(
@@ -38,7 +46,13 @@ class Collection:
     def refusal(
         self, subscription: Object, invoice: Object, *, on_session: bool
     ) -> Decline | None:
-        """Return why an invoice that is not final could not be paid now."""
+        """Return why an invoice that is not final could not be paid now.
+
+        Nothing is charged. The customer's credit is counted.
+
+        :param on_session: The cardholder is there.
+        :returns: ``None`` if it could be paid, or asks for nothing.
+        """
         customer = self._world.store.find("customer", subscription["customer"]) or {}
 
         if invoice["total"] + customer.get("balance", 0) <= 0:
@@ -63,9 +77,14 @@ class Collection:
     ) -> None:
         """Announce a draft, finalise it and try to have it paid.
 
+        Sends the events of the invoice, then one of the subscription if its status
+        changes. A paused collection keeps the draft, voids the invoice or marks it as
+        uncollectible; that of an ``unpaid`` subscription stays a draft, too.
+
         :param on_session: The cardholder is there.
         :param collected: The card was just charged on a page.
-        :param attempt: Charge the card; otherwise wait for somebody to pay.
+        :param attempt: Charge the card; otherwise the invoice waits for a call or a
+            page.
         """
         pause = subscription["pause_collection"] or {}
         self._invoices.announce(invoice)
@@ -76,6 +95,8 @@ class Collection:
             self._invoices.stop_collecting(invoice)
             return
 
+        # Differs from Stripe: a renewal's draft does not wait for an hour, so an app
+        # cannot add to it.
         self._invoices.finalize(invoice)
 
         if invoice["amount_due"] > 0 and not attempt:
@@ -98,8 +119,12 @@ class Collection:
         on_session: bool,
         out_of_band: bool = False,
     ) -> Decline | None:
-        """Have an invoice paid because somebody asked for it.
+        """Have an invoice paid because a call or a page asks for it.
 
+        A draft is finalised first.
+
+        :param payment_method_id: The card, if one is to be charged.
+        :param out_of_band: The money came another way.
         :returns: Why that failed, or ``None`` if it is paid.
         """
         subscription = self.subscription_of(invoice)
@@ -130,6 +155,7 @@ class Collection:
         return decline
 
     def retry(self, subscription: Object) -> None:
+        """Try again to have the latest invoice paid, as it was planned."""
         invoice = self._invoices.get(subscription["latest_invoice"])
         self._attempt(subscription, invoice)
 
@@ -141,6 +167,11 @@ class Collection:
         on_session: bool = False,
         collected: bool = False,
     ) -> None:
+        """Charge the card for an invoice; the last attempt that fails gives it up.
+
+        No further attempts are planned for a first invoice, one that ends a pause, or
+        one that a pending update waits for.
+        """
         waits = self._pending_updates.waits_for(subscription, invoice)
         retries = not waits and subscription["status"] not in ("incomplete", "paused")
         decline = self._invoices.attempt(
@@ -161,7 +192,12 @@ class Collection:
             self._give_up(subscription)
 
     def _conclude(self, subscription: Object, invoice: Object, *, paid: bool) -> None:
-        """Draw the conclusion from an attempt to be paid: the latest invoice counts."""
+        """Draw the conclusion from an attempt to be paid: the latest invoice counts.
+
+        Paid: ``incomplete``, ``past_due`` and ``unpaid`` become ``active``, and a pause
+        that waited for the money ends. Not paid: ``active`` becomes ``past_due``. The
+        rest stays.
+        """
         status = subscription["status"]
 
         if self._pending_updates.waits_for(subscription, invoice):
@@ -204,10 +240,11 @@ class Collection:
         )
 
     def conclude_closing(self, invoice: Object) -> None:
-        """Draw the conclusion from an invoice that somebody has given up.
+        """Draw the conclusion from an invoice that was voided or is uncollectible.
 
         A first invoice that is void ends its subscription. Of later ones an
-        uncollectible one is as good as paid, and a void one as if it had never been.
+        uncollectible one is as good as paid, and a void one as if it had never been. A
+        pending update that waits for the invoice expires.
         """
         subscription = self.subscription_of(invoice)
         status = subscription["status"]
@@ -224,7 +261,7 @@ class Collection:
                     subscription["status"] = "active"
 
     def _give_up(self, subscription: Object) -> None:
-        """Do after the last try in vain what the account has chosen."""
+        """Do after the last failed attempt what the account has chosen."""
         status = self._world.settings.after_retries
 
         if status == "canceled":
@@ -234,6 +271,10 @@ class Collection:
                 subscription["status"] = status
 
     def subscription_of(self, invoice: Object) -> Object:
+        """Return the subscription that an invoice bills.
+
+        :raises ApiError: If there is none any more.
+        """
         found = self._world.store.find("subscription", subscription_id_of(invoice))
 
         if found is None:
@@ -242,4 +283,5 @@ class Collection:
         return found
 
     def _hidden(self, subscription: Object) -> Object:
+        """Return what the API does not show of a subscription."""
         return self._world.store.hidden[subscription["id"]]

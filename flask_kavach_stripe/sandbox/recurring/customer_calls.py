@@ -1,4 +1,7 @@
-"""Customers."""
+"""Customers: the calls of the API, and what they may ask for.
+
+Source: https://docs.stripe.com/api/customers
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ from .subscription_calls import Subscriptions
 
 _SPEC: Spec = {
     "address": ADDRESS,
+    # Not simulated: money that is given to a customer by hand.
     "balance": refused,
     "business_name": text(150),
     "cash_balance": refused,
@@ -60,6 +64,16 @@ _PLAIN = ("address", "description", "email", "name", "phone", "shipping")
 
 
 class Customers(Resource):
+    """``/v1/customers``: who pays.
+
+    Events: ``customer.created``, ``customer.updated``, ``customer.deleted``.
+    ``subscriptions`` is included with ``expand[]``: the first ten that have not ended.
+
+    Simplified: a ``balance`` comes from prorations alone and cannot be set; there are
+    no tax ids, sources and cash balances; and no customer is ever ``delinquent``, as
+    the ``status`` of the subscription says the same.
+    """
+
     kind = "customer"
     noun = "customer"
     path = "/v1/customers"
@@ -79,7 +93,14 @@ class Customers(Resource):
         )
 
     def create(self, params: Params) -> Object:
-        """Keep a new customer, with a card if ``payment_method`` has one."""
+        """Keep a new customer, with a card if ``payment_method`` has one.
+
+        Sends ``customer.created``, after ``payment_method.attached`` if there is a
+        card.
+
+        :raises ApiError: ``resource_missing`` for an unknown test clock or card; a
+            ``card_error`` (402) if the card is refused. Then there is no customer.
+        """
         values = read(
             params,
             {
@@ -98,7 +119,11 @@ class Customers(Resource):
         return self.add(values)
 
     def add(self, values: dict[str, Any]) -> Object:
-        """Keep a new customer."""
+        """Keep a new customer; also Checkout makes one this way.
+
+        :param values: What the API's calls read, checked.
+        :raises ApiError: As :meth:`create` does.
+        """
         store = self.world.store
         customer_id = store.new_id("customer")
         prefix = hashlib.sha256(customer_id.encode()).hexdigest()[:8].upper()
@@ -111,6 +136,7 @@ class Customers(Resource):
             "currency": None,
             "customer_account": None,
             "default_source": None,
+            # Differs from Stripe: never true, also while an invoice is past due.
             "delinquent": False,
             "description": None,
             "discount": None,
@@ -145,7 +171,11 @@ class Customers(Resource):
         return customer
 
     def _attach(self, customer: Object, values: dict[str, Any]) -> None:
-        """Give a new customer the card that the call names."""
+        """Give a new customer the card that the call names.
+
+        ``default_payment_method`` may name the same: a ready one such as
+        ``pm_card_visa`` gets a new id here.
+        """
         given = values.get("payment_method")
 
         if not given:
@@ -160,7 +190,10 @@ class Customers(Resource):
     def get_live(
         self, customer_id: str, param: str = "id", *, status: int = 404
     ) -> Object:
-        """Return a customer that is not deleted."""
+        """Return a customer that is not deleted.
+
+        :raises ApiError: ``resource_missing`` if there is none, or it is deleted.
+        """
         customer = self.get(customer_id, param, status=status)
 
         if customer.get("deleted"):
@@ -169,6 +202,10 @@ class Customers(Resource):
         return customer
 
     def list(self, params: Params) -> Object:
+        """Return a page of the customers, newest first, without deleted ones.
+
+        Filtered by ``created``, ``email`` (in its exact case) and ``test_clock``.
+        """
         return self.select(
             params,
             {"created": time_range, "email": text(512), "test_clock": text()},
@@ -181,6 +218,10 @@ class Customers(Resource):
         )
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change a customer and send ``customer.updated`` if anything is new.
+
+        :raises ApiError: ``resource_missing`` for a card that is not the customer's.
+        """
         customer = self.get_live(object_id)
         values = read(params, {**_SPEC, "default_source": refused, "validate": ignored})
 
@@ -190,7 +231,12 @@ class Customers(Resource):
         return customer
 
     def delete(self, params: Params, object_id: str) -> Object:
-        """Delete a customer; its subscriptions end at once."""
+        """Delete a customer; its subscriptions end at once.
+
+        Sends ``customer.subscription.deleted`` for each, oldest first, then
+        ``customer.deleted`` with the customer as it was. A retrieval then answers with
+        ``deleted: true``.
+        """
         read(params, {})
         customer = self.get_live(object_id)
 
@@ -203,6 +249,10 @@ class Customers(Resource):
         return customer
 
     def _write(self, customer: Object, values: dict[str, Any]) -> None:
+        """Write what a call gives into a customer.
+
+        :raises ApiError: ``resource_missing`` for a card that is not the customer's.
+        """
         settings = values.get("invoice_settings") or {}
 
         if payment_method_id := settings.get("default_payment_method"):

@@ -16,8 +16,11 @@ from .steps import Steps
 
 
 class InvoiceActions:
-    """Simplified: a draft that a call finalises is not charged by itself; a call has it
-    paid, or a person on its page."""
+    """The calls ``finalize``, ``void`` and ``mark_uncollectible``, and updates.
+
+    Simplified: a draft that a call finalises is not charged by itself; a call has it
+    paid, or a person on its page.
+    """
 
     def __init__(self, world: World, steps: Steps, invoices: Invoices) -> None:
         self._world = world
@@ -25,7 +28,7 @@ class InvoiceActions:
         self._invoices = invoices
 
     def update(self, params: Params, object_id: str) -> Object:
-        """Change what does not change the amount."""
+        """Change what does not change the amount, and send ``invoice.updated``."""
         invoice = self._invoices.get(object_id)
         values = read(
             params,
@@ -53,7 +56,10 @@ class InvoiceActions:
         return invoice
 
     def finalize(self, params: Params, object_id: str) -> Object:
-        """Make a draft a demand for money; one that asks for nothing then is paid."""
+        """Make a draft a demand for money; one that asks for nothing then is paid.
+
+        :raises ApiError: ``invoice_not_editable`` if it is no draft.
+        """
         invoice = self._invoices.get(object_id)
         values = read(params, {"auto_advance": boolean})
         self._check(invoice, ("draft",), "finalized")
@@ -61,6 +67,8 @@ class InvoiceActions:
         if values.get("auto_advance") is not None:
             invoice["auto_advance"] = values["auto_advance"]
 
+        # Differs from Stripe: it charges the card by itself, unless "auto_advance" is
+        # false.
         self._invoices.finalize(invoice)
 
         if invoice["amount_due"] == 0:
@@ -69,26 +77,41 @@ class InvoiceActions:
         return invoice
 
     def void(self, params: Params, object_id: str) -> Object:
-        """Say that an invoice was a mistake."""
+        """Say that an open or uncollectible invoice was a mistake.
+
+        Sends ``invoice.voided``.
+
+        :raises ApiError: If it has another status.
+        """
         invoice = self._invoices.get(object_id)
         read(params, {})
         self._check(invoice, ("open", "uncollectible"), "voided")
         return self._close(invoice, "void")
 
     def mark_uncollectible(self, params: Params, object_id: str) -> Object:
-        """Say that nobody will pay an invoice."""
+        """Say that an open invoice will not be paid.
+
+        Sends ``invoice.marked_uncollectible``.
+
+        :raises ApiError: If it has another status.
+        """
         invoice = self._invoices.get(object_id)
         read(params, {})
         self._check(invoice, ("open",), "marked as uncollectible")
         return self._close(invoice, "uncollectible")
 
     def _close(self, invoice: Object, status: str) -> Object:
+        """Close an invoice, and draw the conclusions for its subscription."""
         self._invoices.close(invoice, status)
         self._steps.collection.conclude_closing(invoice)
         self._steps.schedule(self._steps.collection.subscription_of(invoice))
         return invoice
 
     def _check(self, invoice: Object, statuses: tuple[str, ...], what: str) -> None:
+        """Check that an invoice has one of some statuses.
+
+        :param what: What cannot be done otherwise, for the error.
+        """
         if invoice["status"] not in statuses:
             raise ApiError(
                 f"Only an invoice that is {' or '.join(statuses)} can be {what}; this"

@@ -1,4 +1,4 @@
-"""Having an invoice paid because somebody asks for it: in a call, or on a page."""
+"""Having an invoice paid because a call or a person on a page asks for it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .steps import Steps
 
 
 class Paying:
-    """The ends of a payment, good and bad.
+    """The calls that pay, and the answer to 3-D Secure.
 
-    The page of 3-D Secure calls :meth:`authenticate` with what the cardholder
-    answered; ``next_action`` of the payment intent has its address.
+    The page of 3-D Secure calls :meth:`authenticate` with what the cardholder answered;
+    ``next_action`` of the payment intent has its address.
     """
 
     def __init__(
@@ -44,6 +44,13 @@ class Paying:
 
     def pay_invoice(self, params: Params, object_id: str) -> Object:
         """Pay an invoice now; a refusal is the answer, and changes the invoice.
+
+        Sends the events of :meth:`.Invoices.attempt`, and one of the subscription if
+        its status changes.
+
+        :raises ApiError: If it is paid or void already; ``resource_missing`` without a
+            card; a ``card_error`` (402) if the card is refused, with the code
+            ``invoice_payment_intent_requires_action`` if the bank asks for 3-D Secure.
 
         Source: https://docs.stripe.com/api/invoices/pay
         """
@@ -89,6 +96,9 @@ class Paying:
         """Pay the invoice of a payment intent, as Stripe.js does in a browser.
 
         Where the bank asks for 3-D Secure, the answer has ``requires_action``.
+
+        :raises ApiError: ``payment_intent_unexpected_state`` if it is over already; a
+            ``card_error`` (402) if the card is refused.
         """
         intent = self._payments.get(object_id)
         values = read(
@@ -128,7 +138,7 @@ class Paying:
 
         :param approved: The cardholder passed it.
         :returns: Why the payment failed, or ``None`` if the invoice is paid.
-        :raises ApiError: If its payment does not wait for it.
+        :raises ApiError: ``payment_intent_unexpected_state`` if it does not wait.
         """
         intent = self._payments.of_invoice(invoice)
 
@@ -151,6 +161,7 @@ class Paying:
         on_session: bool,
         out_of_band: bool = False,
     ) -> Decline | None:
+        """Have an invoice paid, and set the alarm for the subscription's next step."""
         decline = self._collection.pay(
             invoice, payment_method_id, on_session=on_session, out_of_band=out_of_band
         )
@@ -160,7 +171,7 @@ class Paying:
     def _card(self, invoice: Object, payment_method_id: str | None) -> str | None:
         """Return the card that a call names, or the one that pays by default.
 
-        One that belongs to nobody becomes the customer's.
+        One that belongs to no customer becomes the customer's.
         """
         if payment_method_id is None:
             return self._collection.card_of(invoice)
@@ -173,6 +184,7 @@ class Paying:
 
 
 def _error(decline: Decline | None) -> ApiError:
+    """Return the error of a payment that failed."""
     if decline is None or decline is NO_CARD:
         return ApiError(
             "There is no `default_payment_method` set on this Customer or Invoice."

@@ -42,6 +42,7 @@ _ATTRIBUTES = (
     "trial_start",
 )
 #: A later change of these takes the place of one that waits.
+# Differs from Stripe: the list is the sandbox's own.
 _CONFLICTS = frozenset(
     (
         "billing_cycle_anchor",
@@ -56,12 +57,14 @@ _EXPIRES_AFTER = 23 * HOUR
 
 
 class PendingUpdates:
-    """Keeps what ``payment_behavior=pending_if_incomplete`` could not have paid.
+    """Keeps changes with ``pending_if_incomplete`` until they are paid.
 
-    The subscription goes on as it was. The payment of the invoice writes the change;
-    its end without one, 23 hours, the end of the trial or of the period, drops it and
-    voids the invoice. So do another change of the same things, the end of the
-    subscription, and giving the invoice up.
+    The subscription goes on as it was. The payment of the invoice writes the change and
+    sends ``customer.subscription.updated`` and ``.pending_update_applied``. Without it
+    the change is dropped and the invoice voided: after 23 hours, or at the end of the
+    trial or the period. That sends ``customer.subscription.updated`` and
+    ``.pending_update_expired``. Another change of the same things drops it, too, and so
+    do the end of the subscription and giving the invoice up.
 
     Source: https://docs.stripe.com/billing/subscriptions/pending-updates-reference
     """
@@ -126,7 +129,7 @@ class PendingUpdates:
         return kept is not None and kept["invoice"] == invoice["id"]
 
     def apply(self, subscription: Object) -> None:
-        """Write what waited."""
+        """Write the change that waited, as the invoice is paid."""
         kept = self._kept(subscription)
         assert kept is not None  # noqa: S101  (waits_for() said so)
 
@@ -164,13 +167,18 @@ class PendingUpdates:
             self.expire(subscription)
 
     def _kept(self, subscription: Object) -> Any:
+        """Return the change that waits, or ``None``."""
         return self._world.store.hidden[subscription["id"]].get("pending_update")
 
     def _expires_at(self, subscription: Object) -> int:
-        """The periods of a trial end with it."""
+        """Return when a change that begins to wait now is dropped.
+
+        The periods of a trial end with it, so their end is the end of the trial.
+        """
         latest = self._world.clock.now() + _EXPIRES_AFTER
         return min(latest, period_end(subscription, min))
 
 
 def _changed(before: Object, after: Object, name: str) -> Any:
+    """Return a new value if it is new, as ``pending_update`` shows it."""
     return None if before[name] == after[name] else after[name]

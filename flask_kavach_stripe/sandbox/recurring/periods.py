@@ -1,4 +1,7 @@
-"""The periods of a subscription, and what they cost."""
+"""The periods of a subscription, and what they cost.
+
+Source: https://docs.stripe.com/billing/subscriptions/billing-cycle
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,14 @@ from ..world import World
 
 
 class Periods:
-    """Moves the items of a subscription through their periods, and drafts the invoices
-    for these.
+    """Moves items through their periods, and drafts the invoices for these.
 
-    Beside what the API shows, a subscription has in the store's ``hidden``:
-    ``billed``, what each item's current period cost, and ``pending``, the prorations
-    for the next invoice.
+    Beside what the API shows, a subscription has in the store's ``hidden``: ``billed``,
+    the amount that each item's current period cost, and ``pending``, the prorations for
+    the next invoice. The latter stand for Stripe's pending invoice items.
+
+    Simplified: prorations are counted by the second, and for classic billing as for
+    flexible; pending invoice items cannot be listed or changed.
     """
 
     def __init__(self, world: World, invoices: Invoices, discounts: Discounts) -> None:
@@ -36,6 +41,9 @@ class Periods:
     ) -> Object:
         """Move items to the period that begins now, and draft the invoice for it.
 
+        A trial is one free period that ends with it.
+
+        :param items: Those with a period that is over, or all of them.
         :param reason: The ``billing_reason``.
         """
         now = self._world.clock.now()
@@ -56,7 +64,10 @@ class Periods:
         return self._draft(subscription, reason, lines, period_start=before)
 
     def renew(self, subscription: Object, reason: str) -> Object:
-        """Begin the next period of the items whose period is over."""
+        """Begin the next period of the items with a period that is over.
+
+        :param reason: The ``billing_reason``.
+        """
         now = self._world.clock.now()
         ended = [
             item
@@ -66,7 +77,10 @@ class Periods:
         return self.begin_periods(subscription, ended, reason)
 
     def end_trial(self, subscription: Object, reason: str) -> Object:
-        """Begin the first period that costs something."""
+        """Begin the first period that costs something, with a new anchor.
+
+        :param reason: The ``billing_reason``.
+        """
         now = self._world.clock.now()
         subscription["status"] = "active"
         subscription["billing_cycle_anchor"] = subscription["trial_end"] = now
@@ -95,6 +109,8 @@ class Periods:
         if subscription["status"] not in ("active", "past_due"):
             return
 
+        # Differs from Stripe: with classic billing it gives back a part of the price,
+        # not of the amount that was billed.
         at = self._world.clock.now() if at is None else at
         old = {item["id"]: item for item in before}
         new = {item["id"]: item for item in subscription["items"]["data"]}
@@ -112,7 +128,10 @@ class Periods:
                 self._debit(subscription, becomes, at)
 
     def bill_pending(self, subscription: Object, reason: str) -> Object | None:
-        """Draft an invoice for the prorations, if there are any."""
+        """Draft an invoice for the prorations, if there are any.
+
+        :param reason: The ``billing_reason``.
+        """
         if not self._hidden(subscription)["pending"]:
             return None
 
@@ -146,10 +165,12 @@ class Periods:
                 self._debit(subscription, item, now)
 
     def _credit(self, subscription: Object, item: Object, at: int) -> None:
+        """Keep a credit for an item, of what was billed for it; once only."""
         billed = self._hidden(subscription)["billed"].pop(item["id"], 0)
         self._keep(subscription, self._lines.unused(subscription, item, billed, at))
 
     def _debit(self, subscription: Object, item: Object, at: int) -> None:
+        """Keep a debit for an item, and remember what its whole period costs."""
         full = item["price"]["unit_amount"] * item["quantity"]
         discounts = self._discounts.active(subscription)
         taken = sum(parts[0] for parts in self._discounts.deduct(discounts, [full]))
@@ -157,6 +178,7 @@ class Periods:
         self._keep(subscription, self._lines.remaining(subscription, item, at))
 
     def _keep(self, subscription: Object, line: Object | None) -> None:
+        """Put a proration on the next invoice, if there is one."""
         if line is not None:
             self._hidden(subscription)["pending"].append(line)
 
@@ -168,9 +190,14 @@ class Periods:
         *,
         period_start: int,
     ) -> Object:
+        """Draft the subscription's next invoice, of prorations and then lines.
+
+        :param period_start: Start of the period that has just ended.
+        """
         hidden = self._hidden(subscription)
         before = self._world.store.find("invoice", subscription["latest_invoice"])
 
+        # Differs from Stripe: a new invoice ends the attempts to charge the one before.
         if before is not None and before["status"] == "open":
             self._invoices.stop_collecting(before)
 
@@ -192,10 +219,12 @@ class Periods:
         return invoice
 
     def _hidden(self, subscription: Object) -> Object:
+        """Return what the API does not show of a subscription."""
         return self._world.store.hidden[subscription["id"]]
 
 
 def _same(one: Object, other: Object) -> bool:
+    """Do two items cost the same?"""
     return bool(
         one["price"]["id"] == other["price"]["id"]
         and one["quantity"] == other["quantity"]

@@ -1,4 +1,7 @@
-"""Invoices that do not exist yet."""
+"""Invoices that do not exist yet.
+
+Source: https://docs.stripe.com/api/invoices/create_preview
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,12 @@ _PREVIEW: Spec = {
 
 
 class Previews:
-    """A preview is a rehearsal: what would happen is done, looked at and undone."""
+    """Does what would happen, looks at the invoice, and undoes it.
+
+    Nothing is stored and no event is sent, but for a price that the call describes
+    inline. Schedules, one-time items and customers that are described in the call are
+    refused.
+    """
 
     def __init__(
         self,
@@ -80,9 +88,12 @@ class Previews:
     def create(self, params: Params) -> Object:
         """Show the next invoice of a subscription, changed or new.
 
-        Without a subscription and without items it is the customer's next renewal.
-        With ``always_invoice``, a new interval or ``trial_end=now`` it is the one of
-        the change itself, otherwise the one of the next renewal.
+        Without a subscription and without items it is the customer's next renewal. With
+        ``always_invoice``, a new interval or ``trial_end=now`` it is the one of the
+        change itself, otherwise the one of the next renewal.
+
+        :raises ApiError: ``invoice_upcoming_none`` (404) if there will be no invoice;
+            otherwise as the change itself would be refused.
 
         Source: https://docs.stripe.com/api/invoices/create_preview
         """
@@ -121,7 +132,10 @@ class Previews:
         return page(lines["data"], read(paging, LIST_SPEC), lines["url"], "line item")
 
     def _next_of(self, customer_id: str) -> Object:
-        """Return the subscription of a customer that renews first."""
+        """Return the subscription of a customer that renews first.
+
+        :raises ApiError: ``invoice_upcoming_none`` (404) if none will.
+        """
         customer = self._customers.get_live(customer_id, "customer", status=400)
         waiting = [
             subscription
@@ -139,6 +153,7 @@ class Previews:
         """Show the next invoice of a subscription as it would be after a change.
 
         :param details: What :data:`.subscription_params.UPDATE` reads.
+        :raises ApiError: ``invoice_upcoming_none`` (404) if there will be no invoice.
         """
         if subscription["status"] in FINAL:
             raise _nothing_upcoming()
@@ -159,12 +174,14 @@ class Previews:
             return self._show(invoice)
 
     def _of_new(self, customer_id: str, details: dict[str, Any]) -> Object:
+        """Show the first invoice of a subscription that is not started."""
         customer = self._customers.get_live(customer_id, "customer", status=400)
 
         with self._world.on_clock_of(customer):
             return self._show(self._subscriptions.starting.rehearse(customer, details))
 
     def _show(self, invoice: Object) -> Object:
+        """Return a draft as a preview with an id, less the customer's credit."""
         customer = self._world.store.find("customer", invoice["customer"])
         return preview_of(
             invoice, customer, self._world.store.new_id("upcoming_invoice")
@@ -172,6 +189,7 @@ class Previews:
 
 
 def _nothing_upcoming() -> ApiError:
+    """Return Stripe's error for a subscription without a next invoice."""
     return ApiError(
         "No upcoming invoices for customer", status=404, code="invoice_upcoming_none"
     )

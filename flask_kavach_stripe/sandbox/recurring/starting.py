@@ -1,4 +1,7 @@
-"""How subscriptions begin."""
+"""How subscriptions start: by a call of the API, or from a Checkout session.
+
+Source: https://docs.stripe.com/billing/subscriptions/overview
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,12 @@ from .subscription_object import new_subscription
 
 
 class Starting:
-    """Makes subscriptions, and has their first invoice paid."""
+    """Makes subscriptions, and has their first invoice paid.
+
+    The order of events: ``customer.updated`` if the customer has no currency yet,
+    ``customer.subscription.created``, ``customer.subscription.trial_will_end`` for a
+    trial of three days or less, then the events of the first invoice.
+    """
 
     def __init__(
         self,
@@ -38,9 +46,15 @@ class Starting:
         self._discounts = discounts
 
     def start(self, customer: Object, values: dict[str, Any]) -> Object:
-        """Begin a subscription that a call asks for.
+        """Start a subscription that a call asks for.
+
+        It is rehearsed first, to know what its first invoice costs and whether the card
+        pays it: the status in ``customer.subscription.created`` depends on that.
 
         :param values: What :data:`.subscription_params.CREATE` reads.
+        :raises ApiError: If an item or time is wrong; ``resource_missing`` if there is
+            no card for an invoice; a ``card_error`` (402) with
+            ``payment_behavior=error_if_incomplete``.
         """
         lines = self._check_create(customer, values)
         behavior = values.get("payment_behavior") or "allow_incomplete"
@@ -92,9 +106,11 @@ class Starting:
         values: dict[str, Any],
         session_id: str | None = None,
     ) -> Object:
-        """Begin a subscription whose first payment has succeeded.
+        """Start a subscription with a first payment that has succeeded.
 
         :param lines: Prices and quantities.
+        :param payment_method_id: The card that pays the renewals, if one was asked for.
+        :param trial_end: Unix seconds; ``None`` without a trial.
         :param values: ``description``, ``metadata``, ``discounts``, ``trial_settings``
             and ``billing_mode`` as they were given.
         :param session_id: The Checkout session that it comes from.
@@ -116,9 +132,10 @@ class Starting:
         return subscription
 
     def rehearse(self, customer: Object, values: dict[str, Any]) -> Object:
-        """Return the first invoice of a subscription that is not begun.
+        """Return the first invoice of a subscription that is not started.
 
-        :param values: What :data:`CREATE` reads.
+        :param values: What :data:`.subscription_params.CREATE` reads.
+        :raises ApiError: As :meth:`start` does, except for cards.
         """
         lines = self._check_create(customer, values)
 
@@ -128,6 +145,12 @@ class Starting:
     def _check_create(
         self, customer: Object, values: dict[str, Any]
     ) -> Sequence[tuple[Object, int]]:
+        """Check what a new subscription asks for.
+
+        :returns: Prices and quantities.
+        :raises ApiError: For times that are past or said twice; for a card, price or
+            discount that cannot be used; for items in several currencies.
+        """
         self._changes.check_times(values)
 
         if values.get("trial_end") and values.get("trial_period_days"):
@@ -166,7 +189,7 @@ class Starting:
         values: dict[str, Any],
         session_id: str | None = None,
     ) -> tuple[Object, Object]:
-        """Make a subscription and the draft of its first invoice; tell nobody."""
+        """Make a subscription and the draft of its first invoice; no event is sent."""
         store, now = self._world.store, self._world.clock.now()
         trial_end = values.get("trial_end")
 
@@ -204,7 +227,7 @@ class Starting:
         return subscription, invoice
 
     def _introduce(self, customer: Object, subscription: Object) -> None:
-        """Tell about a new subscription."""
+        """Send the events of a new subscription."""
         if customer["currency"] is None:
             with self._world.changing(customer, "customer.updated"):
                 customer["currency"] = subscription["currency"]

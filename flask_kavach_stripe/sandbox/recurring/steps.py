@@ -31,7 +31,7 @@ INCOMPLETE_FOR = 23 * HOUR
 
 
 class Step(NamedTuple):
-    """What happens to a subscription if nobody does anything."""
+    """What happens to a subscription if no call comes before."""
 
     #: Unix seconds.
     at: int
@@ -43,9 +43,12 @@ class Step(NamedTuple):
 class Steps:
     """What happens to a subscription because time passes.
 
+    A step is computed from the subscription whenever it is asked for, and never stored:
+    only the alarm that says when to look is.
+
     Beside what the API shows, a subscription has in the store's ``hidden`` a
-    ``trial_notice_sent``, and ``upcoming_announced``, the end of the period whose
-    next invoice was announced.
+    ``trial_notice_sent``, and ``upcoming_announced``, the end of the period for which
+    the next invoice was announced.
     """
 
     def __init__(
@@ -65,7 +68,10 @@ class Steps:
         self._payment_methods = payment_methods
 
     def schedule(self, subscription: Object) -> None:
-        """Have the subscription looked at when its next step is due."""
+        """Have the subscription looked at when its next step is due.
+
+        To be called after every change of a subscription.
+        """
         if (step := self.next_step(subscription)) is not None:
             self._world.set_alarm(step.at, subscription)
 
@@ -78,6 +84,8 @@ class Steps:
         """Return what happens next, and when.
 
         Of two steps at the same time the end comes first: there is no last renewal.
+
+        :returns: ``None`` if nothing is planned, as after the end or in a pause.
         """
         status = subscription["status"]
 
@@ -136,9 +144,7 @@ class Steps:
         return min(steps, key=lambda step: step.at, default=None)
 
     def announce_upcoming(self, subscription: Object) -> None:
-        """Tell about the next invoice, if it is just the time for it.
-
-        Simplified: where a period is not longer than the notice, nothing is told.
+        """Send ``invoice.upcoming``, if it is just the time for it.
 
         Source: https://docs.stripe.com/billing/subscriptions/webhooks
         """
@@ -190,10 +196,14 @@ class Steps:
             return step(subscription, "upcoming")
 
     def _upcoming_notice(self, subscription: Object) -> int | None:
-        """Return when the next invoice is to be announced."""
+        """Return when the next invoice is to be announced, in Unix seconds.
+
+        :returns: ``None`` if there is nothing to announce, or it was announced.
+        """
         if subscription["status"] not in ("active", "past_due", "trialing"):
             return None
 
+        # Differs from Stripe: a period that is no longer than the notice has none.
         end = period_end(subscription, min)
         items = subscription["items"]["data"]
         start = max(item["current_period_start"] for item in items)
@@ -202,10 +212,15 @@ class Steps:
         return None if announced or notice <= start else notice
 
     def announce_trial_end(self, subscription: Object) -> None:
+        """Send ``customer.subscription.trial_will_end``, once for each trial.
+
+        It is due three days before the end, or at once in a shorter trial.
+        """
         self._hidden(subscription)["trial_notice_sent"] = True
         self._world.emit("customer.subscription.trial_will_end", subscription)
 
     def _end_trial(self, subscription: Object) -> None:
+        """End a trial: bill the first period, or cancel or pause without a card."""
         behavior = subscription["trial_settings"]["end_behavior"]
         has_card = self._payment_methods.default_of(subscription) is not None
         without_card = None if has_card else behavior["missing_payment_method"]
@@ -221,10 +236,16 @@ class Steps:
             self.collection.collect(subscription, invoice)
 
     def _renew(self, subscription: Object) -> None:
+        """Begin the next period and have its invoice paid.
+
+        Sends ``customer.subscription.updated`` with the new period, then the events of
+        the invoice, then one more ``updated`` if the payment changes the status.
+        """
         with self._world.changing(subscription, UPDATED):
             invoice = self.periods.renew(subscription, "subscription_cycle")
 
         self.collection.collect(subscription, invoice)
 
     def _hidden(self, subscription: Object) -> Object:
+        """Return what the API does not show of a subscription."""
         return self._world.store.hidden[subscription["id"]]

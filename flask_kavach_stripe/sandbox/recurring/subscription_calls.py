@@ -1,4 +1,7 @@
-"""Subscriptions: the calls of the API, and what they may ask for."""
+"""Subscriptions: the calls of the API, and what they may ask for.
+
+Source: https://docs.stripe.com/api/subscriptions
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,14 @@ STATUSES = (
 
 
 class Subscriptions(Resource):
-    """Simplified: an end in the middle of a period (``cancel_at``) gives nothing back.
+    """``/v1/subscriptions``, and what other modules do with subscriptions.
+
+    Events: ``customer.subscription.created``, ``.updated``, ``.deleted``, ``.paused``,
+    ``.resumed``, ``.trial_will_end``, ``.pending_update_applied`` and
+    ``.pending_update_expired``. The event of a change comes before the events of the
+    invoice that the change brings.
+
+    Simplified: an end in the middle of a period (``cancel_at``) gives nothing back.
 
     Not simulated, and refused: invoices that are sent, schedules, metered prices, taxes
     and one-time items.
@@ -83,6 +93,14 @@ class Subscriptions(Resource):
     # The API
 
     def list(self, params: Params) -> Object:
+        """Return a page of the subscriptions, newest first.
+
+        Without a ``status`` all but canceled ones, as at Stripe; ``all`` and ``ended``
+        are words for several. ``current_period_start`` and ``current_period_end`` are
+        those of the subscription as a whole.
+
+        :raises ApiError: ``resource_missing`` for an unknown ``customer``.
+        """
         customer_id = params.get("customer")
 
         if customer_id and self.world.store.find("customer", customer_id) is None:
@@ -107,10 +125,13 @@ class Subscriptions(Resource):
         )
 
     def create(self, params: Params) -> Object:
-        """Begin a subscription and have its first invoice paid.
+        """Start a subscription and have its first invoice paid.
 
-        Without a card that is accepted it is ``incomplete``, or nothing at all with
-        ``payment_behavior=error_if_incomplete``.
+        If the card is refused, the subscription is ``incomplete`` for 23 hours, or does
+        not come to be with ``payment_behavior=error_if_incomplete``.
+
+        :raises ApiError: ``resource_missing`` for an unknown or deleted customer;
+            otherwise as :meth:`.Starting.start` does.
 
         Source: https://docs.stripe.com/billing/subscriptions/overview
         """
@@ -130,6 +151,10 @@ class Subscriptions(Resource):
         return self.starting.start(customer, values)
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change a subscription, and bill what is to be billed now.
+
+        :raises ApiError: As :meth:`.Changes.check` and :meth:`change` do.
+        """
         subscription = self.get(object_id)
         values = read(params, UPDATE)
         self.changes.check(subscription, values)
@@ -139,8 +164,13 @@ class Subscriptions(Resource):
     def cancel(self, params: Params, object_id: str) -> Object:
         """End a subscription now.
 
+        Sends the events of the last invoice with ``invoice_now``, then
+        ``customer.subscription.deleted``.
+
         Simplified: what ``prorate`` gives back without ``invoice_now`` is lost, as
         there is no next invoice.
+
+        :raises ApiError: ``resource_missing`` (404) if it has ended already.
         """
         subscription = self.get(object_id)
         values = read(
@@ -159,6 +189,8 @@ class Subscriptions(Resource):
             values.get("cancellation_details") or {}
         )
 
+        # Differs from Stripe: without "invoice_now" it keeps the credit for the next
+        # invoice of the customer; here the credit is lost.
         if values.get("prorate"):
             items = subscription["items"]["data"]
             self._periods.prorate(subscription, items, restart=True)
@@ -177,6 +209,10 @@ class Subscriptions(Resource):
     def migrate(self, params: Params, object_id: str) -> Object:
         """Change classic billing into flexible one; there is no way back.
 
+        Sends ``customer.subscription.updated``.
+
+        :raises ApiError: If it has ended.
+
         Source: https://docs.stripe.com/api/subscriptions/migrate
         """
         subscription = self.get(object_id)
@@ -192,6 +228,11 @@ class Subscriptions(Resource):
 
     def pause(self, params: Params, object_id: str) -> Object:
         """Stop a subscription; what is left of the period is given back.
+
+        Sends ``customer.subscription.updated`` and ``.paused``, then the events of the
+        invoice with ``invoicing_behavior=invoice``.
+
+        :raises ApiError: If it is not running, or has classic billing.
 
         Source: https://docs.stripe.com/changelog/endive/2026-09-30/pause-subscription
         """
@@ -223,7 +264,13 @@ class Subscriptions(Resource):
         return subscription
 
     def resume(self, params: Params, object_id: str) -> Object:
-        """End a pause: with a new period that begins now, or in the old rhythm."""
+        """End a pause: with a new period that begins now, or in the old rhythm.
+
+        Sends ``customer.subscription.updated`` and ``.resumed``, then the events of the
+        invoice; with ``resume_on_payment_success`` the payment comes first.
+
+        :raises ApiError: If it is not paused.
+        """
         subscription = self.get(object_id)
         values = read(params, RESUME)
 
@@ -281,13 +328,18 @@ class Subscriptions(Resource):
         ]
 
     def end(self, subscription: Object) -> None:
-        """End a subscription now."""
+        """End a subscription now, as its customer is deleted."""
         self._transitions.end(subscription)
 
     def change(self, subscription: Object, values: dict[str, Any]) -> None:
         """Do what an update asks for, and bill what is to be billed now.
 
-        :param values: What :meth:`check_update` has checked.
+        Sends ``customer.subscription.updated`` if anything is new, then the events of
+        the invoice if there is one.
+
+        :param values: What :meth:`.Changes.check` has checked.
+        :raises ApiError: A ``card_error`` (402) with ``error_if_incomplete`` if the
+            card is refused. Then nothing is changed.
         """
         on_session = not values.get("off_session")
         behavior = values.get("payment_behavior") or "allow_incomplete"
@@ -363,10 +415,10 @@ class Subscriptions(Resource):
     ) -> None:
         """Schedule the end as the customer portal does.
 
-        :param details: Why: ``feedback`` and ``comment``, as far as they were given.
+        Flexible billing gets a ``cancel_at`` and ``cancel_at_period_end`` stays false;
+        classic billing gets both.
 
-        Flexible billing gets a ``cancel_at`` and ``cancel_at_period_end`` stays
-        false; classic billing gets both.
+        :param details: Why: ``feedback`` and ``comment``, as far as they were given.
 
         Source: https://docs.stripe.com/billing/subscriptions/billing-mode/compare
         """
@@ -383,7 +435,7 @@ class Subscriptions(Resource):
             self._steps.schedule(subscription)
 
     def undo_cancel(self, subscription: Object) -> None:
-        """Take a scheduled end back."""
+        """Take a scheduled end back, as the customer portal does."""
         with self.world.on_clock_of(subscription):
             with self.world.changing(subscription, UPDATED):
                 self._transitions.unschedule_end(subscription)
@@ -392,6 +444,7 @@ class Subscriptions(Resource):
 
 
 def _matches(subscription: Object, wanted: Params) -> bool:
+    """Does a subscription fit the filters of a list?"""
     status = wanted.get("status")
     items = subscription["items"]["data"]
     price_id = wanted.get("price") or wanted.get("plan")

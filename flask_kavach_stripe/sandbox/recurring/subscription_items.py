@@ -1,4 +1,7 @@
-"""Items of subscriptions, one at a time."""
+"""Items of subscriptions, one at a time.
+
+Source: https://docs.stripe.com/api/subscription_items
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,11 @@ _CHANGE: Spec = {
 
 
 class SubscriptionItems(Resource):
-    """They are kept in their subscription: each call is an update of that."""
+    """``/v1/subscription_items``.
+
+    Items are kept in their subscription: each call is an update of that, with its
+    events (``customer.subscription.updated``), its prorations and its errors.
+    """
 
     kind = "subscription_item"
     noun = "subscription_item"
@@ -49,6 +56,10 @@ class SubscriptionItems(Resource):
         self._subscriptions = subscriptions
 
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
+        """Return an item of any subscription.
+
+        :raises ApiError: ``resource_missing``, also for an item that was deleted.
+        """
         for item in self._owner(object_id)["items"]["data"]:
             if item["id"] == object_id:
                 found: Object = item
@@ -57,6 +68,10 @@ class SubscriptionItems(Resource):
         raise resource_missing(self.noun, object_id, param, status=status)
 
     def list(self, params: Params) -> Object:
+        """Return a page of a subscription's items, in the order of their making.
+
+        :raises ApiError: ``parameter_missing`` without a ``subscription``.
+        """
         wanted = read(
             params, {**LIST_SPEC, "subscription": text()}, required=("subscription",)
         )
@@ -65,6 +80,7 @@ class SubscriptionItems(Resource):
         return page(items, wanted, self.path, self.noun)
 
     def create(self, params: Params) -> Object:
+        """Add an item to a subscription; the rest of the period is prorated."""
         values = read(
             params,
             {**_CHANGE, "subscription": text()},
@@ -76,12 +92,17 @@ class SubscriptionItems(Resource):
         return added
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change price, quantity or metadata of an item."""
         self.get(object_id)
         values = read(params, _CHANGE)
         self._change(self._owner(object_id), values, {"id": object_id})
         return self.get(object_id)
 
     def delete(self, params: Params, object_id: str) -> Object:
+        """Take an item out of its subscription.
+
+        :raises ApiError: If it is the only one.
+        """
         self.get(object_id)
         values = read(
             params,
@@ -98,10 +119,15 @@ class SubscriptionItems(Resource):
     def _change(
         self, subscription: Object, values: dict[str, Any], item: dict[str, Any]
     ) -> None:
+        """Update the subscription with the change of one item."""
         shared = {name: values.pop(name) for name in _SHARED if name in values}
         self._subscriptions.change_items(subscription, shared, {**values, **item})
 
     def _owner(self, item_id: str) -> Object:
+        """Return the subscription of an item.
+
+        :raises ApiError: ``resource_missing`` (404) if no subscription ever had it.
+        """
         hidden = self.world.store.hidden.get(item_id) or {}
         owner = self.world.store.find("subscription", hidden.get("subscription"))
 
@@ -111,4 +137,8 @@ class SubscriptionItems(Resource):
         return owner
 
     def _subscription(self, subscription_id: str) -> Object:
+        """Return the subscription that a parameter names.
+
+        :raises ApiError: ``resource_missing`` (400).
+        """
         return self._subscriptions.get(subscription_id, "subscription", status=400)

@@ -1,4 +1,4 @@
-"""What a subscription looks like."""
+"""What a subscription looks like, with every attribute that Stripe's has."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ def new_subscription(
     values: dict[str, Any],
     trial_end: int | None,
 ) -> Object:
-    """Return a subscription whose first period has not begun.
+    """Return a subscription with a first period that has not begun.
+
+    Its status is ``active`` or ``trialing``; who makes it corrects that if the first
+    payment fails.
 
     :param lines: Prices and quantities.
     :param values: What :data:`.subscription_params.CREATE` reads.
+    :param trial_end: Unix seconds; ``None`` without a trial.
     """
     now = world.clock.now()
     subscription_id = world.store.new_id("subscription")

@@ -1,4 +1,9 @@
-"""What the calls for subscriptions accept."""
+"""What the calls for subscriptions accept, and which of it is refused.
+
+Previews, Checkout and the portal read the same parameters in other places.
+
+Source: https://docs.stripe.com/api/subscriptions
+"""
 
 from __future__ import annotations
 
@@ -58,16 +63,20 @@ ITEM_SPEC: Spec = {
     "quantity": integer(0, 1_000_000),
     "tax_rates": refused,
 }
+#: What both creation and update take. What is refused changes who is paid, when or how
+#: much, and is not simulated; what is ignored changes how things look.
 _BOTH: Spec = {
+    # One-time items on the next invoice.
     "add_invoice_items": refused,
     "application_fee_percent": refused,
-    "automatic_tax": ignored,
+    "automatic_tax": ignored,  # Differs from Stripe: there are no taxes.
     "billing_schedules": refused,
     "billing_thresholds": refused,
     "cancel_at": either(
         timestamp, choice("min_period_end", "max_period_end", "max_billed_until")
     ),
     "cancel_at_period_end": boolean,
+    # Not simulated: invoices that are sent and paid by hand.
     "collection_method": choice("charge_automatically"),
     "days_until_due": refused,
     "default_payment_method": text(),
@@ -94,8 +103,10 @@ _BOTH: Spec = {
     "trial_from_plan": refused,
     "trial_settings": TRIAL_SETTINGS,
 }
+#: ``POST /v1/subscriptions``.
 CREATE: Spec = {
     **_BOTH,
+    # Not simulated: another beginning of the subscription or of its first period.
     "backdate_start_date": refused,
     "billing_cycle_anchor": refused,
     "billing_cycle_anchor_config": refused,
@@ -105,6 +116,7 @@ CREATE: Spec = {
     "customer_account": refused,
     "trial_period_days": integer(1, 730),
 }
+#: ``POST /v1/subscriptions/<id>``.
 UPDATE: Spec = {
     **_BOTH,
     "billing_cycle_anchor": mapping({"type": choice("now", "unchanged")}),
@@ -118,6 +130,7 @@ UPDATE: Spec = {
     ),
     "proration_date": timestamp,
 }
+#: ``POST /v1/subscriptions/<id>/pause``, since endive.
 PAUSE: Spec = {
     "bill_for": mapping(
         {
@@ -131,6 +144,7 @@ PAUSE: Spec = {
     "invoicing_behavior": choice("invoice", "pending_invoice_item"),
     "type": choice("subscription"),
 }
+#: ``POST /v1/subscriptions/<id>/resume``.
 RESUME: Spec = {
     "billing_cycle_anchor": mapping({"type": choice("now", "unchanged")}),
     "payment_behavior": choice(

@@ -1,4 +1,7 @@
-"""Test clocks: customers whose time is moved by hand."""
+"""Test clocks: customers with a time of their own.
+
+Source: https://docs.stripe.com/billing/testing/test-clocks
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,17 @@ _LIFETIME = 30 * DAY
 
 
 class TestClocks(Resource):
-    """A customer that is made with ``test_clock`` lives on that clock, with all that
+    """``/v1/test_helpers/test_clocks``: :mod:`..timeline` does the moving.
+
+    A customer that is made with ``test_clock`` lives on that clock, with all that
     belongs to it; the sandbox's own clock does not move it.
+
+    Events: ``test_helpers.test_clock.created``, ``.advancing``, ``.ready``,
+    ``.deleted``.
 
     Simplified: to advance is done when the call is answered, so the answer's status is
     ``ready`` at once; a clock is not deleted by itself after 30 days, and it can have
-    more than Stripe's three customers. :mod:`..timeline` does the moving.
+    more than Stripe's three customers.
     """
 
     __test__ = False  # pytest: not a class of tests
@@ -34,6 +42,7 @@ class TestClocks(Resource):
     path = "/v1/test_helpers/test_clocks"
 
     def create(self, params: Params) -> Object:
+        """Keep a new clock that stands at ``frozen_time``, and send its event."""
         values = read(
             params,
             {"frozen_time": timestamp, "name": text(300)},
@@ -56,13 +65,16 @@ class TestClocks(Resource):
         return test_clock
 
     def list(self, params: Params) -> Object:
+        """Return a page of the clocks, newest first."""
         return self.select(params, {}, lambda test_clock, wanted: True)
 
     def check_advance(self, test_clock: Object, to: int) -> None:
         """Check where a clock is to be moved.
 
         :raises ApiError: If that is past, or more than two intervals of the shortest
-            subscription away.
+            subscription away; two years without a subscription.
+
+        Source: https://docs.stripe.com/api/test_clocks/advance
         """
         now = test_clock["frozen_time"]
 

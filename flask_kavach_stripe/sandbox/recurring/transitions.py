@@ -1,4 +1,7 @@
-"""What becomes of a subscription beside its periods: pauses, and ends."""
+"""What becomes of a subscription beside its periods: pauses, and ends.
+
+Source: https://docs.stripe.com/billing/subscriptions/cancel
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from .subscription_object import UPDATED
 
 
 class Transitions:
-    """Changes the status of subscriptions, and tells about it."""
+    """Changes the status of subscriptions, and sends the events of that."""
 
     def __init__(
         self, world: World, invoices: Invoices, pending_updates: PendingUpdates
@@ -23,6 +26,8 @@ class Transitions:
 
     def pause(self, subscription: Object, why: str) -> None:
         """Stop periods and invoices until :meth:`resume`.
+
+        Sends ``customer.subscription.updated``, then ``.paused``.
 
         :param why: Stripe's word for the reason: ``pause_requested``, ...
         """
@@ -41,29 +46,39 @@ class Transitions:
         self._world.emit("customer.subscription.paused", subscription)
 
     def resume(self, subscription: Object) -> None:
-        """End a pause."""
+        """End a pause that waited for a payment.
+
+        Sends ``customer.subscription.updated``, then ``.resumed``.
+        """
         with self._world.changing(subscription, UPDATED):
             self.lift_pause(subscription)
 
         self._world.emit("customer.subscription.resumed", subscription)
 
     def lift_pause(self, subscription: Object) -> None:
+        """Write the end of a pause; the caller sends the events."""
         self._hidden(subscription)["resumes_with"] = None
         subscription["status"] = "active"
         subscription["status_details"] = None
 
     def resume_collection(self, subscription: Object) -> None:
+        """Charge invoices again, as the time of ``pause_collection`` is over."""
         with self._world.changing(subscription, UPDATED):
             subscription["pause_collection"] = None
 
     # The end
 
     def schedule_end(self, subscription: Object, at: int) -> None:
+        """Write when a subscription is to end; the caller sends the event.
+
+        :param at: Unix seconds.
+        """
         subscription["cancel_at"] = at
         subscription["canceled_at"] = self._world.clock.now()
         subscription["cancellation_details"]["reason"] = "cancellation_requested"
 
     def unschedule_end(self, subscription: Object) -> None:
+        """Take a scheduled end back, with the reasons that were given for it."""
         subscription["cancel_at"] = None
         subscription["cancel_at_period_end"] = False
         subscription["canceled_at"] = None
@@ -74,7 +89,11 @@ class Transitions:
     def end(
         self, subscription: Object, *, reason: str = "cancellation_requested"
     ) -> None:
-        """End a subscription now; one whose first payment is due has never begun."""
+        """End a subscription now; an ``incomplete`` one has never begun, and expires.
+
+        :param reason: Stripe's word for ``cancellation_details``:
+            ``cancellation_requested`` or ``payment_failed``.
+        """
         if subscription["status"] == "incomplete":
             self.expire(subscription, reason=reason)
             return
@@ -86,12 +105,16 @@ class Transitions:
         self.finish(subscription)
 
     def expire(self, subscription: Object, *, reason: str | None = None) -> None:
-        """End a subscription whose first payment never came.
+        """End a subscription whose first payment never came: ``incomplete_expired``.
+
+        Sends ``customer.subscription.updated``, and ``invoice.voided``.
 
         :param reason: Why it is canceled; ``None`` if only its time is up.
         """
         now = self._world.clock.now()
 
+        # Differs from Stripe: also a subscription that a call cancels ends like this,
+        # with an "updated" event, and its invoice is void.
         with self._world.changing(subscription, UPDATED):
             subscription["status"] = "incomplete_expired"
             subscription["ended_at"] = now
@@ -106,8 +129,13 @@ class Transitions:
             self._invoices.close(invoice, "void")
 
     def finish(self, subscription: Object) -> None:
-        """End a subscription: there will be no further period."""
+        """End a subscription: there will be no further period.
+
+        Sends ``customer.subscription.deleted``. An open invoice stays open, and is not
+        charged by itself any more.
+        """
         self._pending_updates.expire(subscription)
+        # Differs from Stripe: an end within a period ("cancel_at") gives nothing back.
         subscription["status"] = "canceled"
         subscription["ended_at"] = self._world.clock.now()
         invoice = self._world.store.find("invoice", subscription["latest_invoice"])
@@ -118,4 +146,5 @@ class Transitions:
         self._world.emit("customer.subscription.deleted", subscription)
 
     def _hidden(self, subscription: Object) -> Object:
+        """Return what the API does not show of a subscription."""
         return self._world.store.hidden[subscription["id"]]
