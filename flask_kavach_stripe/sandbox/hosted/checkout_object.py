@@ -1,4 +1,4 @@
-"""What a Checkout session looks like."""
+"""What a Checkout session looks like, with every attribute that Stripe's has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ def new_session(
 ) -> Object:
     """Return an open session that costs nothing yet.
 
+    It expires after a day unless the call names another time, and its ``url`` is the
+    sandbox's own page.
+
     :param customer: Who buys, if that is known.
+    :param currency: Of the prices.
     :param values: What :data:`.checkout_params.CREATE` reads.
     """
     now = world.clock.now()
@@ -31,6 +35,7 @@ def new_session(
         "allow_promotion_codes": values.get("allow_promotion_codes"),
         "amount_subtotal": 0,
         "amount_total": 0,
+        # Differs from Stripe: "enabled" is what was asked for, but there are no taxes.
         "automatic_tax": {
             "enabled": automatic_tax.get("enabled") == "true",
             "liability": None,
@@ -86,6 +91,7 @@ def new_session(
             "payment_method_remove": "disabled",
             "payment_method_save": None,
         },
+        # Differs from Stripe: also a trial, which charges nothing, has no setup intent.
         "setup_intent": None,
         "shipping_address_collection": None,
         "shipping_cost": None,
@@ -106,6 +112,7 @@ def new_session(
 
 
 def customer_details(email: str | None, name: str | None) -> dict[str, Any]:
+    """Return what a session shows of its buyer; no address, phone and tax id."""
     return {
         "address": empty_address(),
         "business_name": None,

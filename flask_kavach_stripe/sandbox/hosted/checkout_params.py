@@ -1,4 +1,7 @@
-"""What a call for a Checkout session accepts."""
+"""What a call for a Checkout session accepts, and which of it is refused.
+
+Source: https://docs.stripe.com/api/checkout/sessions/create
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,15 @@ from ..params import url
 from ..recurring.subscription_params import BILLING_MODE
 from ..recurring.subscription_params import TRIAL_SETTINGS
 
+#: What is refused changes who buys, what, or for how much, and is not simulated. What
+#: is ignored changes how the page looks. :meth:`.CheckoutSessions.create` knows which
+#: parameters are required, and which exclude each other.
 CREATE: Spec = {
     "adaptive_pricing": ignored,
     "after_expiration": ignored,
     "allow_promotion_codes": boolean,
     "allowed_payment_method_types": ignored,
-    "automatic_tax": ignored,
+    "automatic_tax": ignored,  # Differs from Stripe: there are no taxes.
     "billing_address_collection": choice("auto", "required"),
     "branding_settings": ignored,
     "cancel_url": url,
@@ -60,6 +66,7 @@ CREATE: Spec = {
     "locale": text(),
     "managed_payments": refused,
     "metadata": metadata,
+    # Only "subscription" is simulated; the others get an error that says so.
     "mode": choice("payment", "setup", "subscription"),
     "name_collection": ignored,
     "optional_items": refused,
@@ -69,6 +76,7 @@ CREATE: Spec = {
     "payment_method_configuration": ignored,
     "payment_method_data": ignored,
     "payment_method_options": ignored,
+    # Only older versions have it; see :mod:`..versions.upgrades`.
     "payment_method_types": removed,
     "permissions": ignored,
     "phone_number_collection": ignored,
@@ -100,6 +108,7 @@ CREATE: Spec = {
     ),
     "success_url": url,
     "tax_id_collection": ignored,
+    # Not simulated: the embedded page and the custom one.
     "ui_mode": choice("hosted_page"),
     "wallet_options": ignored,
 }

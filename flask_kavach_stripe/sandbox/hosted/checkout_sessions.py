@@ -1,4 +1,10 @@
-"""Checkout sessions with ``mode=subscription``."""
+"""Checkout sessions with ``mode=subscription``.
+
+:mod:`..pages.checkout_pages` has the page; :meth:`.Sandbox.pay` does the same without
+one.
+
+Source: https://docs.stripe.com/billing/subscriptions/checkout
+"""
 
 from __future__ import annotations
 
@@ -41,6 +47,19 @@ from .checkout_params import CREATE
 
 
 class CheckoutSessions(Resource):
+    """``/v1/checkout/sessions``, and the buttons of the hosted page.
+
+    A session that is paid sends, in this order: ``customer.created`` for a new
+    customer, ``payment_method.attached``, ``customer.subscription.created``, the events
+    of the invoice, and last ``checkout.session.completed``. One that is not sends
+    ``checkout.session.expired`` in the end. ``line_items`` is included with
+    ``expand[]``.
+
+    Simplified: one-off payments, setups, shipping, taxes and optional items are
+    refused, and so are the embedded and the custom page; each session is paid with a
+    card that is typed in, as saved cards are not offered.
+    """
+
     kind = "checkout.session"
     noun = "checkout.session"
     path = "/v1/checkout/sessions"
@@ -69,6 +88,11 @@ class CheckoutSessions(Resource):
     # The API
 
     def create(self, params: Params) -> Object:
+        """Open a session; an alarm closes it at ``expires_at``.
+
+        :raises ApiError: As :meth:`_check` does, or for a line, customer or discount
+            that cannot be used. ``sandbox_not_simulated`` for another ``mode``.
+        """
         values = read(params, CREATE)
         self._check(values)
         store = self.world.store
@@ -86,6 +110,11 @@ class CheckoutSessions(Resource):
         return session
 
     def list(self, params: Params) -> Object:
+        """Return a page of the sessions, newest first.
+
+        Filtered by ``created``, ``customer``, ``customer_details[email]``, ``status``
+        and ``subscription``.
+        """
         return self.select(
             params,
             {
@@ -110,6 +139,7 @@ class CheckoutSessions(Resource):
         )
 
     def list_line_items(self, params: Params, object_id: str) -> Object:
+        """Answer ``GET /v1/checkout/sessions/<id>/line_items``."""
         self.get(object_id)
         wanted = read(params, LIST_SPEC)
         return page(
@@ -120,7 +150,10 @@ class CheckoutSessions(Resource):
         )
 
     def update(self, params: Params, object_id: str) -> Object:
-        """Change the metadata, the only thing that the sandbox lets change."""
+        """Change the metadata, the only thing that the sandbox lets change.
+
+        No event is sent.
+        """
         session = self.get(object_id)
         values = read(params, {"metadata": metadata})
 
@@ -132,6 +165,10 @@ class CheckoutSessions(Resource):
         return session
 
     def expire(self, params: Params, object_id: str) -> Object:
+        """Close an open session and send ``checkout.session.expired``.
+
+        :raises ApiError: If it is not open.
+        """
         session = self.get(object_id)
         read(params, {})
 
@@ -146,6 +183,7 @@ class CheckoutSessions(Resource):
         return session
 
     def line_items_url(self, session_id: str) -> str:
+        """Return the path of a session's line items."""
         return f"{self.path}/{session_id}/line_items"
 
     # The hosted page and time
@@ -167,11 +205,16 @@ class CheckoutSessions(Resource):
         return trial_end
 
     def needs_card(self, session: Object) -> bool:
+        """Does the page ask for a card?
+
+        Always, unless ``payment_method_collection`` says ``if_required`` and there is
+        nothing to pay today.
+        """
         always: bool = session["payment_method_collection"] == "always"
         return always or session["amount_total"] > 0
 
     def expire_now(self, session: Object) -> None:
-        """Close a session that is still open."""
+        """Close a session that is still open, and send ``checkout.session.expired``."""
         if session["status"] != "open":
             return
 
@@ -210,10 +253,12 @@ class CheckoutSessions(Resource):
         In Stripe's order: the customer, the card, the subscription, its invoice, and
         last the session. A refused card makes nothing.
 
-        :param email: The buyer's address; a known customer's own one wins.
+        :param email: The buyer's address; that of a known customer wins.
+        :param card: ``None`` only where :meth:`needs_card` says so.
         :raises AuthenticationRequired: If the bank asks for 3-D Secure; then
             :meth:`authenticate` goes on.
-        :raises ApiError: If the session is closed or the card is refused.
+        :raises ApiError: If the session is closed, an address or card is missing, or
+            the card is refused (402).
 
         Source: https://docs.stripe.com/billing/subscriptions/checkout
         """
@@ -270,6 +315,10 @@ class CheckoutSessions(Resource):
             self._finish(session, email, card, set_up=True)
 
     def _check_open(self, session: Object) -> None:
+        """Check that a session is open.
+
+        :raises ApiError: If not.
+        """
         if session["status"] != "open":
             raise ApiError(
                 "This Checkout Session is no longer open:"
@@ -284,6 +333,10 @@ class CheckoutSessions(Resource):
         *,
         set_up: bool = False,
     ) -> None:
+        """Make what was bought and write it into the session, with the events of both.
+
+        :param set_up: 3-D Secure was passed for the card.
+        """
         hidden = self.world.store.hidden[session["id"]]
         self._find_discounts(session, hidden["discounts"])
         customer = self._buyer(session, email, card)
@@ -319,6 +372,7 @@ class CheckoutSessions(Resource):
     def _buyer(
         self, session: Object, email: str | None, card: CardForm | None
     ) -> Object:
+        """Return the customer who buys: the session's own, or a new one."""
         if session["customer"]:
             customer = self._customers.get_live(
                 session["customer"], "customer", status=400
@@ -352,7 +406,10 @@ class CheckoutSessions(Resource):
     # Checks
 
     def _check(self, values: dict[str, Any]) -> None:
-        """The rules that bind several parameters."""
+        """Check the rules that bind several parameters.
+
+        :raises ApiError: For the first one that is broken.
+        """
         data = values.get("subscription_data") or {}
         now = self.world.clock.now()
 
@@ -414,6 +471,11 @@ class CheckoutSessions(Resource):
     def _read_lines(
         self, line_items: Sequence[dict[str, Any]]
     ) -> Sequence[tuple[Object, int]]:
+        """Return the prices and quantities that a call names.
+
+        :raises ApiError: For a price that cannot be sold, a line without a quantity, or
+            lines in several currencies.
+        """
         lines = []
 
         for index, line in enumerate(line_items):
@@ -495,6 +557,7 @@ class CheckoutSessions(Resource):
     def _line_item(
         self, price: Object, quantity: int, amount: int, discount: int
     ) -> Object:
+        """Return one line of a session, with what discounts take off it."""
         product = self.world.store.find("product", price["product"])
         return {
             "id": self.world.store.new_id("item"),
@@ -512,5 +575,6 @@ class CheckoutSessions(Resource):
         }
 
     def _items_of(self, session_id: str) -> Sequence[Object]:
+        """Return the lines of a session, which the API shows on request only."""
         items: Sequence[Object] = self.world.store.hidden[session_id]["line_items"]
         return items

@@ -1,4 +1,7 @@
-"""What a customer does in a session of the portal."""
+"""What a customer does in a session of the portal.
+
+Source: https://docs.stripe.com/customer-management
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,8 @@ class Preview(NamedTuple):
 class PortalActions:
     """The buttons of the portal. Each asks the session's configuration first.
 
-    A button that does nothing any more, as it was pressed twice, does nothing.
+    Each does what a call of the API does, with the events of that. A button that does
+    nothing any more, as it was pressed twice, does nothing.
 
     Simplified: a change that is paid at once fails if the bank asks for 3-D Secure.
     """
@@ -66,7 +70,7 @@ class PortalActions:
         self._previews = previews
 
     def features(self, session: Object) -> Features:
-        """Return what the configuration of a session says."""
+        """Return the features that the configuration of a session has."""
         configuration = self._configurations.get(session["configuration"])
         features: Features = configuration["features"]
         return features
@@ -74,9 +78,10 @@ class PortalActions:
     # The end, and pauses
 
     def cancel(self, session: Object, subscription: Object, params: Params) -> None:
-        """End a subscription, now or with its period.
+        """End a subscription, now or with its period, as the configuration says.
 
         :param params: ``feedback`` and ``comment``, if the configuration asks why.
+        :raises ApiError: If canceling is disabled (403), or a reason is not offered.
         """
         rules = self._rules.require(self.features(session), "subscription_cancel")
         details = _read_reason(rules["cancellation_reason"], params)
@@ -99,13 +104,20 @@ class PortalActions:
             self._subscriptions.cancel(call, subscription["id"])
 
     def keep(self, session: Object, subscription: Object) -> None:
-        """Take a scheduled end back."""
+        """Take a scheduled end back.
+
+        :raises ApiError: If canceling is disabled (403).
+        """
         self._rules.require(self.features(session), "subscription_cancel")
 
         if self._allowed(session, subscription).keep:
             self._subscriptions.undo_cancel(subscription)
 
     def pause(self, session: Object, subscription: Object) -> None:
+        """Pause a subscription; what is left of the period is given back.
+
+        :raises ApiError: If pausing is disabled (403).
+        """
         self._rules.require(self.features(session), "subscription_pause")
 
         if self._allowed(session, subscription).pause:
@@ -113,7 +125,10 @@ class PortalActions:
                 self._subscriptions.pause({}, subscription["id"])
 
     def resume(self, session: Object, subscription: Object) -> None:
-        """End a pause, of the subscription or of its payments."""
+        """End a pause, of the subscription or of its payments.
+
+        :raises ApiError: If pausing is disabled (403).
+        """
         self._rules.require(self.features(session), "subscription_pause")
 
         if not self._allowed(session, subscription).resume:
@@ -127,6 +142,7 @@ class PortalActions:
                 self._subscriptions.update(call, subscription["id"])
 
     def _allowed(self, session: Object, subscription: Object) -> Allowed:
+        """Return which buttons work for a subscription now."""
         return self._rules.allowed(self.features(session), subscription)
 
     # Price and quantity
@@ -140,7 +156,7 @@ class PortalActions:
         )
 
     def preview(self, session: Object, subscription: Object, choice: Choice) -> Preview:
-        """Return what a change would cost."""
+        """Return what a change would cost; nothing is changed."""
         values = self._change(session, subscription, choice)
         item = _item(subscription, choice)
 
@@ -153,12 +169,14 @@ class PortalActions:
         return Preview(invoice["amount_due"] if is_now else 0, invoice, is_now)
 
     def update(self, session: Object, subscription: Object, choice: Choice) -> None:
-        """Make a change.
+        """Make a change of price or quantity.
 
-        :raises ApiError: If it is to be paid now and the card is refused. Then nothing
-            is changed.
+        :raises ApiError: If it is to be paid now and the card is refused (402). Then
+            nothing is changed.
         """
         values = self._change(session, subscription, choice)
+        # Differs from Stripe: its portal lets the customer pass 3-D Secure; here a card
+        # that asks for it is refused.
         values["payment_behavior"] = "error_if_incomplete"
         item = _item(subscription, choice)
 
@@ -186,7 +204,10 @@ class PortalActions:
     # The customer
 
     def update_customer(self, session: Object, params: Params) -> None:
-        """Change a customer's details: those that the configuration names."""
+        """Change a customer's details: those that the configuration names.
+
+        :raises ApiError: If others are given, or changing them is disabled (403).
+        """
         rules = self._rules.require(self.features(session), "customer_update")
 
         if refused := params.keys() - set(rules["allowed_updates"]):
@@ -249,6 +270,7 @@ class PortalActions:
     def _use_card(
         self, customer: Object, card: CardForm, *, set_up: bool = False
     ) -> None:
+        """Attach a card, and let it pay for the customer and all subscriptions."""
         card_id = self._payment_methods.add(card, customer, set_up=set_up)["id"]
         call = {"invoice_settings": {"default_payment_method": card_id}}
         self._customers.update(call, customer["id"])
@@ -262,6 +284,7 @@ class PortalActions:
 
 
 def _item(subscription: Object, choice: Choice) -> dict[str, Any]:
+    """Return the parameters of a change that are about the item."""
     return {
         "id": subscription["items"]["data"][0]["id"],
         "price": choice.price["id"],

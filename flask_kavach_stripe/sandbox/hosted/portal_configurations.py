@@ -1,4 +1,7 @@
-"""What the customer portal offers."""
+"""What the customer portal offers.
+
+Source: https://docs.stripe.com/api/customer_portal/configurations
+"""
 
 from __future__ import annotations
 
@@ -91,6 +94,7 @@ _CONFIGURATION: Spec = {
                         )
                     ),
                     "proration_behavior": PRORATION_BEHAVIOR,
+                    # Stripe would make a subscription schedule of it.
                     "schedule_at_period_end": refused,
                     "trial_update_behavior": choice("continue_trial", "end_trial"),
                 }
@@ -122,11 +126,14 @@ _EVERYTHING: Final[dict[str, Any]] = {
 
 
 class PortalConfigurations(Resource):
-    """What the portal lets customers do.
+    """``/v1/billing_portal/configurations``: what the portal lets customers do.
 
     The default one allows everything, and offers all prices that are active and
     recurring: also those that are made later, until a call names ``products``. Any
-    other one allows what it says.
+    other one allows what it says. (A new account of Stripe's must save the default one
+    in its Dashboard first; here it is always there.)
+
+    Events: ``billing_portal.configuration.created``, ``.updated``.
 
     Not simulated, and refused: changes that wait for the end of the period.
     """
@@ -144,9 +151,14 @@ class PortalConfigurations(Resource):
 
     @property
     def default(self) -> Object:
+        """The configuration of sessions that name none."""
         return self.get(self._default_id)
 
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
+        """Return a configuration, with the products that it offers at this moment.
+
+        :raises ApiError: ``resource_missing``.
+        """
         configuration = super().get(object_id, param, status=status)
 
         if self.world.store.hidden[object_id]["offers_all"]:
@@ -156,6 +168,12 @@ class PortalConfigurations(Resource):
         return configuration
 
     def create(self, params: Params) -> Object:
+        """Keep a configuration; what it does not mention is disabled.
+
+        Sends ``billing_portal.configuration.created``.
+
+        :raises ApiError: As :meth:`_check` does.
+        """
         values = read(params, _CONFIGURATION, required=("features",))
         self._check(values)
         configuration = self._new(self.world.store.new_id(self.kind), is_default=False)
@@ -165,6 +183,12 @@ class PortalConfigurations(Resource):
         return configuration
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change what a call mentions, feature by feature.
+
+        Sends ``billing_portal.configuration.updated``.
+
+        :raises ApiError: As :meth:`_check` does, or to deactivate the default one.
+        """
         configuration = self.get(object_id)
         values = read(params, {**_CONFIGURATION, "active": boolean})
         self._check(values)
@@ -184,6 +208,7 @@ class PortalConfigurations(Resource):
         return configuration
 
     def list(self, params: Params) -> Object:
+        """Return a page of the configurations, by ``active`` and ``is_default``."""
         self.get(self._default_id)
         return self.select(
             params,
@@ -195,7 +220,11 @@ class PortalConfigurations(Resource):
         )
 
     def _check(self, values: dict[str, Any]) -> None:
-        """Check that the prices exist, and are of the products that they stand with."""
+        """Check that the prices exist, and are of the products that they stand with.
+
+        :raises ApiError: ``resource_missing``, or without a code for a price that is
+            paid once or of another product.
+        """
         update = (values.get("features") or {}).get("subscription_update") or {}
         path = "features[subscription_update][products]"
 
@@ -219,6 +248,7 @@ class PortalConfigurations(Resource):
                     )
 
     def _write(self, configuration: Object, values: dict[str, Any]) -> None:
+        """Write what a call mentions."""
         for name in ("default_return_url", "name"):
             if name in values:
                 configuration[name] = values[name]
@@ -236,6 +266,7 @@ class PortalConfigurations(Resource):
     def _write_feature(
         self, configuration: Object, name: str, given: dict[str, Any]
     ) -> None:
+        """Write one feature; named products end the offer of everything."""
         target = configuration["features"][name]
         reason = given.pop("cancellation_reason", None) or {}
         reason.pop("feedback_options", None)
@@ -311,6 +342,7 @@ class PortalConfigurations(Resource):
 
 
 def _product(product_id: str, price_ids: Sequence[str], entry: Object) -> Object:
+    """Return a product as a configuration shows it, with its limits of quantity."""
     quantity = entry.get("adjustable_quantity") or {"enabled": True}
     minimum = quantity.get("minimum")
     return {

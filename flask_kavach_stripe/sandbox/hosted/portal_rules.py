@@ -1,4 +1,7 @@
-"""What a customer may do in the portal: its configuration, and the state of things."""
+"""What a customer may do in the portal: its configuration, and the state of things.
+
+The pages ask it which buttons to show, and the buttons ask it again.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,11 @@ class Choice(NamedTuple):
 
 
 class PortalRules:
-    """Reads the features of a configuration."""
+    """Reads the features of a configuration.
+
+    Features are those of a configuration, as :meth:`.PortalActions.features` gives
+    them.
+    """
 
     def __init__(self, world: World, promotion_codes: PromotionCodes) -> None:
         self._world = world
@@ -71,7 +78,8 @@ class PortalRules:
     def require(self, features: Features, name: str) -> Object:
         """Return a feature.
 
-        :raises ApiError: If the configuration does not enable it.
+        :param name: Stripe's name of it: ``subscription_cancel``, ...
+        :raises ApiError: If the configuration does not enable it (403).
         """
         if not features[name]["enabled"]:
             raise ApiError(
@@ -83,6 +91,11 @@ class PortalRules:
         return features[name]
 
     def allowed(self, features: Features, subscription: Object) -> Allowed:
+        """Return what a customer may do with a subscription now.
+
+        Only flexible billing can be paused, and a subscription that is about to end can
+        neither be paused nor changed.
+        """
         status = subscription["status"]
         lives = status not in FINAL
         ends = subscription["cancel_at"] is not None
@@ -182,6 +195,10 @@ class PortalRules:
         return choice
 
     def _find_code(self, rules: Object, code: str) -> str | None:
+        """Return the id of a code that was typed in; ``None`` for an empty one.
+
+        :raises ApiError: If the portal takes none, or this one does not exist.
+        """
         if not code:
             return None
 

@@ -1,4 +1,7 @@
-"""Sessions of the customer portal, and the flows that they lead to."""
+"""Sessions of the customer portal, and the flows that they lead to.
+
+Source: https://docs.stripe.com/api/customer_portal/sessions
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,7 @@ _FLOW = mapping(
             },
             required=("type",),
         ),
+        # Not simulated as a flow; the portal's first page has the button.
         "subscription_pause": refused,
     },
     required=("type",),
@@ -78,6 +82,11 @@ _FEATURES: Final[Mapping[str, str]] = {
 
 
 class PortalSessions(Resource):
+    """``/v1/billing_portal/sessions``: creation is the only call.
+
+    Simplified: a session does not expire, as Stripe's does.
+    """
+
     kind = "billing_portal.session"
     noun = "billing_portal.session"
     path = "/v1/billing_portal/sessions"
@@ -95,6 +104,11 @@ class PortalSessions(Resource):
         self._rules = rules
 
     def create(self, params: Params) -> Object:
+        """Open a session of the portal for a customer; no event is sent.
+
+        :raises ApiError: ``resource_missing`` for an unknown customer or configuration;
+            otherwise as :meth:`_flow` does.
+        """
         values = read(
             params,
             {
@@ -142,6 +156,10 @@ class PortalSessions(Resource):
         self, flow: Object | None, customer_id: str, features: Features
     ) -> Object | None:
         """Check a flow: the configuration must allow what it leads to.
+
+        :returns: The ``flow`` that the session shows.
+        :raises ApiError: If the feature is disabled, a parameter is missing, or the
+            subscription is not the customer's.
 
         Source: https://docs.stripe.com/customer-management/portal-deep-links
         """
@@ -204,6 +222,11 @@ class PortalSessions(Resource):
     def _confirm_item(
         self, features: Features, item: Object, subscription: Object
     ) -> Object:
+        """Check the change that a flow asks the customer to confirm.
+
+        :raises ApiError: ``resource_missing`` for an unknown item or price, or if the
+            configuration does not offer the change.
+        """
         path = "flow_data[subscription_update_confirm][items][0]"
         known = {entry["id"] for entry in subscription["items"]["data"]}
         price_id = item.get("price")

@@ -1,4 +1,7 @@
-"""Signed webhooks: in order, with retries, faults, and a record of every attempt."""
+"""Signed webhooks: in order, with retries, faults, and a record of every attempt.
+
+Source: https://docs.stripe.com/webhooks
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,9 @@ from ..world import World
 Sender = Callable[[str, bytes, Mapping[str, str]], int]
 
 #: Seconds before each further attempt: real ones while a thread delivers, otherwise
-#: those of the sandbox's clock. Stripe's sandboxes try three times within hours; nobody
-#: waits that long for a local one.
+#: those of the sandbox's clock.
+# Differs from Stripe: its sandboxes try three times within hours, which is too long to
+# wait for a local one.
 RETRY_DELAYS = (0.5, 2.0, 8.0)
 CHECKOUT_WAIT = 10.0
 _TIMEOUT = 30.0
@@ -40,7 +44,12 @@ _REORDERED_SECONDS = 1.0
 
 
 def send_over_http(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """Post a webhook. A redirect is not followed, and counts as a failure.
+    """Post a webhook and return the status of the answer.
+
+    A redirect is not followed, and counts as a failure. Proxies of the environment are
+    not used.
+
+    :raises requests.RequestException: If there is no answer within 30 seconds.
 
     Source: https://docs.stripe.com/webhooks
     """
@@ -60,7 +69,7 @@ def send_over_http(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 class Attempt:
     """One try to bring an event to an endpoint.
 
-    :param at: The sandbox's time.
+    :param at: The sandbox's time, in Unix seconds.
     :param status: HTTP status of the answer; ``None`` if there was none.
     :param error: What went wrong, in words.
     :param fault: The kind of fault that struck on the way.
@@ -77,6 +86,7 @@ class Attempt:
 
     @property
     def succeeded(self) -> bool:
+        """Whether the endpoint took the event: the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -89,7 +99,7 @@ class _Job:
     event_id: str = field(compare=False)
     endpoint_id: str = field(compare=False)
     retries: int = field(compare=False, default=0)
-    #: Held back by a fault: nobody waits for it.
+    #: Held back by a fault: :meth:`Delivery.drain` does not wait for it.
     is_late: bool = field(compare=False, default=False)
     #: Sent on request: it meets no fault and is not tried again.
     is_manual: bool = field(compare=False, default=False)
@@ -99,16 +109,18 @@ class Delivery:
     """Brings events to the endpoints that want them.
 
     First attempts go out in the order of the events; retries come later and hold
-    nothing up. Between :meth:`start` and :meth:`stop` a thread does the work, in real
-    time. Otherwise nothing is sent until someone calls one of the other methods, and
-    time is the sandbox's: nobody ever waits.
+    nothing up. (Stripe promises no order; the fault ``reorder`` breaks it.) Between
+    :meth:`start` and :meth:`stop` a thread does the work, in real time. Otherwise
+    nothing is sent until another method is called, and time is the sandbox's: there is
+    no real waiting.
 
-    Two locks, always taken in this order: the store's, then ours. Neither is held
-    while a webhook is under way.
+    Two locks, always taken in this order: the store's, then this object's. Neither is
+    held while a webhook is under way.
 
-    :param world: The account whose events these are.
+    :param world: The account that the events belong to.
     :param faults: What goes wrong on the way.
     :param send: How a webhook gets there.
+    :param retry_delays: Seconds before each further attempt.
     """
 
     def __init__(
@@ -120,7 +132,7 @@ class Delivery:
         retry_delays: Sequence[float] = RETRY_DELAYS,
     ) -> None:
         self.send = send
-        #: Told about every attempt, in the thread that made it.
+        #: Is called with every attempt, in the thread that made it.
         self.on_attempt: Callable[[Attempt], object] | None = None
         self._world = world
         self._faults = faults
@@ -136,10 +148,11 @@ class Delivery:
     # In a thread
 
     def start(self) -> None:
+        """Start the thread; what waits is sent at once."""
         self._stopping = False
 
         with self._changed:
-            for job in self._jobs:  # whose times were the sandbox's
+            for job in self._jobs:  # their times were those of the sandbox's clock
                 job.due = 0.0
 
             heapq.heapify(self._jobs)
@@ -160,6 +173,7 @@ class Delivery:
             self._thread = None
 
     def _run(self) -> None:
+        """Send what is due, and sleep until the next webhook is."""
         while True:
             with self._changed:
                 if self._stopping:
@@ -200,6 +214,7 @@ class Delivery:
         self.drain()
 
     def _enqueue(self, event: Object, endpoint_id: str) -> None:
+        """Put one webhook in the queue, twice or later if a fault wants it."""
         job = _Job(self._now(), 0, event["id"], endpoint_id)
         event_type = event["type"]
 
@@ -236,8 +251,10 @@ class Delivery:
 
     @property
     def next_due(self) -> int | None:
-        """When something is to be sent by the sandbox's clock; ``None`` if never, or
-        if that is the thread's business."""
+        """When something is to be sent by the sandbox's clock, in Unix seconds.
+
+        ``None`` if nothing is, or if the thread takes care of it.
+        """
         with self._changed:
             if self._thread is not None or not self._jobs:
                 return None
@@ -245,12 +262,14 @@ class Delivery:
             return math.ceil(self._jobs[0].due)
 
     def wait_for(self, event_id: str, timeout: float = CHECKOUT_WAIT) -> bool:
-        """Wait until every endpoint was told once about an event, in vain or not.
+        """Wait until an event was sent once to every endpoint, in vain or not.
 
+        :param timeout: Real seconds.
         :returns: Whether that was so before the time was up.
         """
 
         def pending(job: _Job) -> bool:
+            """Is this a first attempt for the event?"""
             return job.event_id == event_id and not job.retries and not job.is_late
 
         return self._wait(pending, timeout)
@@ -274,6 +293,10 @@ class Delivery:
         return self._wait(lambda job: True, timeout)
 
     def _wait(self, pending: Callable[[_Job], bool], timeout: float) -> bool:
+        """Wait for the thread to finish some jobs; without a thread, do what is due.
+
+        :param pending: Which jobs are waited for.
+        """
         if self._thread is None:
             self._work_off()
             return True
@@ -292,6 +315,7 @@ class Delivery:
         return True
 
     def _work_off(self, *, everything: bool = False) -> None:
+        """Send in this thread what is due, or everything."""
         with self._changed:
             if self._is_busy:  # a webhook caused this: its events follow it
                 return
@@ -311,6 +335,7 @@ class Delivery:
             self._is_busy = False
 
     def _now(self) -> float:
+        """Return the time that jobs are due by: the thread's, or the sandbox's."""
         if self._thread is None:
             # Not that of a test clock, on which an event may have come to be.
             return self._world.clock.unpinned()
@@ -318,6 +343,7 @@ class Delivery:
         return time.monotonic()
 
     def _take(self, until: float) -> _Job | None:
+        """Take the first job off the queue if it is due."""
         if not self._jobs or self._jobs[0].due > until:
             return None
 
@@ -326,6 +352,7 @@ class Delivery:
         return job
 
     def _until_due(self) -> float:
+        """Return how many seconds the thread may sleep."""
         if not self._jobs:
             return 60.0
 
@@ -334,6 +361,7 @@ class Delivery:
     # Sending
 
     def _perform(self, job: _Job) -> None:
+        """Send one webhook, and plan the next attempt if that fails."""
         try:
             attempt = self._attempt(job)
         finally:
@@ -352,6 +380,10 @@ class Delivery:
                 self._changed.notify_all()
 
     def _attempt(self, job: _Job) -> Attempt | None:
+        """Write, sign and send one webhook, with the fault that strikes it.
+
+        :returns: ``None`` if event or endpoint is gone.
+        """
         store = self._world.store
 
         with store.lock:
@@ -391,6 +423,7 @@ class Delivery:
         return self._send(job, event, url, body, secret, kind)
 
     def _strike(self, event: Object) -> Fault | None:
+        """Return the fault that strikes a webhook while it is sent, if one does."""
         return self._faults.strike(
             ("concurrent", "drop", "old_version", "wrong_secret"), event["type"]
         )
@@ -404,6 +437,7 @@ class Delivery:
         secret: str,
         fault: str | None,
     ) -> Attempt:
+        """Sign a body, send it and note the outcome, without any lock."""
         # The signature has real time even where the clock was moved, as with Stripe's
         # test clocks.
         headers = {
@@ -433,6 +467,7 @@ class Delivery:
         error: str | None,
         fault: str | None,
     ) -> Attempt:
+        """Keep an attempt, and count down the event's ``pending_webhooks``."""
         with self._world.store.lock:
             attempt = Attempt(
                 event["id"],
@@ -445,10 +480,10 @@ class Delivery:
                 fault,
             )
             attempts = self._world.store.hidden[event["id"]]["attempts"]
-            told = {old.endpoint_id for old in attempts if old.succeeded}
+            reached = {old.endpoint_id for old in attempts if old.succeeded}
             attempts.append(attempt)
 
-            if attempt.succeeded and job.endpoint_id not in told and "data" in event:
+            if attempt.succeeded and job.endpoint_id not in reached and "data" in event:
                 event["pending_webhooks"] -= 1
 
         if self.on_attempt is not None:

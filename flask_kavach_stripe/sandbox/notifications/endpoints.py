@@ -1,4 +1,7 @@
-"""Webhook endpoints: who is told about events."""
+"""Webhook endpoints: where events are sent to.
+
+Source: https://docs.stripe.com/api/webhook_endpoints
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ _EVENT_TYPE = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)+", re.ASCII)
 
 
 def _event_type(value: Any, path: str) -> str:
+    """Read the name of an event type; that it exists is not checked."""
     if not isinstance(value, str) or not _EVENT_TYPE.fullmatch(value):
         raise ApiError(
             f"Invalid {path}: must be an event type, or * for all of them.", param=path
@@ -49,14 +53,20 @@ _UPDATE: Spec = {
 
 
 class WebhookEndpoints(Resource):
-    """The version of an endpoint cannot be changed: its parameter is unknown then."""
+    """``/v1/webhook_endpoints``; these calls send no events.
+
+    The version of an endpoint cannot be changed: its parameter is unknown then.
+    """
 
     kind = "webhook_endpoint"
     noun = "webhook endpoint"
     path = "/v1/webhook_endpoints"
 
     def create(self, params: Params) -> Object:
-        """Add an endpoint. This answer alone shows the signing secret."""
+        """Add an endpoint. This answer alone shows the signing secret.
+
+        :raises ApiError: For a version that there is not, or more than 16 endpoints.
+        """
         values = read(
             params,
             {
@@ -93,9 +103,14 @@ class WebhookEndpoints(Resource):
         return {**endpoint, "secret": secret}
 
     def list(self, params: Params) -> Object:
+        """Return a page of the endpoints, newest first."""
         return self.select(params, {}, lambda endpoint, wanted: True)
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change URL, event types, description or metadata, or disable an endpoint.
+
+        Events that happened before go to the new URL when they are sent again.
+        """
         endpoint = self.get(object_id)
         values = read(params, _UPDATE)
 
@@ -117,6 +132,7 @@ class WebhookEndpoints(Resource):
         return endpoint
 
     def delete(self, params: Params, object_id: str) -> Object:
+        """Delete an endpoint; webhooks that wait for it are not sent."""
         read(params, {})
         self.get(object_id)
         self.world.store.remove("webhook_endpoint", object_id)
@@ -124,7 +140,7 @@ class WebhookEndpoints(Resource):
 
 
 def check_number(store: Store) -> None:
-    """One more endpoint or destination?
+    """Check that there is room for one more endpoint or destination.
 
     :raises ApiError: If there are as many as Stripe allows.
     """

@@ -61,12 +61,22 @@ _UPDATE: Spec = {
 
 
 class EventDestinations(Resource):
+    """``/v2/core/event_destinations``: webhook endpoints, of the second version.
+
+    URL and signing secret are shown in answers that ask for them with ``include``.
+    Other destinations (Amazon EventBridge, Azure Event Grid) are refused.
+    """
+
     kind = "v2.core.event_destination"
     noun = "event destination"
     path = "/v2/core/event_destinations"
 
     def create(self, params: Params) -> Object:
-        """Add a destination. Only this answer can show the signing secret."""
+        """Add a destination. Only this answer can show the signing secret.
+
+        :raises ApiError: For types of the other kind of payload, a version that there
+            is not or that thin events do not have, or more than 16 endpoints.
+        """
         values = read(
             params,
             _CREATE,
@@ -114,6 +124,7 @@ class EventDestinations(Resource):
         return self._including(destination, values.get("include"))
 
     def retrieve(self, params: Params, object_id: str) -> Object:
+        """Return a destination, with the URL if ``include`` asks for it."""
         values = read(params, {"include": _INCLUDE})
         return self._including(self.get(object_id), values.get("include"))
 
@@ -131,6 +142,10 @@ class EventDestinations(Resource):
         return page_by_url(shown, values, self.path, query)
 
     def update(self, params: Params, object_id: str) -> Object:
+        """Change name, description, event types, metadata or URL.
+
+        :raises ApiError: For types of the other kind of payload.
+        """
         destination = self.get(object_id)
         values = read(params, _UPDATE)
 
@@ -159,6 +174,9 @@ class EventDestinations(Resource):
     def ping(self, params: Params, object_id: str) -> Object:
         """Send a thin event that is about the destination itself.
 
+        :returns: The event, of the type ``v2.core.event_destination.ping``.
+        :raises ApiError: If the destination is disabled.
+
         Source: https://docs.stripe.com/api/v2/core/event-destinations/ping
         """
         read(params, {})
@@ -180,18 +198,22 @@ class EventDestinations(Resource):
         return event
 
     def disable(self, params: Params, object_id: str) -> Object:
+        """Send nothing there until it is enabled again."""
         return self._set_status(params, object_id, "disabled")
 
     def enable(self, params: Params, object_id: str) -> Object:
+        """Send events there again, those that happen from now on."""
         return self._set_status(params, object_id, "enabled")
 
     def delete(self, params: Params, object_id: str) -> Object:
+        """Delete a destination; webhooks that wait for it are not sent."""
         read(params, {})
         self.get(object_id)
         self.world.store.remove(self.kind, object_id)
         return {"id": object_id, "object": self.kind}
 
     def _set_status(self, params: Params, object_id: str, status: str) -> Object:
+        """Enable or disable a destination."""
         values = read(params, {"include": _INCLUDE})
         destination = self.get(object_id)
         destination["status"] = status
@@ -214,7 +236,12 @@ class EventDestinations(Resource):
 
 
 def _check_types(types: Sequence[str], payload: str) -> None:
-    """Thin events have a version before their name, snapshots have none."""
+    """Check that event types fit the payload.
+
+    Thin events have a version before their name, ``v1.``; snapshots have none.
+
+    :raises ApiError: For the first that does not fit.
+    """
     for index, event_type in enumerate(types):
         versioned = event_type.startswith(("v1.", "v2."))
 

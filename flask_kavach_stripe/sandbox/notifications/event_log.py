@@ -1,4 +1,7 @@
-"""The log of events."""
+"""The log of events: snapshots at ``/v1/events``, thin ones at ``/v2/core/events``.
+
+Source: https://docs.stripe.com/api/events
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,23 @@ from ..world import World
 
 
 class Events(Resource):
-    """Stripe keeps events for 30 days; the sandbox keeps them all."""
+    """``/v1/events``: every event, newest first.
+
+    Simplified: Stripe keeps events for 30 days; the sandbox keeps them all.
+    """
 
     kind = "event"
     noun = "event"
     path = "/v1/events"
 
     def list(self, params: Params) -> Object:
+        """Return a page of the events, newest first.
+
+        Filtered by ``created``, ``delivery_success`` and ``type`` or ``types``; a type
+        may end with ``*``. An answer shows each event in the version of the call.
+
+        :raises ApiError: If both ``type`` and ``types`` are given.
+        """
         if "type" in params and "types" in params:
             raise ApiError(
                 "You may only specify one of these parameters: type, types.",
@@ -50,6 +63,7 @@ class Events(Resource):
         )
 
     def _matches(self, event: Object, wanted: Params) -> bool:
+        """Does an event fit the filters of a list?"""
         types = wanted.get("types") or [wanted.get("type") or "*"]
         succeeded = wanted.get("delivery_success")
         return (
@@ -60,6 +74,7 @@ class Events(Resource):
 
 
 def _type_matches(event_type: str, pattern: str) -> bool:
+    """Is an event type the wanted one, or does it begin as the pattern does?"""
     if pattern.endswith("*"):
         return event_type.startswith(pattern[:-1])
 
@@ -67,10 +82,12 @@ def _type_matches(event_type: str, pattern: str) -> bool:
 
 
 class ThinEvents(Resource):
-    """The thin forms of events: made where an event destination asks for them.
+    """``/v2/core/events``: the thin forms of events.
 
-    Stripe has finer types beside those of the snapshots, such as
-    ``v1.customer.subscription.past_due``; they are not simulated.
+    They are made where an event destination asks for them, and then kept.
+
+    Simplified: Stripe has finer types beside those of the snapshots,
+    ``v1.customer.subscription.past_due`` for example; they are not simulated.
     """
 
     kind = "v2.core.event"
@@ -82,7 +99,9 @@ class ThinEvents(Resource):
     ) -> Object:
         """Keep the thin form of an event.
 
-        :param endpoints: Who is told about the event.
+        It names the snapshot if any endpoint gets that.
+
+        :param endpoints: The endpoints that get the event.
         :param url: Where the API has its object; ``None`` if it has no id.
 
         Source: https://docs.stripe.com/api/v2/core/events/object
@@ -160,6 +179,7 @@ def thin_event(
 
 
 def _timestamp(time: str) -> int:
+    """Return a time as Unix seconds."""
     return int(datetime.fromisoformat(time).timestamp())
 
 
