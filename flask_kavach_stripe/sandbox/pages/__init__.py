@@ -1,8 +1,12 @@
 """The hosted pages and the dashboard: plain HTML, no JavaScript.
 
 A module for each subject; importing it adds its views to :data:`bp`. They read the
-request, call the same resources as the API, and render: what may be done, and what it
+request, call the same objects as the API, and render: what may be done, and what it
 costs, is not decided here.
+
+A view that changes something answers a POST with a redirect (303), or shows the form
+again with the reason of a refusal and its status. Forms of other sites are refused by
+the app.
 """
 
 from . import checkout_pages as checkout_pages

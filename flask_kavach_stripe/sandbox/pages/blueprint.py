@@ -1,4 +1,4 @@
-"""What all pages have in common."""
+"""What all pages have in common: the lock, the templates' filters, errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ bp.add_app_template_filter(
 
 @bp.after_request
 def do_not_store(response: Response) -> Response:
-    """Going back must not show a page that is out of date."""
+    """Keep pages out of caches: going back must not show an old one."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -101,6 +101,7 @@ def card_form() -> CardForm:
 
 
 def product_name(account: Account, price: Object) -> str:
+    """Return the name of what a price is for, also if that was deleted."""
     product = account.store.find("product", price["product"])
     name: str = product["name"] if product else price["product"]
     return name

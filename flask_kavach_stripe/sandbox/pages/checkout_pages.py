@@ -1,4 +1,4 @@
-"""Checkout."""
+"""The page of a Checkout session: what is bought, for how much, and the card."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from .blueprint import reading
 
 @bp.get("/c/pay/<session_id>")
 def checkout(session_id: str) -> BaseResponse:
+    """Show a session."""
     with reading() as account:
         return checkout_page(account, find(account, "checkout.session", session_id))
 
 
 @bp.post("/c/pay/<session_id>")
 def pay(session_id: str) -> BaseResponse:
+    """Pay a session, and go on to the app's success page or to 3-D Secure."""
     with reading() as account:
         session = find(account, "checkout.session", session_id)
 
@@ -89,7 +91,7 @@ def to_success(account: Account, session: Object) -> BaseResponse:
 
 
 def success_url(session: Object) -> str:
-    """Return where the buyer goes after paying."""
+    """Return where the buyer goes after paying, with the session's id in it."""
     target: str = session["success_url"]
     return target.replace("{CHECKOUT_SESSION_ID}", session["id"])
 
@@ -101,11 +103,11 @@ def checkout_page(
     form: Mapping[str, str | None] | None = None,
     code_error: ApiError | None = None,
 ) -> BaseResponse:
-    """Show a session.
+    """Show a session, or that it is closed (410 if it has expired).
 
-    :param error: Why it was not paid.
+    :param error: Why it was not paid; then the status is 402.
     :param form: What was typed in, if not in this request.
-    :param code_error: Why a promotion code was not taken.
+    :param code_error: Why a promotion code was not taken; then, too.
     """
     if session["status"] != "open":
         page = render_template(

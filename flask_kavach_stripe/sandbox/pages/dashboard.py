@@ -1,4 +1,7 @@
-"""The dashboard: what there is, the clock, and the events."""
+"""The dashboard: what there is, the clock, the events, and what can go wrong.
+
+It is the sandbox's own; Stripe's Dashboard looks different and can do more.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}
 
 @bp.get("/")
 def dashboard() -> str:
+    """Show everything on one page."""
     with reading() as account:
         store = account.store
         return render_template(
@@ -66,6 +70,7 @@ def dashboard() -> str:
 
 @bp.post("/clock")
 def move_clock() -> BaseResponse:
+    """Move the clock by a time, or to the next thing that happens."""
     jump = request.form.get("jump", "")
 
     with reading() as account:
@@ -137,6 +142,7 @@ def resend(event_id: str) -> BaseResponse:
 
 @bp.get("/events/<event_id>")
 def show_event(event_id: str) -> str:
+    """Show an event as JSON, and the attempts to deliver it."""
     account = current_account()
 
     with account.store.lock:

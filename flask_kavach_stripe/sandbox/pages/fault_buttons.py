@@ -31,6 +31,7 @@ COUNTS: Final[Mapping[str, tuple[str, float, float]]] = {
 
 @bp.app_template_filter("fault_words")
 def fault_words(kind: str) -> str:
+    """Return what a kind of fault does, as a sentence begins."""
     words = KINDS[kind]
     return words[0].upper() + words[1:]
 
@@ -50,6 +51,7 @@ def fault_count(fault: Fault) -> str:
 
 @bp.post("/faults")
 def add_fault() -> BaseResponse:
+    """Let something go wrong, as the form says; 400 for what faults do not know."""
     account = current_account()
     kind = request.form.get("kind", "")
     count = request.form.get("count", "once")
@@ -90,4 +92,5 @@ def remove_fault() -> BaseResponse:
 
 
 def fault_key(fault: Fault) -> str:
+    """Return what names a fault in a form while it is there."""
     return f"{id(fault):x}"

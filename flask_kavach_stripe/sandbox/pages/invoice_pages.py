@@ -1,4 +1,7 @@
-"""The page of an invoice. Its address may name the portal session that led there."""
+"""The page of an invoice, at its ``hosted_invoice_url``.
+
+The address may name the portal session that led there, for the way back.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,14 @@ from .blueprint import reading
 
 @bp.get("/i/<invoice_id>")
 def show_invoice(invoice_id: str) -> BaseResponse:
+    """Show an invoice; a draft has no page (404)."""
     with reading() as account:
         return _page(account, find(account, "invoice", invoice_id))
 
 
 @bp.post("/i/<invoice_id>")
 def pay_invoice(invoice_id: str) -> BaseResponse:
-    """Pay with the customer's card, who is there."""
+    """Pay with the customer's card. The customer is there, for 3-D Secure."""
     refused = None
 
     with acting() as account:

@@ -1,4 +1,8 @@
-"""The customer portal."""
+"""The customer portal: overview, end and pauses, price and quantity, customer.
+
+A page of one customer's session never shows or changes another customer's objects: that
+answers 404.
+"""
 
 from __future__ import annotations
 
@@ -132,6 +136,7 @@ def done(session_id: str) -> BaseResponse:
 
 @bp.get(f"{_SUBSCRIPTION}/cancel")
 def confirm_cancel(session_id: str, subscription_id: str) -> BaseResponse:
+    """Ask whether to cancel, and why if the configuration wants to know."""
     with reading() as account:
         session, subscription = _find_both(account, session_id, subscription_id)
         features = account.portal.features(session)
@@ -151,6 +156,7 @@ def confirm_cancel(session_id: str, subscription_id: str) -> BaseResponse:
 
 @bp.post(f"{_SUBSCRIPTION}/cancel")
 def cancel(session_id: str, subscription_id: str) -> BaseResponse:
+    """End the subscription, now or with its period."""
     with acting() as account:
         session, subscription = _find_both(account, session_id, subscription_id)
         account.portal.cancel(session, subscription, request.form.to_dict())
@@ -177,6 +183,7 @@ def act(session_id: str, subscription_id: str, action: str) -> BaseResponse:
 
 @bp.get(f"{_SUBSCRIPTION}/price")
 def choose_price(session_id: str, subscription_id: str) -> BaseResponse:
+    """Show which prices and quantities there are to choose."""
     with reading() as account:
         session, subscription = _find_both(account, session_id, subscription_id)
         account.portal_rules.require(
@@ -203,6 +210,7 @@ def confirm_price(session_id: str, subscription_id: str) -> BaseResponse:
 
 @bp.post(f"{_SUBSCRIPTION}/price/confirm")
 def change_price(session_id: str, subscription_id: str) -> BaseResponse:
+    """Make the change that was confirmed."""
     with acting() as account:
         session, subscription = _find_both(account, session_id, subscription_id)
         choice = _read_choice(account, session, subscription, request.form)
@@ -220,6 +228,10 @@ def change_price(session_id: str, subscription_id: str) -> BaseResponse:
 def _read_choice(
     account: Account, session: Object, subscription: Object, form: Mapping[str, str]
 ) -> Choice:
+    """Return what was chosen, if it is offered.
+
+    :raises ApiError: If not.
+    """
     wanted = {
         name: form[name]
         for name in ("price", "promotion_code", "quantity")
@@ -290,6 +302,7 @@ def _confirm_page(
 
 @bp.get("/p/session/<session_id>/card")
 def card(session_id: str) -> BaseResponse:
+    """Ask for a new card."""
     with reading() as account:
         session = find(account, "billing_portal.session", session_id)
         account.portal_rules.require(
@@ -300,6 +313,7 @@ def card(session_id: str) -> BaseResponse:
 
 @bp.post("/p/session/<session_id>/card")
 def change_card(session_id: str) -> BaseResponse:
+    """Take a new card, or go on to 3-D Secure."""
     with acting() as account:
         session = find(account, "billing_portal.session", session_id)
 
@@ -334,6 +348,7 @@ def card_page(
 
 @bp.get("/p/session/<session_id>/details")
 def details(session_id: str) -> BaseResponse:
+    """Ask for the details that the configuration lets a customer change."""
     with reading() as account:
         session = find(account, "billing_portal.session", session_id)
         features = account.portal.features(session)
@@ -349,7 +364,7 @@ def details(session_id: str) -> BaseResponse:
 
 @bp.post("/p/session/<session_id>/details")
 def change_details(session_id: str) -> BaseResponse:
-    """The fields of the form are named as the parameters of the API."""
+    """Change the details. The form's fields are named as the API's parameters."""
     with acting() as account:
         session = find(account, "billing_portal.session", session_id)
         params = decode(request.form.items(multi=True))
@@ -358,6 +373,7 @@ def change_details(session_id: str) -> BaseResponse:
 
 
 def _home(session: Object) -> BaseResponse:
+    """Go to the first page of the portal."""
     return redirect(url_for(".portal", session_id=session["id"], home=1), 303)
 
 

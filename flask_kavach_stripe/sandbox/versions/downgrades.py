@@ -1,4 +1,11 @@
-"""Objects in older shapes: what older versions have differently, in a table."""
+"""Objects in the shape of older versions: what each version changed, in a table.
+
+:data:`OBJECTS` lists the changes, newest first, each as a function that takes an object
+of the version back to the one before. To write an object for a version, all changes
+since that version are undone, from the newest on.
+
+Source: https://docs.stripe.com/changelog
+"""
 
 from __future__ import annotations
 
@@ -32,7 +39,8 @@ def downgrade(value: Any, version: str, store: Store) -> None:
 
     Events stay as they are: they keep the version that they were written with.
 
-    :param value: JSON data that nobody else holds; it is changed in place.
+    :param value: JSON data that no one else holds; it is changed in place.
+    :param store: Where an older shape shows an object in full, or what is hidden now.
     """
     if steps := _downgrades(version):
         _walk(value, steps, store)
@@ -43,6 +51,8 @@ def downgrade_event(event: Object, version: str, store: Store) -> Object:
 
     The attributes before a change are restored and taken back, too, so that
     ``previous_attributes`` names what has changed in the older shape.
+
+    :returns: A copy; the event itself if no change concerns the version.
     """
     if not _downgrades(version):
         return event
@@ -74,6 +84,7 @@ def _downgrades(version: str) -> dict[str, tuple[Downgrade, ...]]:
 
 
 def _walk(value: Any, steps: dict[str, tuple[Downgrade, ...]], store: Store) -> None:
+    """Take an object and everything in it back, in place."""
     if isinstance(value, list):
         for entry in value:
             _walk(entry, steps, store)
@@ -104,9 +115,10 @@ def _restore(obj: Object, previous: dict[str, Any]) -> Object:
 
 
 def _without(*paths: str) -> Downgrade:
-    """Attributes that were new; a dot leads into one."""
+    """Return a change that takes attributes away; a dot leads into one."""
 
     def downgrade(obj: Object, store: Store) -> None:
+        """Take the attributes away, where they are."""
         for path in paths:
             *parents, name = path.split(".")
             target: Any = obj
@@ -121,12 +133,12 @@ def _without(*paths: str) -> Downgrade:
 
 
 def _found(store: Store, kind: str, value: Any) -> Any:
-    """An object in place of its id; what is expanded already stays."""
+    """Return an object in place of its id; what is expanded already stays."""
     return clone(store.find(kind, value)) if isinstance(value, str) else value
 
 
 def _hidden(store: Store, obj: Object, name: str) -> Any:
-    """What belongs to an object, and is not shown in the newest version."""
+    """Return what belongs to an object, and is not shown in the newest version."""
     return store.hidden.get(obj.get("id", ""), {}).get(name)
 
 
@@ -134,13 +146,18 @@ UI_MODES = {"elements": "custom", "embedded_page": "embedded", "hosted_page": "h
 
 
 def _rename_ui_mode(session: Object, store: Store) -> None:
+    """Use the names that a page had before dahlia."""
     session["ui_mode"] = UI_MODES.get(session["ui_mode"], session["ui_mode"])
 
 
 def _coupon_of(name: str) -> Downgrade:
-    """``coupon`` was always there in full, where now a source names it."""
+    """Return a change that shows a coupon in full, where now its id is in a source.
+
+    :param name: The attribute that names the source: ``source`` or ``promotion``.
+    """
 
     def downgrade(obj: Object, store: Store) -> None:
+        """Put the coupon in the place of its source."""
         source = obj.pop(name, None) or {}
         obj["coupon"] = _found(store, "coupon", source.get("coupon"))
 
@@ -148,6 +165,7 @@ def _coupon_of(name: str) -> Downgrade:
 
 
 def _first_discount(obj: Object, store: Store) -> None:
+    """Show one discount in full beside the list of ids, as before basil."""
     discounts = obj.get("discounts") or [None]
     obj["discount"] = _found(store, "discount", discounts[0])
 
@@ -164,6 +182,11 @@ def _period_on_subscription(subscription: Object, store: Store) -> None:
 
 
 def _invoice_without_parent(invoice: Object, store: Store) -> None:
+    """Name subscription and payment of an invoice directly, as before basil.
+
+    ``charge`` and ``payment_intent`` were there in place of ``payments``, ``paid`` in
+    place of the status, and ``tax`` in place of ``total_taxes``.
+    """
     parent = invoice.pop("parent", None) or {}
     details = parent.get("subscription_details") or {}
 
@@ -192,15 +215,18 @@ def _invoice_without_parent(invoice: Object, store: Store) -> None:
 
 
 def _invoice_of_payment(intent: Object, store: Store) -> None:
+    """Name the invoice of a payment intent, as before basil."""
     intent["invoice"] = _hidden(store, intent, "invoice")
 
 
 def _invoice_of_charge(charge: Object, store: Store) -> None:
+    """Name the invoice of a charge, as before basil."""
     hidden = store.hidden.get(charge["payment_intent"], {})
     charge["invoice"] = hidden.get("invoice")
 
 
 def _line_without_parent(line: Object, store: Store) -> None:
+    """Show price, plan and subscription of a line directly, as before basil."""
     parent = line.pop("parent", None) or {}
     of_item = parent.get("subscription_item_details") or {}
     details = of_item or parent.get("invoice_item_details") or {}
@@ -227,15 +253,18 @@ def _line_without_parent(line: Object, store: Store) -> None:
 
 
 def _shipping_on_session(session: Object, store: Store) -> None:
+    """Show shipping details of a session directly, as before basil."""
     collected = session.get("collected_information") or {}
     session["shipping_details"] = clone(collected.get("shipping_details"))
 
 
 def _usage_of_plan(plan: Object, store: Store) -> None:
+    """Add an attribute of metered prices that went with basil."""
     plan["aggregate_usage"] = None
 
 
 def _usage_of_price(price: Object, store: Store) -> None:
+    """Add an attribute of metered prices that went with basil."""
     if price["recurring"]:
         price["recurring"]["aggregate_usage"] = None
 

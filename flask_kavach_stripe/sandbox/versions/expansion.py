@@ -1,7 +1,7 @@
 """``expand[]``: which attributes of an object lead to other objects.
 
-What a call wants expanded is checked against these tables before anything is done, so
-that a path that leads nowhere changes nothing.
+The paths that a call wants expanded are checked against these tables before anything is
+done, so that a path that leads nowhere changes nothing.
 
 Source: https://docs.stripe.com/expand
 """
@@ -134,7 +134,7 @@ _ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 class _Change(NamedTuple):
-    """What led elsewhere before a version, and after it."""
+    """The attributes that led to an object before a version, and since it."""
 
     version: str
     kind: str
@@ -191,10 +191,10 @@ class Hop(NamedTuple):
 
 
 def parse_path(path: str, kind: str, version: str) -> Sequence[Hop]:
-    """Return what a path of ``expand[]`` leads through.
+    """Return the hops that a path of ``expand[]`` goes through.
 
     :param kind: The kind of object that is answered with; ``list of ...`` for a list.
-    :param version: The API version whose shape the answer has.
+    :param version: The API version that gives the answer its shape.
     :raises ApiError: If it is longer than Stripe allows, or leads to nothing.
     """
     names = path.split(".")
@@ -236,6 +236,7 @@ def _next(
 
 @cache
 def _attributes(kind: str, version: str) -> Sequence[tuple[Sequence[str], str]]:
+    """Return the attributes of a kind that lead somewhere, split at their dots."""
     if kind.startswith("list of "):
         return [(("data",), kind.removeprefix("list of "))]
 

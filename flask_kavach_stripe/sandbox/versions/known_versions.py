@@ -49,6 +49,7 @@ BASIL: Final = "2025-03-31.basil"
 def check_version(version: str, param: str | None = None) -> str:
     """Return a version that the sandbox knows.
 
+    :param param: The parameter that held it; ``None`` for the header.
     :raises ApiError: For any other.
     """
     if version not in VERSIONS:

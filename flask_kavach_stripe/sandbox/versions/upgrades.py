@@ -1,4 +1,11 @@
-"""Parameters of older calls: what older versions have differently, in a table."""
+"""Parameters of older calls: what older versions have differently, in a table.
+
+:data:`PARAMS` lists the changes, oldest first. A call of an older version goes through
+all changes of its parameters since then, and is read as one of the newest version. What
+a version did not have yet is refused as unknown.
+
+Source: https://docs.stripe.com/changelog
+"""
 
 from __future__ import annotations
 
@@ -31,7 +38,9 @@ def upgrade_params(
 ) -> None:
     """Take a call's parameters, in place, forward to the newest version.
 
-    :param path: The path as the API's routes have it.
+    They are decoded, but not read: values are strings.
+
+    :param path: The path as :data:`..web.routes.CALLS` has it.
     :raises ApiError: For a parameter that the version does not have.
     """
     counts = method == "GET" and path.startswith("/v1/") and "include" in params
@@ -49,9 +58,13 @@ def upgrade_params(
 
 
 def _new_params(*names: str) -> Upgrade:
-    """Parameters that did not exist; a dot leads into one."""
+    """Return a change that refuses parameters; a dot leads into one.
+
+    :param names: Those that did not exist before the version.
+    """
 
     def upgrade(params: dict[str, Any]) -> None:
+        """Refuse the first of the parameters that was sent."""
         for path in names:
             *parents, name = path.split(".")
             target: Any = params
@@ -85,12 +98,14 @@ def _singular_coupon(params: dict[str, Any]) -> None:
 
 
 def _no_customer_coupon(params: dict[str, Any]) -> None:
+    """Refuse the coupon of a whole customer, which older versions have."""
     for name in ("coupon", "promotion_code"):
         if name in params:
             raise not_simulated(name)
 
 
 def _no_words_in_cancel_at(params: dict[str, Any]) -> None:
+    """Refuse ``min_period_end`` and the like: ``cancel_at`` was a time."""
     value = params.get("cancel_at")
 
     if isinstance(value, str) and value.endswith(("_period_end", "_until")):
@@ -102,10 +117,12 @@ def _no_words_in_cancel_at(params: dict[str, Any]) -> None:
 
 
 def _classic_subscription(params: dict[str, Any]) -> None:
+    """Make classic billing the default, as it was."""
     params.setdefault("billing_mode", {"type": "classic"})
 
 
 def _classic_checkout(params: dict[str, Any]) -> None:
+    """Make classic billing the default of what a session sells."""
     data = params.setdefault("subscription_data", {})
 
     if isinstance(data, dict):
@@ -122,9 +139,10 @@ def _upcoming_details(params: dict[str, Any]) -> None:
 
 
 def _in_details(upgrade: Upgrade) -> Upgrade:
-    """Do it with what is in ``subscription_details``."""
+    """Return a change of the parameters in ``subscription_details``."""
 
     def upgrade_details(params: dict[str, Any]) -> None:
+        """Change what is in ``subscription_details``, if it is there."""
         details = params.get("subscription_details")
 
         if isinstance(details, dict):
@@ -134,6 +152,7 @@ def _in_details(upgrade: Upgrade) -> Upgrade:
 
 
 def _no_end_in_pending_updates(params: dict[str, Any]) -> None:
+    """Refuse an end that waits for a payment: that is new."""
     waits = params.get("payment_behavior") == "pending_if_incomplete"
 
     if waits and "cancel_at_period_end" in params:
@@ -145,11 +164,16 @@ def _no_end_in_pending_updates(params: dict[str, Any]) -> None:
 
 
 def _coupon_of_promotion(params: dict[str, Any]) -> None:
+    """Put ``coupon`` of a promotion code into ``promotion``."""
     if "coupon" in params:
         params["promotion"] = {"type": "coupon", "coupon": params.pop("coupon")}
 
 
 def _old_ui_mode(params: dict[str, Any]) -> None:
+    """Use the names that pages have since dahlia.
+
+    :raises ApiError: For a name that the older version does not have.
+    """
     names = {old: new for new, old in UI_MODES.items()}
     value = params.get("ui_mode")
 
@@ -171,6 +195,10 @@ def _listed_payment_methods(params: dict[str, Any]) -> None:
 
 
 def _plain_anchor(params: dict[str, Any]) -> None:
+    """Write ``billing_cycle_anchor`` as a mapping, which was a plain word.
+
+    :raises ApiError: For another word than ``now`` and ``unchanged``.
+    """
     value = params.get("billing_cycle_anchor")
 
     if value is None:

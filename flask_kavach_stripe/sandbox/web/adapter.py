@@ -38,10 +38,12 @@ class WsgiAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Call the app.
+        """Call the app, in the thread of the caller.
+
+        Time-outs, certificates and proxies are not looked at.
 
         :raises requests.ReadTimeout: If the app meets a fault of that kind.
-        :raises requests.ConnectionError: As above.
+        :raises requests.ConnectionError: If it meets the fault ``disconnect``.
         """
         try:
             body, status, headers = run_wsgi_app(
@@ -67,7 +69,7 @@ class WsgiAdapter(BaseAdapter):
 
 
 def _environ_of(request: requests.PreparedRequest) -> WSGIEnvironment:
-    """Return what a server would hand to the app for a request."""
+    """Return the environ that a server would make of a request."""
     url = request.url or ""
     parts = urlsplit(url)
     sent = request.body or b""

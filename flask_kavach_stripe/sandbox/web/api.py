@@ -1,4 +1,12 @@
-"""The REST API under ``/v1``, and the little that is needed of ``/v2``."""
+"""The REST API under ``/v1``, and the little that is needed of ``/v2``.
+
+A call is answered in this order: key, version, parameters, ``Idempotency-Key``,
+``expand[]``, the call itself on the clock of its customer, and the JSON of the answer.
+All errors have Stripe's body.
+
+Simplified: there is one account with one key. ``Stripe-Account``, permissions of
+restricted keys and rate limits are not simulated, except as faults.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +71,13 @@ def current_account() -> Account:
 
 
 def register_api(app: Flask, account: Account) -> None:
-    """Add the API to the sandbox's app."""
+    """Add the API to the sandbox's app.
+
+    ``OPTIONS`` is not answered by Flask: it is another unknown call.
+    """
 
     def answer(version: int, path: str) -> Response:
+        """Answer any call of the API."""
         route = find_route(request.method, request.path)
         return _not_found(account) if route is None else _answer(account, route)
 
@@ -81,7 +93,7 @@ def register_api(app: Flask, account: Account) -> None:
 
 @bp.app_errorhandler(HTTPException)
 def handle_http_error(error: HTTPException) -> HTTPException | Response:
-    """Stripe's body for a URL that the API does not have."""
+    """Answer with Stripe's body for a URL that the API does not have."""
     if not request.path.startswith(("/v1/", "/v2/")):
         return error
 
@@ -90,11 +102,13 @@ def handle_http_error(error: HTTPException) -> HTTPException | Response:
 
 
 def _not_found(account: Account, status: int = 404) -> Response:
+    """Answer a request that reaches no call."""
     request_id = account.store.new_id("request")
     return _respond(account, _error_answer(_unrecognized(status), request_id))
 
 
 def _unrecognized(status: int = 404) -> ApiError:
+    """Return the error for a call that the sandbox does not have."""
     return ApiError(
         f"Unrecognized request URL ({request.method}: {request.path}). The sandbox"
         " knows the calls that subscriptions need, not all of Stripe's.",
@@ -103,7 +117,11 @@ def _unrecognized(status: int = 404) -> ApiError:
 
 
 def _answer(account: Account, route: Route) -> Response:
-    """Answer one call: authenticate, decode, look the key up, run, render."""
+    """Answer one call: authenticate, decode, look the key up, run, render.
+
+    An answer belongs to its ``Idempotency-Key`` from then on, errors included, unless
+    the call was refused before anything was done.
+    """
     request_id = account.store.new_id("request")
     key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
     claimed = False
@@ -157,6 +175,13 @@ def _run(
     version: str,
     info: RequestInfo,
 ) -> Answer:
+    """Do what a call asks for, with the lock held, and write the answer.
+
+    What was due by now happens before it, in its own time.
+
+    :raises ApiError: As the handler does, or for a parameter or an ``expand[]`` path
+        that there is not.
+    """
     params = decode(pairs)
     paths = array(text())(params.pop("expand", {}), "expand") or []
     expand = [parse_path(path or "", route.call.answers, version) for path in paths]
@@ -197,6 +222,10 @@ def _named(
 
 
 def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Response:
+    """Send an answer, with Stripe's headers.
+
+    :param replayed: It was given before, to the same ``Idempotency-Key``.
+    """
     with account.store.lock:
         now = account.clock.now()
 
@@ -218,11 +247,12 @@ def _respond(account: Account, answer: Answer, *, replayed: bool = False) -> Res
 
 
 def _version() -> str:
-    """The version that the request asks for, else the account's own one."""
+    """Return the version that the request asks for, else the newest one."""
     return request.headers.get("Stripe-Version", "").strip() or API_VERSION
 
 
 def _error_answer(error: ApiError, request_id: str) -> Answer:
+    """Return an error as an answer."""
     body = json.dumps(error.to_body(request_id), indent=2)
     return Answer(error.status, body, request_id)
 
@@ -252,7 +282,10 @@ def _read_pairs() -> list[tuple[str, str]]:
 
 
 def _json_pairs() -> list[tuple[str, str]]:
-    """A body of the API's second version, as pairs like those of the first."""
+    """Return a body of the API's second version, as pairs like those of the first.
+
+    :raises ApiError: If it is no JSON object.
+    """
     body = request.get_json(silent=True) if request.content_length else {}
 
     if not isinstance(body, dict):
@@ -262,6 +295,7 @@ def _json_pairs() -> list[tuple[str, str]]:
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Write JSON as names with brackets and values in form encoding."""
     if isinstance(value, dict | list):
         entries = value.items() if isinstance(value, dict) else enumerate(value)
 
@@ -307,4 +341,5 @@ def _authenticate(api_key: str) -> None:
 
 
 def _masked(key: str) -> str:
+    """Return the beginning of a key, which may stand in a message."""
     return f"{key[:8]}***" if key.startswith(KEY_PREFIXES) else "***"

@@ -52,15 +52,19 @@ class HttpServer:
         )
 
     def start(self) -> None:
+        """Answer requests in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread and close the socket."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
 
 class _QuietHandler(WSGIRequestHandler):
+    """Answers one request, without a word in the terminal."""
+
     # One request for each connection: none stays open after stop().
     protocol_version = "HTTP/1.0"
 
