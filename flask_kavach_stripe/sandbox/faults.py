@@ -1,4 +1,4 @@
-"""What goes wrong on demand: with webhooks on their way, and with calls of the API.
+"""Faults on demand: of webhooks on their way, and of calls of the API.
 
 A fault of a webhook is asked for where the webhook is put in the queue (``delay``,
 ``duplicate``, ``reorder``) or where it is sent (the others). A fault of a call stands

@@ -20,7 +20,7 @@ MAX_LENGTH = 255
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with, as it is sent again."""
+    """The answer to a request, as it is sent again."""
 
     status: int
     body: str

@@ -166,7 +166,7 @@ class Sandbox:
         self._account.delivery.on_attempt = listener
 
     def attempts(self, event_id: str) -> Sequence[Attempt]:
-        """Return the tries to deliver an event, oldest first.
+        """Return the attempts to deliver an event, oldest first.
 
         :raises KeyError: If there is no such event.
         """

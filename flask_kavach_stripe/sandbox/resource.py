@@ -1,4 +1,4 @@
-"""What all kinds of objects have in common: a store, ids, and lists in pages."""
+"""The base of all kinds of objects: finding one by id, and lists in pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in the sandbox.
+"""The errors of the sandbox.
 
 :exc:`ApiError` is an answer of the API, in Stripe's shape, and is also raised in Python
 by the methods of :class:`.Sandbox` that stand for a call or a page. The other
@@ -62,7 +62,7 @@ class UndeliveredError(SandboxError):
         super().__init__(
             "The app did not take every webhook; its log says why.\n" + "\n".join(lines)
         )
-        #: The tries that failed.
+        #: The attempts that failed.
         self.attempts: list[FailedAttempt] = list(attempts)
 
 

@@ -1,4 +1,4 @@
-"""What happens because time passes, in the order of time.
+"""The passing of time: all that is due, in the order of time.
 
 Nothing runs by itself. Objects set alarms in the :class:`.World`; whoever moves the
 clock, or looks at the account after a while, has :class:`Timeline` take the alarms that
@@ -22,7 +22,7 @@ from .world import World
 
 
 class Timeline:
-    """Takes the steps that are due, for subscriptions and Checkout sessions.
+    """Takes the steps of subscriptions that are due, and closes Checkout sessions.
 
     Whoever calls holds the lock of the store.
     """

@@ -39,7 +39,7 @@ class RequestInfo:
 
 @dataclass(frozen=True)
 class BillingSettings:
-    """What an account chooses in Stripe's Dashboard.
+    """The choices of an account in Stripe's Dashboard.
 
     :param retry_days: After how many days each further attempt to charge an invoice
         comes, counted from the attempt before.

@@ -1,4 +1,4 @@
-"""What a Checkout session looks like, with every attribute that Stripe's has."""
+"""The shape of a Checkout session, with every attribute that Stripe's has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call for a Checkout session accepts, and which of it is refused.
+"""The parameters of a Checkout session: simulated, ignored or refused.
 
 Source: https://docs.stripe.com/api/checkout/sessions/create
 """

@@ -1,4 +1,4 @@
-"""What a customer does in a session of the portal.
+"""The actions of a customer in a session of the portal.
 
 Source: https://docs.stripe.com/customer-management
 """
@@ -29,7 +29,7 @@ from .portal_rules import PortalRules
 
 
 class Preview(NamedTuple):
-    """What a change costs.
+    """The cost of a change.
 
     :param due_today: In the currency's smallest unit.
     :param invoice: The invoice of the change itself if that has one, otherwise the

@@ -1,4 +1,4 @@
-"""What the customer portal offers.
+"""Configurations of the customer portal: which features it has, for which prices.
 
 Source: https://docs.stripe.com/api/customer_portal/configurations
 """

@@ -1,4 +1,4 @@
-"""What a customer may do in the portal: its configuration, and the state of things.
+"""The rules of the portal: which buttons work for a customer, now.
 
 The pages ask it which buttons to show, and the buttons ask it again.
 """
@@ -15,7 +15,7 @@ from ..object_store import Object
 from ..params import integer
 from ..params import read
 from ..params import text
-from ..recurring.steps import FINAL
+from ..recurring.subscription_object import FINAL
 from ..resource import Params
 from ..sandbox_errors import ApiError
 from ..world import World
@@ -36,7 +36,7 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 class Allowed(NamedTuple):
-    """What a customer may do with a subscription now."""
+    """The buttons that work for a subscription now."""
 
     cancel: bool
     keep: bool
@@ -54,7 +54,7 @@ class Offer(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a customer wants instead.
+    """The price and quantity that a customer has chosen.
 
     :param promotion_code: The id of a code, if one was typed in.
     """

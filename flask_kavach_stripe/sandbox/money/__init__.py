@@ -1,4 +1,4 @@
-"""What is sold and how it is paid: catalogue, discounts, cards, invoices, payments.
+"""Goods and money: catalogue, discounts, cards, invoices, payments.
 
 Each kind of object of Stripe's API is a :class:`~..resource.Resource`. A method that
 the API reaches takes the decoded parameters (and ids from the path) and returns an

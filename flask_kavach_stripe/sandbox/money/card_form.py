@@ -21,7 +21,7 @@ _EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*/\s*([0-9]{2}|20[0-9]{2})\s*", re.ASCII
 
 @dataclass(frozen=True)
 class CardForm:
-    """What the buyer types in.
+    """The fields of a card form, as the buyer fills them in.
 
     :param expiry: ``MM / YY``.
     :param cvc: Three or four digits; which ones does not matter.

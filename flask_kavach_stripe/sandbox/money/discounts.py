@@ -312,7 +312,7 @@ class PromotionCodes(Resource):
 
 
 class Discounts:
-    """What coupons take off subscriptions and their invoices.
+    """The discounts of subscriptions, and their part of invoices.
 
     A coupon for one invoice waits for the first one that asks for money: a trial does
     not use it up.

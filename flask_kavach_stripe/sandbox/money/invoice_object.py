@@ -1,4 +1,4 @@
-"""What an invoice looks like, with every attribute that Stripe's has."""
+"""The shape of an invoice, with every attribute that Stripe's has."""
 
 from __future__ import annotations
 

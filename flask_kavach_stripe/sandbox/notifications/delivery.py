@@ -67,7 +67,7 @@ def send_over_http(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to bring an event to an endpoint.
+    """One attempt to bring an event to an endpoint.
 
     :param at: The sandbox's time, in Unix seconds.
     :param status: HTTP status of the answer; ``None`` if there was none.

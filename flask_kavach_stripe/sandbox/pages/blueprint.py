@@ -1,4 +1,4 @@
-"""What all pages have in common: the lock, the templates' filters, errors."""
+"""The base of all pages: the lock, the templates' filters, errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..account import Account
 from ..money.card_form import CardForm
 from ..money.items import period_end
 from ..object_store import Object
-from ..recurring.steps import FINAL
+from ..recurring.subscription_object import FINAL
 from ..sandbox_errors import ApiError
 from ..web.api import current_account
 

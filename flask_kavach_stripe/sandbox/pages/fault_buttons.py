@@ -1,4 +1,4 @@
-"""What goes wrong on demand: the form on the dashboard."""
+"""Faults on demand: their form on the dashboard."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from ..account import Account
 from ..hosted.portal_rules import Choice
 from ..object_store import Object
 from ..params import decode
-from ..recurring.steps import FINAL
+from ..recurring.subscription_object import FINAL
 from ..sandbox_errors import ApiError
 from ..sandbox_errors import AuthenticationRequired
 from .blueprint import acting

@@ -33,7 +33,7 @@ from .portal_pages import card_page
 
 
 class Question(Protocol):
-    """What the bank is asked about."""
+    """Something that waits for the cardholder's answer to the bank."""
 
     def waits(self) -> bool:
         """Is the answer still wanted?"""

@@ -1,4 +1,4 @@
-"""What a call can do with an invoice, beside having it paid."""
+"""The calls that change, finalise or give up an invoice."""
 
 from __future__ import annotations
 

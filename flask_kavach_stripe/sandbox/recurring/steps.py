@@ -1,4 +1,4 @@
-"""What happens to a subscription as time passes: each step, and when it is due.
+"""The steps of a subscription: each change that time brings, and when it is due.
 
 :mod:`..timeline` takes the steps in the order of time.
 """
@@ -21,7 +21,7 @@ from ..world import World
 from .collection import Collection
 from .pending_updates import PendingUpdates
 from .periods import Periods
-from .subscription_object import FINAL as FINAL
+from .subscription_object import FINAL
 from .subscription_object import UPDATED
 from .transitions import Transitions
 
@@ -31,7 +31,7 @@ INCOMPLETE_FOR = 23 * HOUR
 
 
 class Step(NamedTuple):
-    """What happens to a subscription if no call comes before."""
+    """The next change of a subscription, if no call comes before."""
 
     #: Unix seconds.
     at: int
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 
 class Steps:
-    """What happens to a subscription because time passes.
+    """Finds and takes the steps of subscriptions.
 
     A step is computed from the subscription whenever it is asked for, and never stored:
     only the alarm that says when to look is.

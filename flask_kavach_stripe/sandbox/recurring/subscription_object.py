@@ -1,4 +1,4 @@
-"""What a subscription looks like, with every attribute that Stripe's has."""
+"""The shape of a subscription, with every attribute that Stripe's has."""
 
 from __future__ import annotations
 

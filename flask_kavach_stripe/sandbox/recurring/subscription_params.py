@@ -1,4 +1,4 @@
-"""What the calls for subscriptions accept, and which of it is refused.
+"""The parameters of subscriptions: simulated, ignored or refused.
 
 Previews, Checkout and the portal read the same parameters in other places.
 

@@ -16,7 +16,7 @@ from ..resource import Params
 from ..resource import Resource
 from ..sandbox_errors import ApiError
 from ..world import TEST_CLOCK
-from .steps import FINAL
+from .subscription_object import FINAL
 
 _LIFETIME = 30 * DAY
 

@@ -1,4 +1,4 @@
-"""What becomes of a subscription beside its periods: pauses, and ends.
+"""Changes of status: pauses and ends of subscriptions.
 
 Source: https://docs.stripe.com/billing/subscriptions/cancel
 """
@@ -105,7 +105,7 @@ class Transitions:
         self.finish(subscription)
 
     def expire(self, subscription: Object, *, reason: str | None = None) -> None:
-        """End a subscription whose first payment never came: ``incomplete_expired``.
+        """End a subscription as ``incomplete_expired``: its first payment never came.
 
         Sends ``customer.subscription.updated``, and ``invoice.voided``.
 

@@ -25,7 +25,7 @@ Downgrade = Callable[[Object, Store], None]
 
 
 class ObjectChange(NamedTuple):
-    """What a version changed about a kind of object, read backwards."""
+    """A change that a version made to a kind of object, read backwards."""
 
     #: The first version with the new shape.
     since: str
@@ -42,8 +42,8 @@ def downgrade(value: Any, version: str, store: Store) -> None:
     :param value: JSON data that no one else holds; it is changed in place.
     :param store: Where an older shape shows an object in full, or what is hidden now.
     """
-    if steps := _downgrades(version):
-        _walk(value, steps, store)
+    if changes := _downgrades(version):
+        _walk(value, changes, store)
 
 
 def downgrade_event(event: Object, version: str, store: Store) -> Object:
@@ -73,7 +73,7 @@ def downgrade_event(event: Object, version: str, store: Store) -> Object:
 
 @cache
 def _downgrades(version: str) -> dict[str, tuple[Downgrade, ...]]:
-    """What is to be done with each kind of object, newest change first."""
+    """Return the changes to undo for each kind of object, newest first."""
     kinds: dict[str, tuple[Downgrade, ...]] = {}
 
     for change in OBJECTS:
@@ -83,11 +83,11 @@ def _downgrades(version: str) -> dict[str, tuple[Downgrade, ...]]:
     return kinds
 
 
-def _walk(value: Any, steps: dict[str, tuple[Downgrade, ...]], store: Store) -> None:
+def _walk(value: Any, changes: dict[str, tuple[Downgrade, ...]], store: Store) -> None:
     """Take an object and everything in it back, in place."""
     if isinstance(value, list):
         for entry in value:
-            _walk(entry, steps, store)
+            _walk(entry, changes, store)
     elif isinstance(value, dict):
         kind = value.get("object")
 
@@ -95,12 +95,12 @@ def _walk(value: Any, steps: dict[str, tuple[Downgrade, ...]], store: Store) -> 
             return
 
         # The object first: it may still read the new shape of what is in it.
-        for step in steps.get(kind, ()) if isinstance(kind, str) else ():
-            step(value, store)
+        for undo in changes.get(kind, ()) if isinstance(kind, str) else ():
+            undo(value, store)
 
         for name, entry in value.items():
             if name != "metadata":
-                _walk(entry, steps, store)
+                _walk(entry, changes, store)
 
 
 def _restore(obj: Object, previous: dict[str, Any]) -> Object:

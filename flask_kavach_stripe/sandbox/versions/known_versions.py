@@ -15,7 +15,7 @@ from typing import Final
 from ..sandbox_errors import ApiError
 from ..world import API_VERSION
 
-#: Oldest first. Stripe knows older ones, too; nobody should begin with them.
+#: Oldest first. Stripe knows older ones, too; a new app does not begin with them.
 VERSIONS = (
     "2024-12-18.acacia",
     "2025-01-27.acacia",

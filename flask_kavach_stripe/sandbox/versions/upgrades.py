@@ -23,7 +23,7 @@ Upgrade = Callable[[dict[str, Any]], None]
 
 
 class ParamChange(NamedTuple):
-    """What a version changed about the parameters of a call."""
+    """A change that a version made to the parameters of a call."""
 
     since: str
     method: str

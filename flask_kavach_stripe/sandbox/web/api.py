@@ -60,7 +60,7 @@ _NOT_STORED = frozenset(
 )
 
 
-#: Parameters that say whose the call is.
+#: Parameters that name the object that a call is about.
 _OWNERS = ("customer", "subscription", "test_clock")
 
 

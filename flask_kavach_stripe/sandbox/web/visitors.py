@@ -1,5 +1,7 @@
-"""What another site in the developer's browser could do to a sandbox on this machine:
-post a form to it, or have its own name lead here and read the pages under it.
+"""Protection from other sites in the developer's browser.
+
+Such a site could post a form to a sandbox on this machine, or have its own name lead
+here and read the pages under it.
 """
 
 from __future__ import annotations
