@@ -97,6 +97,13 @@ class World:
         self._alarms_set = 0
         self._rehearsing = False
 
+    def hidden_of(self, obj: Object) -> dict[str, Any]:
+        """Return what the API does not show of an object, to be read or changed.
+
+        :raises KeyError: If nothing is hidden of it.
+        """
+        return self.store.hidden[obj["id"]]
+
     # Events
 
     def emit(

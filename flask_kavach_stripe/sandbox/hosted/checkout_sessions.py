@@ -191,12 +191,12 @@ class CheckoutSessions(Resource):
     def lines_of(self, session: Object) -> Sequence[tuple[Object, int]]:
         """Return the prices and quantities that are being bought."""
         lines: Sequence[tuple[Object, int]]
-        lines = self.world.store.hidden[session["id"]]["lines"]
+        lines = self.world.hidden_of(session)["lines"]
         return lines
 
     def trial_end_of(self, session: Object) -> int | None:
         """Return when the trial would end if the session were paid now."""
-        data = self.world.store.hidden[session["id"]]["subscription_data"]
+        data = self.world.hidden_of(session)["subscription_data"]
 
         if data.get("trial_period_days"):
             return self.world.clock.now() + int(data["trial_period_days"]) * DAY
@@ -274,14 +274,14 @@ class CheckoutSessions(Resource):
 
             if card.check(self.world.clock.now()).asks(on_session=True, set_up=False):
                 self._buyer_email(session, email)
-                self.world.store.hidden[session["id"]]["waiting"] = (email, card)
+                self.world.hidden_of(session)["waiting"] = (email, card)
                 raise AuthenticationRequired(self.authentication_url(session))
 
             self._finish(session, email, card)
 
     def waits_for_authentication(self, session: Object) -> bool:
         """Does the payment of an open session wait for 3-D Secure?"""
-        waits = "waiting" in self.world.store.hidden[session["id"]]
+        waits = "waiting" in self.world.hidden_of(session)
         return waits and session["status"] == "open"
 
     def authentication_url(self, session: Object) -> str:
@@ -296,7 +296,7 @@ class CheckoutSessions(Resource):
             waits. The session then is open, for another card.
         """
         self._check_open(session)
-        hidden = self.world.store.hidden[session["id"]]
+        hidden = self.world.hidden_of(session)
 
         if "waiting" not in hidden:
             raise ApiError("This Checkout Session does not wait for 3-D Secure.")
@@ -337,7 +337,7 @@ class CheckoutSessions(Resource):
 
         :param set_up: 3-D Secure was passed for the card.
         """
-        hidden = self.world.store.hidden[session["id"]]
+        hidden = self.world.hidden_of(session)
         self._find_discounts(session, hidden["discounts"])
         customer = self._buyer(session, email, card)
         payment_method_id = None
@@ -525,7 +525,7 @@ class CheckoutSessions(Resource):
         :raises ApiError: If one of them may not be used; then nothing is changed.
         """
         found = self._find_discounts(session, entries)
-        hidden = self.world.store.hidden[session["id"]]
+        hidden = self.world.hidden_of(session)
         lines = self.lines_of(session)
         data = hidden["subscription_data"]
         trial = bool(data.get("trial_period_days") or data.get("trial_end"))

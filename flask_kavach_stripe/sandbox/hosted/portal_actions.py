@@ -236,7 +236,7 @@ class PortalActions:
             found = card.check(self._world.clock.now())
 
             if found.asks(on_session=True, set_up=False):
-                self._world.store.hidden[session["id"]]["waiting"] = card
+                self._world.hidden_of(session)["waiting"] = card
                 url = f"{self._world.base_url}/authenticate/{session['id']}"
                 raise AuthenticationRequired(url)
 
@@ -244,7 +244,7 @@ class PortalActions:
 
     def waiting_card(self, session: Object) -> CardForm | None:
         """Return the card that waits for 3-D Secure."""
-        card: CardForm | None = self._world.store.hidden[session["id"]]["waiting"]
+        card: CardForm | None = self._world.hidden_of(session)["waiting"]
         return card
 
     def authenticate(self, session: Object, *, approved: bool) -> None:
@@ -256,7 +256,7 @@ class PortalActions:
         self._rules.require(self.features(session), "payment_method_update")
         customer = self._customers.get_live(session["customer"])
         card = self.waiting_card(session)
-        self._world.store.hidden[session["id"]]["waiting"] = None
+        self._world.hidden_of(session)["waiting"] = None
 
         if card is None:
             raise ApiError("No card waits for 3-D Secure.")

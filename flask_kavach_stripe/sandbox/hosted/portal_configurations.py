@@ -273,7 +273,7 @@ class PortalConfigurations(Resource):
         target.get("cancellation_reason", {}).update(reason)
 
         if "products" in given:
-            self.world.store.hidden[configuration["id"]]["offers_all"] = False
+            self.world.hidden_of(configuration)["offers_all"] = False
             given["products"] = [
                 _product(entry["product"], entry["prices"], entry)
                 for entry in given["products"] or ()

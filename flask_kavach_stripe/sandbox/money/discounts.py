@@ -500,7 +500,7 @@ class Discounts:
 
     def _coupon_of(self, discount: Object) -> Object:
         """Return a discount's coupon as it was when it was redeemed."""
-        coupon: Object = self._world.store.hidden[discount["id"]]["coupon"]
+        coupon: Object = self._world.hidden_of(discount)["coupon"]
         return coupon
 
     def _check_coupon(self, coupon: Object, currency: str, param: str) -> None:

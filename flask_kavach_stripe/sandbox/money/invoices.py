@@ -164,7 +164,7 @@ class Invoices(Resource):
         # 10 cents, is charged and not kept as a balance for the next invoice.
         if invoice["amount_due"] > 0:
             intent = self._payments.add(invoice)
-            self.world.store.hidden[invoice["id"]]["payment_intent"] = intent["id"]
+            self.world.hidden_of(invoice)["payment_intent"] = intent["id"]
 
         self.world.emit("invoice.finalized", invoice)
 
@@ -227,7 +227,7 @@ class Invoices(Resource):
         :param approved: The cardholder passed it.
         :returns: Why the payment failed, or ``None`` if the invoice is paid.
         """
-        hidden = self.world.store.hidden[invoice["id"]]
+        hidden = self.world.hidden_of(invoice)
         intent = self._payments.get(hidden["payment_intent"])
         decline = self._payments.resolve(intent, approved=approved)
 
@@ -257,7 +257,7 @@ class Invoices(Resource):
 
         if out_of_band:
             invoice["amount_paid_off_stripe"] = invoice["amount_paid"]
-            self.world.store.hidden[invoice["id"]]["paid_out_of_band"] = True
+            self.world.hidden_of(invoice)["paid_out_of_band"] = True
 
         self.world.emit("invoice.paid", invoice)
 

@@ -120,12 +120,12 @@ class PaymentIntents(Resource):
 
         :returns: ``None`` for a draft, and for an invoice that asks for nothing.
         """
-        intent_id = self.world.store.hidden[invoice["id"]]["payment_intent"]
+        intent_id = self.world.hidden_of(invoice)["payment_intent"]
         return self.world.store.find(self.kind, intent_id)
 
     def invoice_of(self, intent: Object) -> str:
         """Return the id of the invoice that a payment is for."""
-        invoice_id: str = self.world.store.hidden[intent["id"]]["invoice"]
+        invoice_id: str = self.world.hidden_of(intent)["invoice"]
         return invoice_id
 
     def attempt(

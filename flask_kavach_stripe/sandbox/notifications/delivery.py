@@ -479,7 +479,7 @@ class Delivery:
                 error,
                 fault,
             )
-            attempts = self._world.store.hidden[event["id"]]["attempts"]
+            attempts = self._world.hidden_of(event)["attempts"]
             reached = {old.endpoint_id for old in attempts if old.succeeded}
             attempts.append(attempt)
 

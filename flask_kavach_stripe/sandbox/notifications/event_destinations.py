@@ -226,7 +226,7 @@ class EventDestinations(Resource):
     def _including(self, destination: Object, include: Sequence[str] | None) -> Object:
         """Return a copy that shows what is redacted unless asked for."""
         shown: Object = clone(destination)
-        hidden = self.world.store.hidden[destination["id"]]
+        hidden = self.world.hidden_of(destination)
 
         for path, name in ((_SECRET, "secret"), (_URL, "url")):
             if path in (include or ()):

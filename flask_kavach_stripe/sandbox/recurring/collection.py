@@ -210,7 +210,10 @@ class Collection:
             return
 
         if status == "paused":
-            if paid and self._hidden(subscription)["resumes_with"] == invoice["id"]:
+            if (
+                paid
+                and self._world.hidden_of(subscription)["resumes_with"] == invoice["id"]
+            ):
                 self._transitions.resume(subscription)
         elif paid and status in ("incomplete", "past_due", "unpaid"):
             with self._world.changing(subscription, UPDATED):
@@ -281,7 +284,3 @@ class Collection:
             raise ApiError(f"The invoice {invoice['id']} has no subscription.")
 
         return found
-
-    def _hidden(self, subscription: Object) -> Object:
-        """Return what the API does not show of a subscription."""
-        return self._world.store.hidden[subscription["id"]]

@@ -136,7 +136,7 @@ class PendingUpdates:
         with self._world.changing(subscription, UPDATED):
             subscription.update(kept["attributes"])
             subscription["pending_update"] = None
-            self._world.store.hidden[subscription["id"]].update(
+            self._world.hidden_of(subscription).update(
                 billed=kept["hidden"]["billed"],
                 pending=kept["hidden"]["pending"],
                 pending_update=None,
@@ -153,7 +153,7 @@ class PendingUpdates:
 
         with self._world.changing(subscription, UPDATED):
             subscription["pending_update"] = None
-            self._world.store.hidden[subscription["id"]]["pending_update"] = None
+            self._world.hidden_of(subscription)["pending_update"] = None
 
         self._world.emit("customer.subscription.pending_update_expired", subscription)
         invoice = self._invoices.get(kept["invoice"])
@@ -168,7 +168,7 @@ class PendingUpdates:
 
     def _kept(self, subscription: Object) -> Any:
         """Return the change that waits, or ``None``."""
-        return self._world.store.hidden[subscription["id"]].get("pending_update")
+        return self._world.hidden_of(subscription).get("pending_update")
 
     def _expires_at(self, subscription: Object) -> int:
         """Return when a change that begins to wait now is dropped.

@@ -132,7 +132,7 @@ class Periods:
 
         :param reason: The ``billing_reason``.
         """
-        if not self._hidden(subscription)["pending"]:
+        if not self._world.hidden_of(subscription)["pending"]:
             return None
 
         now = self._world.clock.now()
@@ -161,12 +161,15 @@ class Periods:
                 subscription["billing_cycle_anchor"], *interval_of(item), now
             )
 
-            if prorate and item["id"] not in self._hidden(subscription)["billed"]:
+            if (
+                prorate
+                and item["id"] not in self._world.hidden_of(subscription)["billed"]
+            ):
                 self._debit(subscription, item, now)
 
     def _credit(self, subscription: Object, item: Object, at: int) -> None:
         """Keep a credit for an item, of what was billed for it; once only."""
-        billed = self._hidden(subscription)["billed"].pop(item["id"], 0)
+        billed = self._world.hidden_of(subscription)["billed"].pop(item["id"], 0)
         self._keep(subscription, self._lines.unused(subscription, item, billed, at))
 
     def _debit(self, subscription: Object, item: Object, at: int) -> None:
@@ -174,13 +177,13 @@ class Periods:
         full = item["price"]["unit_amount"] * item["quantity"]
         discounts = self._discounts.active(subscription)
         taken = sum(parts[0] for parts in self._discounts.deduct(discounts, [full]))
-        self._hidden(subscription)["billed"][item["id"]] = full - taken
+        self._world.hidden_of(subscription)["billed"][item["id"]] = full - taken
         self._keep(subscription, self._lines.remaining(subscription, item, at))
 
     def _keep(self, subscription: Object, line: Object | None) -> None:
         """Put a proration on the next invoice, if there is one."""
         if line is not None:
-            self._hidden(subscription)["pending"].append(line)
+            self._world.hidden_of(subscription)["pending"].append(line)
 
     def _draft(
         self,
@@ -194,7 +197,7 @@ class Periods:
 
         :param period_start: Start of the period that has just ended.
         """
-        hidden = self._hidden(subscription)
+        hidden = self._world.hidden_of(subscription)
         before = self._world.store.find("invoice", subscription["latest_invoice"])
 
         # Differs from Stripe: a new invoice ends the attempts to charge the one before.
@@ -217,10 +220,6 @@ class Periods:
             self._discounts.use(subscription)
 
         return invoice
-
-    def _hidden(self, subscription: Object) -> Object:
-        """Return what the API does not show of a subscription."""
-        return self._world.store.hidden[subscription["id"]]
 
 
 def _same(one: Object, other: Object) -> bool:

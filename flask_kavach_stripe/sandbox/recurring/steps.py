@@ -120,7 +120,7 @@ class Steps:
             )
 
         if status == "trialing":
-            if not self._hidden(subscription)["trial_notice_sent"]:
+            if not self._world.hidden_of(subscription)["trial_notice_sent"]:
                 notice = subscription["trial_end"] - TRIAL_NOTICE
                 steps.append(Step(notice, "trial reminder", self.announce_trial_end))
 
@@ -161,7 +161,7 @@ class Steps:
                 invoice = preview_of(draft, customer)
 
         if invoice is not None:
-            hidden = self._hidden(subscription)
+            hidden = self._world.hidden_of(subscription)
             hidden["upcoming_announced"] = period_end(subscription, min)
             self._world.emit("invoice.upcoming", invoice)
 
@@ -208,7 +208,7 @@ class Steps:
         items = subscription["items"]["data"]
         start = max(item["current_period_start"] for item in items)
         notice = end - self._world.settings.upcoming_days * DAY
-        announced = self._hidden(subscription)["upcoming_announced"] == end
+        announced = self._world.hidden_of(subscription)["upcoming_announced"] == end
         return None if announced or notice <= start else notice
 
     def announce_trial_end(self, subscription: Object) -> None:
@@ -216,7 +216,7 @@ class Steps:
 
         It is due three days before the end, or at once in a shorter trial.
         """
-        self._hidden(subscription)["trial_notice_sent"] = True
+        self._world.hidden_of(subscription)["trial_notice_sent"] = True
         self._world.emit("customer.subscription.trial_will_end", subscription)
 
     def _end_trial(self, subscription: Object) -> None:
@@ -245,7 +245,3 @@ class Steps:
             invoice = self.periods.renew(subscription, "subscription_cycle")
 
         self.collection.collect(subscription, invoice)
-
-    def _hidden(self, subscription: Object) -> Object:
-        """Return what the API does not show of a subscription."""
-        return self._world.store.hidden[subscription["id"]]

@@ -357,7 +357,7 @@ class Subscriptions(Resource):
         notice_due = False
 
         with self.world.changing(subscription, UPDATED):
-            hidden = self.world.store.hidden[subscription["id"]]
+            hidden = self.world.hidden_of(subscription)
             before = clone(subscription), clone(hidden)
             invoice = self.changes.apply(subscription, values)
             trial_end = subscription["trial_end"]

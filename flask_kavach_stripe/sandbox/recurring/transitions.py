@@ -57,7 +57,7 @@ class Transitions:
 
     def lift_pause(self, subscription: Object) -> None:
         """Write the end of a pause; the caller sends the events."""
-        self._hidden(subscription)["resumes_with"] = None
+        self._world.hidden_of(subscription)["resumes_with"] = None
         subscription["status"] = "active"
         subscription["status_details"] = None
 
@@ -144,7 +144,3 @@ class Transitions:
             self._invoices.stop_collecting(invoice)
 
         self._world.emit("customer.subscription.deleted", subscription)
-
-    def _hidden(self, subscription: Object) -> Object:
-        """Return what the API does not show of a subscription."""
-        return self._world.store.hidden[subscription["id"]]
