@@ -146,8 +146,8 @@ class Renderer:
         if not isinstance(value, str):
             return value
 
-        found = self._store.find(kind, value)
-        return deleted(kind, value) if found is None else self._copy(found, version)
+        obj = self._store.find(kind, value)
+        return deleted(kind, value) if obj is None else self._copy(obj, version)
 
 
 def version_of(endpoint: Object) -> str:

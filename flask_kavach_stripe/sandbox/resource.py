@@ -127,12 +127,12 @@ def page(objects: Sequence[Object], wanted: Params, url: str, noun: str) -> Obje
         end = start + limit
         has_more = end < len(objects)
 
-    found = list_object(objects[start:end], url, has_more=has_more)
+    result = list_object(objects[start:end], url, has_more=has_more)
 
     if "total_count" in (wanted.get("include") or ()):
-        found["total_count"] = len(objects)
+        result["total_count"] = len(objects)
 
-    return found
+    return result
 
 
 def page_by_url(

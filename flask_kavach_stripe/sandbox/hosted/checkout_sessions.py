@@ -238,12 +238,12 @@ class CheckoutSessions(Resource):
                 self._use_discounts(session, ())
                 return
 
-            found = self._promotion_codes.find_active(code.strip())
+            promotion_code = self._promotion_codes.find_active(code.strip())
 
-            if found is None:
+            if promotion_code is None:
                 raise ApiError("This code is invalid.", param="promotion_code")
 
-            self._use_discounts(session, [{"promotion_code": found["id"]}])
+            self._use_discounts(session, [{"promotion_code": promotion_code["id"]}])
 
     def complete(
         self, session: Object, *, email: str | None, card: CardForm | None
@@ -396,12 +396,12 @@ class CheckoutSessions(Resource):
 
         :raises ApiError: If there is none.
         """
-        found: str | None = session["customer_email"] or email
+        address: str | None = session["customer_email"] or email
 
-        if not found and not session["customer"]:
+        if not address and not session["customer"]:
             raise ApiError("An e-mail address is needed.", param="email")
 
-        return found
+        return address
 
     # Checks
 
@@ -524,7 +524,7 @@ class CheckoutSessions(Resource):
 
         :raises ApiError: If one of them may not be used; then nothing is changed.
         """
-        found = self._find_discounts(session, entries)
+        coupons = self._find_discounts(session, entries)
         hidden = self.world.hidden_of(session)
         lines = self.lines_of(session)
         data = hidden["subscription_data"]
@@ -533,7 +533,7 @@ class CheckoutSessions(Resource):
         amounts = [0 if trial else amount for amount in full]
         off = [0 for _ in amounts]
 
-        for coupon, _ in found:
+        for coupon, _ in coupons:
             left = [amount - part for amount, part in zip(amounts, off, strict=True)]
             taken = deductions(coupon, left)
             off = [one + other for one, other in zip(off, taken, strict=True)]
@@ -551,7 +551,7 @@ class CheckoutSessions(Resource):
                 "coupon": None if code else coupon["id"],
                 "promotion_code": code and code["id"],
             }
-            for coupon, code in found
+            for coupon, code in coupons
         ]
 
     def _line_item(

@@ -233,9 +233,9 @@ class PortalActions:
         customer = self._customers.get_live(session["customer"])
 
         with self._world.on_clock_of(customer):
-            found = card.check(self._world.clock.now())
+            test_card = card.check(self._world.clock.now())
 
-            if found.asks(on_session=True, set_up=False):
+            if test_card.asks(on_session=True, set_up=False):
                 self._world.hidden_of(session)["waiting"] = card
                 url = f"{self._world.base_url}/authenticate/{session['id']}"
                 raise AuthenticationRequired(url)

@@ -205,12 +205,12 @@ class PortalRules:
         if "promotion_code" not in rules["default_allowed_updates"]:
             raise ApiError("This portal takes no codes.", param="promotion_code")
 
-        found = self._promotion_codes.find_active(code)
+        promotion_code = self._promotion_codes.find_active(code)
 
-        if found is None:
+        if promotion_code is None:
             raise ApiError("This code is invalid.", param="promotion_code")
 
-        code_id: str = found["id"]
+        code_id: str = promotion_code["id"]
         return code_id
 
 

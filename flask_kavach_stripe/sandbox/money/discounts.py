@@ -349,7 +349,7 @@ class Discounts:
             it is used up or over, or without a code if it is not for this customer or
             currency.
         """
-        found = []
+        coupons = []
 
         for index, entry in enumerate(entries):
             where = f"{path}[{index}]"
@@ -377,9 +377,9 @@ class Discounts:
                 raise resource_missing("coupon", coupon_id, f"{where}[coupon]")
 
             self._check_coupon(coupon, currency, f"{where}[coupon]")
-            found.append((coupon, code))
+            coupons.append((coupon, code))
 
-        return found
+        return coupons
 
     def check_code(
         self, code: Object, *, customer: Object | None, subtotal: int, param: str
@@ -458,13 +458,13 @@ class Discounts:
     def active(self, subscription: Object) -> Sequence[Object]:
         """Return the discounts of a subscription, without those that have ended."""
         now = self._world.clock.now()
-        found = [
+        discounts = [
             self._world.store.find("discount", discount_id)
             for discount_id in subscription["discounts"]
         ]
         return [
             discount
-            for discount in found
+            for discount in discounts
             if discount is not None and not _is_past(discount["end"], now)
         ]
 

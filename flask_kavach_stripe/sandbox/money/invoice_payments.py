@@ -68,7 +68,7 @@ class InvoicePayments(Resource):
             },
         )
         payment = wanted.get("payment") or {}
-        found = [
+        payments = [
             entry
             for entry in self._all()
             if wanted.get("invoice") in (None, entry["invoice"])
@@ -78,7 +78,7 @@ class InvoicePayments(Resource):
             in (None, entry["payment"]["payment_intent"])
             and in_range(entry["created"], wanted.get("created"))
         ]
-        return page(found, wanted, self.path, self.noun)
+        return page(payments, wanted, self.path, self.noun)
 
     def get(self, object_id: str, param: str = "id", *, status: int = 404) -> Object:
         """Return the payment with this id.

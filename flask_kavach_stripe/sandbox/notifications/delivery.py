@@ -179,7 +179,7 @@ class Delivery:
                 if self._stopping:
                     return
 
-                job = self._take(self._now())
+                job = self._next_job(self._now())
 
                 if job is None:
                     self._changed.wait(self._until_due())
@@ -325,7 +325,7 @@ class Delivery:
         try:
             while True:
                 with self._changed:
-                    job = self._take(math.inf if everything else self._now())
+                    job = self._next_job(math.inf if everything else self._now())
 
                 if job is None:
                     return
@@ -342,7 +342,7 @@ class Delivery:
 
         return time.monotonic()
 
-    def _take(self, until: float) -> _Job | None:
+    def _next_job(self, until: float) -> _Job | None:
         """Take the first job off the queue if it is due."""
         if not self._jobs or self._jobs[0].due > until:
             return None

@@ -135,7 +135,7 @@ class ThinEvents(Resource):
                 "types": array(text(), limit=20),
             },
         )
-        found = [
+        events = [
             event
             for event in self.world.store.all(self.kind)
             if (not wanted.get("types") or event["type"] in wanted["types"])
@@ -154,7 +154,7 @@ class ThinEvents(Resource):
                 for index, name in enumerate(wanted.get("types") or ())
             },
         }
-        return page_by_url(found, wanted, self.path, query)
+        return page_by_url(events, wanted, self.path, query)
 
 
 def thin_event(

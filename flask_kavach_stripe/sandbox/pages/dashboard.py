@@ -112,15 +112,15 @@ def _jumps(account: Account) -> Sequence[tuple[str, str, int]]:
             moments[name].append(at)
 
     words = {"renewal": "next renewal", "trial": "end of the trial"}
-    found = [(name, words[name], min(ats)) for name, ats in moments.items() if ats]
+    jumps = [(name, words[name], min(ats)) for name, ats in moments.items() if ats]
     step = account.timeline.next_step()
 
     if step is not None:
         is_there = step.what in ("renewal", "end of the trial")
         what = "" if is_there else step.what
-        found.insert(0, ("next", what, step.at))
+        jumps.insert(0, ("next", what, step.at))
 
-    return found
+    return jumps
 
 
 @bp.post("/events/<event_id>/resend")

@@ -243,14 +243,14 @@ class Changes:
 
     def coupons_of(self, values: dict[str, Any]) -> Sequence[Object]:
         """Return the coupons and codes that a call counts up."""
-        found = []
+        objects = []
 
         for entry in values.get("discounts") or ():
             code = self._world.store.find("promotion_code", entry.get("promotion_code"))
             coupon_id = code["promotion"]["coupon"] if code else entry.get("coupon")
-            found += [code, self._world.store.find("coupon", coupon_id)]
+            objects += [code, self._world.store.find("coupon", coupon_id)]
 
-        return [obj for obj in found if obj is not None]
+        return [obj for obj in objects if obj is not None]
 
     def _apply_items(
         self, subscription: Object, changes: Sequence[dict[str, Any]]
@@ -313,7 +313,7 @@ class Changes:
         if unknown:
             raise resource_missing("discount", min(unknown), "discounts")
 
-        found = self._discounts.find(
+        coupons = self._discounts.find(
             [entry for entry in entries if not entry.get("discount")],
             customer=self._world.store.find("customer", subscription["customer"]),
             currency=subscription["currency"],
@@ -324,7 +324,7 @@ class Changes:
         )
         subscription["discounts"] = kept
 
-        for coupon, code in found:
+        for coupon, code in coupons:
             self._discounts.redeem(coupon, code, subscription=subscription)
 
     def apply_end(self, subscription: Object, values: dict[str, Any]) -> None:

@@ -278,9 +278,11 @@ class Collection:
 
         :raises ApiError: If there is none any more.
         """
-        found = self._world.store.find("subscription", subscription_id_of(invoice))
+        subscription = self._world.store.find(
+            "subscription", subscription_id_of(invoice)
+        )
 
-        if found is None:
+        if subscription is None:
             raise ApiError(f"The invoice {invoice['id']} has no subscription.")
 
-        return found
+        return subscription

@@ -62,8 +62,8 @@ class SubscriptionItems(Resource):
         """
         for item in self._owner(object_id)["items"]["data"]:
             if item["id"] == object_id:
-                found: Object = item
-                return found
+                result: Object = item
+                return result
 
         raise resource_missing(self.noun, object_id, param, status=status)
 

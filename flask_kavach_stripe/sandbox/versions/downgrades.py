@@ -132,7 +132,7 @@ def _without(*paths: str) -> Downgrade:
     return downgrade
 
 
-def _found(store: Store, kind: str, value: Any) -> Any:
+def _expanded(store: Store, kind: str, value: Any) -> Any:
     """Return an object in place of its id; what is expanded already stays."""
     return clone(store.find(kind, value)) if isinstance(value, str) else value
 
@@ -159,7 +159,7 @@ def _coupon_of(name: str) -> Downgrade:
     def downgrade(obj: Object, store: Store) -> None:
         """Put the coupon in the place of its source."""
         source = obj.pop(name, None) or {}
-        obj["coupon"] = _found(store, "coupon", source.get("coupon"))
+        obj["coupon"] = _expanded(store, "coupon", source.get("coupon"))
 
     return downgrade
 
@@ -167,7 +167,7 @@ def _coupon_of(name: str) -> Downgrade:
 def _first_discount(obj: Object, store: Store) -> None:
     """Show one discount in full beside the list of ids, as before basil."""
     discounts = obj.get("discounts") or [None]
-    obj["discount"] = _found(store, "discount", discounts[0])
+    obj["discount"] = _expanded(store, "discount", discounts[0])
 
 
 def _period_on_subscription(subscription: Object, store: Store) -> None:
@@ -232,7 +232,7 @@ def _line_without_parent(line: Object, store: Store) -> None:
     details = of_item or parent.get("invoice_item_details") or {}
     pricing = line.pop("pricing", None) or {}
     price_id = (pricing.get("price_details") or {}).get("price")
-    price = _found(store, "price", price_id)
+    price = _expanded(store, "price", price_id)
     line.pop("taxes", None)
     line.update(
         amount_excluding_tax=line["amount"],

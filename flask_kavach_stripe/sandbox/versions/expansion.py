@@ -240,10 +240,10 @@ def _attributes(kind: str, version: str) -> Sequence[tuple[Sequence[str], str]]:
     if kind.startswith("list of "):
         return [(("data",), kind.removeprefix("list of "))]
 
-    found = dict(_ATTRIBUTES.get(kind, {}))
+    attributes = dict(_ATTRIBUTES.get(kind, {}))
 
     for change in _CHANGES:
         if change.kind == kind:
-            found |= change.before if version < change.version else change.after
+            attributes |= change.before if version < change.version else change.after
 
-    return [(tuple(path.split(".")), leads_to) for path, leads_to in found.items()]
+    return [(tuple(path.split(".")), leads_to) for path, leads_to in attributes.items()]

@@ -213,10 +213,10 @@ def _named(
     for object_id in [*ids, *(params.get(name) for name in _OWNERS)]:
         if isinstance(object_id, str):
             hidden = account.store.hidden.get(object_id) or {}
-            found = account.store.find_any(hidden.get("subscription") or object_id)
+            obj = account.store.find_any(hidden.get("subscription") or object_id)
 
-            if found is not None:
-                return found
+            if obj is not None:
+                return obj
 
     return None
 
