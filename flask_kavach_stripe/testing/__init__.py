@@ -1,5 +1,9 @@
-"""What an app's tests need: Stripe's objects and events, and really signed webhooks."""
+"""What an app's tests need: Stripe's objects and events, really signed webhooks, and
+the sandbox, a local Stripe with a clock.
+"""
 
+from ..sandbox import Clock as Clock
+from ..sandbox import Sandbox as Sandbox
 from ..stripe_api.signatures import sign_payload as sign_payload
 from .deliveries import post_event as post_event
 from .samples import make_checkout_session as make_checkout_session
@@ -10,6 +14,8 @@ from .samples import make_subscription as make_subscription
 from .samples import make_thin_event as make_thin_event
 
 __all__ = [
+    "Clock",
+    "Sandbox",
     "make_checkout_session",
     "make_customer",
     "make_event",
