@@ -29,6 +29,7 @@ from tests.vocabulary import failed
 from tests.vocabulary import ok
 from tests.vocabulary import on
 from tests.vocabulary import paid
+from tests.vocabulary import run_well
 from tests.vocabulary import SUB_1
 from tests.vocabulary import subscription
 
@@ -290,6 +291,28 @@ def test_no_lock_is_held_while_the_object_of_a_failed_thin_event_is_read_again(
     sent = make_thin_event("customer.subscription.updated", "sub_1")
     failed(shop.post_event(sent))
     ok(shop.post_event(sent))
+    assert shop.notes == ["sub_1"]
+
+
+def test_no_lock_is_held_while_a_replay_reads_a_thin_event(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    raises = [True, False]
+
+    @on(shop, "customer.subscription.updated")
+    def fail_once(received: Event) -> None:
+        if raises.pop(0):
+            raise ValueError
+
+        shop.note(received.object["id"])
+
+    def answer(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
+        write_to_ada(shop, "written@example.com")
+        return 200, {}, json.dumps(subscription())
+
+    stripe_api.add_callback("GET", SUB_1, callback=answer)
+    failed(shop.post_event(make_thin_event("customer.subscription.updated", "sub_1")))
+    run_well(shop, "replay", "--failed")
     assert shop.notes == ["sub_1"]
 
 

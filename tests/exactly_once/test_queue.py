@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import responses
+from requests import PreparedRequest
 
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe.testing import make_event
@@ -254,3 +257,25 @@ def test_thin_event_is_read_again_by_the_worker(
     assert seen == []
     assert process(shop, "evt_3") is True
     assert seen == ["active"]
+
+
+def test_handlers_that_ran_while_a_worker_read_the_thin_event(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    """The worker has seen that they are pending, and must not run them again."""
+    on(shop, "customer.subscription.updated")(lambda event: shop.note("ran"))
+    answers: list[Callable[[], object]] = [
+        lambda: None,  # to the webhook
+        lambda: process(shop, "evt_1"),  # to the worker, which is overtaken here
+        lambda: None,  # to the worker that overtakes
+    ]
+
+    def answer(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
+        answers.pop(0)()
+        return 200, {}, json.dumps(subscription())
+
+    stripe_api.add_callback("GET", SUB_1, callback=answer)
+    thin = make_thin_event("customer.subscription.updated", "sub_1", id="evt_1")
+    assert shop.post_event(thin).status_code == 200
+    assert process(shop, "evt_1") is False
+    assert shop.notes == ["ran"]

@@ -87,6 +87,29 @@ def test_commit_is_a_commit_again_after_the_handlers(shop: Any) -> None:
     assert shop.notes == ["after", "after"]
 
 
+def test_commit_of_the_app_is_set_again_after_the_handlers(shop: Any) -> None:
+    """An app may replace the ``commit`` of its session, for example to log each."""
+    seen: list[Any] = []
+    body = json.dumps(paid()).encode()
+
+    @on(shop, "invoice.paid")
+    def look(received: Event) -> None:
+        seen.append(shop.db.session().commit)
+
+    with shop.app.app_context():
+        session = shop.db.session()
+        commit = session.commit
+
+        def commit_of_the_app() -> None:
+            commit()
+
+        session.commit = commit_of_the_app
+        shop.kavach_stripe.handle_webhook(body, sign(body))
+        seen.append(session.commit)
+
+    assert seen == [session.flush, commit_of_the_app]
+
+
 @pytest.mark.parametrize("how", ["rollback", "close", "remove"])
 @pytest.mark.parametrize("then", ["nothing", "write", "commit"])
 def test_ending_the_transaction_in_a_handler_fails_the_event(
