@@ -309,7 +309,7 @@ class Payers:
     def write(self, payer: Payer) -> Write:
         """Return the write of a user's six columns."""
         values = (payer.customer_id, *payer.columns)
-        row = dict(zip(COLUMN_NAMES, values, strict=True))
+        row: dict[str, Any] = dict(zip(COLUMN_NAMES, values, strict=True))
         return self._users.update(payer.user_id, row)
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
