@@ -23,10 +23,10 @@ from ..errors import APIError
 from ..errors import KavachStripeError
 from ..events.effects import EFFECTS
 from ..registry import HandlerRegistry
-from ..registry import matches
 from ..state import State
 from ..stripe_api.client import StripeClient
 from ..stripe_api.client import StripeResponse
+from ..stripe_api.event_types import matches
 from ..stripe_api.objects import read_text
 
 #: Stands for all events, in our patterns and at Stripe.
