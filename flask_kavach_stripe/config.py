@@ -361,8 +361,8 @@ def _webhook_secrets(key: str, value: Any) -> tuple[str, ...]:
             kind = "the id of an endpoint" if secret.startswith("we_") else "an API key"
             raise ConfigurationError(
                 f"'{key}' is {kind} ({secret[:3]}...). Use the signing secret of the"
-                " webhook endpoint, whsec_..., of Stripe's Dashboard, of 'flask stripe"
-                " webhook create' or of 'stripe listen'."
+                " webhook endpoint, whsec_..., from Stripe's Dashboard, 'flask stripe"
+                " webhook create' or 'stripe listen'."
             )
 
     return secrets
@@ -375,8 +375,8 @@ def _refuse_quotes(key: str, secret: str) -> None:
     """
     if _QUOTED.fullmatch(secret):
         raise ConfigurationError(
-            f"'{key}' has quotation marks around its value. Remove them: the shell and"
-            " '.env' files need none."
+            f"'{key}' has quotation marks around its value, and they count as a part of"
+            " it. Remove them."
         )
 
 

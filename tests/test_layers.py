@@ -68,6 +68,8 @@ FILES = {
     ),
     "operations": (
         ("doctor", "sync", "catch_up", "prune", "trigger"),
+        ("checks_here", "checks_at_stripe"),
+        ("examination", "own_webhook"),
         ("explanations", "webhook_endpoints"),
     ),
     "cli": (
@@ -88,7 +90,7 @@ ONLY = {
 
 #: Who alone may import a room, besides itself.
 USERS = {
-    "testing": {"operations.trigger", "cli.sandbox"},
+    "testing": {"operations.own_webhook", "operations.trigger", "cli.sandbox"},
     "sandbox": {"testing"},
     "operations": {"cli"},
     "cli": {"extension"},

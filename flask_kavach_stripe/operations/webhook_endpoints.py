@@ -17,7 +17,6 @@ from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 from flask import current_app
-from flask import url_for
 
 from ..errors import APIError
 from ..errors import KavachStripeError
@@ -40,8 +39,10 @@ def webhook_path() -> str:
 
     It has the app's ``APPLICATION_ROOT`` in front, as a request from outside has.
     """
-    with current_app.test_request_context():
-        return url_for("kavach_stripe.webhook", _external=False)
+    root = current_app.config["APPLICATION_ROOT"]
+    # No request is needed: with ``TRUSTED_HOSTS``, Flask refuses a made-up one.
+    adapter = current_app.url_map.bind("localhost", script_name=root)
+    return adapter.build("kavach_stripe.webhook")
 
 
 def needed_events(registry: HandlerRegistry) -> frozenset[str]:
