@@ -23,6 +23,7 @@ from flask import redirect
 from flask import request
 from flask import url_for
 from flask.typing import ResponseReturnValue
+from flask.views import http_method_funcs
 from flask_login import current_user
 from werkzeug.local import LocalProxy
 
@@ -36,6 +37,9 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 #: The attribute of a guarded view that holds the prices of its guard.
 _PRICES: Final = "_kavach_stripe_prices"
+
+#: The methods of a class-based view that may be guarded.
+_METHODS: Final = ("dispatch_request", *sorted(http_method_funcs))
 
 
 def find_current_subscription() -> Subscription | None:
@@ -149,9 +153,9 @@ def guarded_views(app: Flask) -> dict[str, list[str]]:
 
     for endpoint, view in chain(app.view_functions.items(), _hooks(app)):
         view_class = getattr(view, "view_class", None)
-        methods = [getattr(view_class, name, None) for name in dir(view_class)]
+        methods = (getattr(view_class, name, None) for name in _METHODS)
 
-        for function in (view, *(methods if view_class is not None else ())):
+        for function in (view, *methods):
             for price in getattr(function, _PRICES, ()):
                 if endpoint not in views.setdefault(price, []):
                     views[price].append(endpoint)

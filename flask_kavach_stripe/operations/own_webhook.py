@@ -102,10 +102,10 @@ def explain_answer(answer: Answer) -> str:
             f" follows no redirect. {_ADVICE}"
         )
 
-    if status == 400 and "csrf" in answer.text.lower():
+    if status in (400, 403) and "csrf" in answer.text.lower():
         return (
-            "The app's CSRF protection refused it (status 400), and Stripe sends no"
-            " token. Exempt the view 'flask_kavach_stripe.views.webhook'."
+            f"The app's CSRF protection refused it (status {status}), and Stripe sends"
+            " no token. Exempt the view 'flask_kavach_stripe.views.webhook'."
         )
 
     if status in (401, 403):

@@ -261,11 +261,12 @@ def test_doctor_asks_stripe_for_a_price_that_only_a_guard_names(
         status=200 if price else 404,
     )
 
-    found = doctor(shop)["price price_old"]
+    found = doctor(shop)
 
-    assert found[0] == verdict
-    assert words in found[1]
-    assert "archive" in found[1]
+    assert found["price price_old"][0] == verdict
+    assert words in found["price price_old"][1]
+    assert "archive" in found["price price_old"][1]
+    assert "price price_pro" not in found  # it is on sale, and looked at as "pro"
 
 
 # -- handlers --------------------------------------------------------------------------
@@ -368,6 +369,7 @@ BLOCKED = [
         ["CSRF", "Exempt the view 'flask_kavach_stripe.views.webhook'"],
         id="CSRF",
     ),
+    pytest.param(answer(403, "CSRF cookie not set"), ["CSRF", "403"], id="CSRF, 403"),
     pytest.param(partial(refuse, 400), ["(status 400)"], id="400"),
     pytest.param(answer(200, "<form>"), ["(status 200)"], id="200"),
     pytest.param(answer(200, '{"received": 1}'), ["(status 200)"], id="200 as JSON"),
