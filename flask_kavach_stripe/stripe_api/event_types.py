@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @cache
@@ -22,7 +22,7 @@ def known_types() -> frozenset[str]:
 
     Reads the file at the first call.
     """
-    text = files(__package__).joinpath("event_types.txt").read_text("utf-8")
+    text = Path(__file__).with_suffix(".txt").read_text("utf-8")
     lines = (line.strip() for line in text.splitlines())
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
