@@ -17,9 +17,11 @@ import math
 import os
 import re
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -78,12 +80,18 @@ LIVE_KEY_PREFIXES = ("sk_live_", "rk_live_", "sk_org_")
 #: and ``STRIPE_PRICES`` has to be set.
 ALLOW_LISTS = ("STRIPE_PRICES", "STRIPE_TRIAL_DAYS", "STRIPE_TRUSTED_ORIGINS")
 
+#: How much of a key has to be the same as in one of ours for it to be a typing error.
+#: An app has keys of its own, such as ``STRIPE_PUBLISHABLE_KEY``.
+_CLOSENESS: Final = 0.85
+
 _ANY_PRICE = "*"
 #: ``2026-10-28.endive``; before 2024-09-30, versions had no name.
 API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 #: A lone surrogate, such as ``"\ud800"``, cannot be encoded as UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+#: Some ways to set an environment variable keep the quotation marks around its value.
+_QUOTED = re.compile("[\"'`\u2018-\u201f].*|.*[\"'`\u2018-\u201f]", re.DOTALL)
 
 
 class Price(NamedTuple):
@@ -168,7 +176,8 @@ class Settings:
         """Read and check the configuration of an app.
 
         Writes the default of each key that the app does not set into ``app.config``.
-        With a test key, one warning names the keys that let browsers choose freely.
+        With a test key, one warning names the keys that let browsers choose freely. A
+        key that is no key of ours, but nearly one, is a warning, too.
 
         :raises ConfigurationError: If a value is wrong, or ``STRIPE_PRICES`` is not set
             although the secret key is a live one.
@@ -212,6 +221,9 @@ class Settings:
             subscription_view=read("STRIPE_SUBSCRIPTION_VIEW", _endpoint),
         )
 
+        for key, nearest in misspelt_keys(app.config).items():
+            logger.warning("%r has no effect. Did you mean %r?", key, nearest)
+
         if settings.livemode is False and unset:
             logger.warning(
                 "The Stripe key is a test key, so what is not set lets browsers choose"
@@ -246,6 +258,26 @@ class Settings:
     def price_names(self) -> Mapping[str, str]:
         """The names in :attr:`prices`, by price id."""
         return {price.id: name for name, price in self.prices.items()}
+
+
+def misspelt_keys(keys: Iterable[str]) -> dict[str, str]:
+    """The ``STRIPE_*`` keys that are probably typing errors, with the nearest of ours.
+
+    :param keys: The keys of an app's configuration, ours and others.
+    """
+    prefix = "STRIPE_"
+    names = [key.removeprefix(prefix) for key in DEFAULTS]
+    nearest_by_key = {}
+
+    for key in keys:
+        if key.startswith(prefix) and key not in DEFAULTS:
+            name = key.removeprefix(prefix)
+            nearest = get_close_matches(name, names, 1, _CLOSENESS)
+
+            if nearest:
+                nearest_by_key[key] = prefix + nearest[0]
+
+    return nearest_by_key
 
 
 def _is_live(secret_key: str | None) -> bool:
@@ -283,6 +315,7 @@ def _secret_key(key: str, value: Any) -> str | None:
         raise ConfigurationError(f"'{key}' must be text.")
 
     value = value.strip()
+    _refuse_quotes(key, value)
 
     if value.startswith("pk_"):
         raise ConfigurationError(
@@ -309,7 +342,9 @@ def _webhook_secrets(key: str, value: Any) -> tuple[str, ...]:
     """The signing secrets of the configuration, else of the environment.
 
     There may be several: while one is rotated, or if several webhook endpoints lead to
-    this app. They are used as UTF-8 bytes, so lone surrogates are refused.
+    this app. They are used as UTF-8 bytes, so lone surrogates are refused. A key and an
+    endpoint's id are refused by their prefixes: they are easily copied in place of the
+    secret. Any other text is accepted.
     """
     secrets = _items(os.environ.get(key, "") if value is None else value)
 
@@ -319,7 +354,30 @@ def _webhook_secrets(key: str, value: Any) -> tuple[str, ...]:
     if any(_SURROGATE.search(secret) for secret in secrets):
         raise ConfigurationError(f"'{key}' holds characters that are not UTF-8.")
 
+    for secret in secrets:
+        _refuse_quotes(key, secret)
+
+        if secret.startswith(("sk_", "rk_", "pk_", "we_")):
+            kind = "the id of an endpoint" if secret.startswith("we_") else "an API key"
+            raise ConfigurationError(
+                f"'{key}' is {kind} ({secret[:3]}...). Use the signing secret of the"
+                " webhook endpoint, whsec_..., from Stripe's Dashboard, 'flask stripe"
+                " webhook create' or 'stripe listen'."
+            )
+
     return secrets
+
+
+def _refuse_quotes(key: str, secret: str) -> None:
+    """Refuse quotation marks around a secret, which would never match Stripe's.
+
+    :raises ConfigurationError: If there is one at the beginning or at the end.
+    """
+    if _QUOTED.fullmatch(secret):
+        raise ConfigurationError(
+            f"'{key}' has quotation marks around its value, and they count as a part of"
+            " it. Remove them."
+        )
 
 
 # --- lists -------------------------------------------------------------------------

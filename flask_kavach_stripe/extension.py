@@ -157,7 +157,8 @@ class KavachStripe:
         writes of all handlers of this event are rolled back, the webhook is answered
         with 500, and Stripe sends the event again.
 
-        :param event_types: Stripe's types; ``*`` stands for any text.
+        :param event_types: Stripe's types; ``*`` stands for any text. A type that
+            Stripe does not have is a warning in the log, which names the nearest one.
         :return: A decorator that returns the function as it is.
         :raises TypeError: If no type is given, as in ``@kavach_stripe.on``.
 

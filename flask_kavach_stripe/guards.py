@@ -7,18 +7,23 @@ webhooks keep the columns up to date.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from functools import wraps
+from itertools import chain
 from typing import Any
 from typing import cast
+from typing import Final
 from typing import overload
 from typing import TypeVar
 
 from flask import current_app
+from flask import Flask
 from flask import jsonify
 from flask import redirect
 from flask import request
 from flask import url_for
 from flask.typing import ResponseReturnValue
+from flask.views import http_method_funcs
 from flask_login import current_user
 from werkzeug.local import LocalProxy
 
@@ -29,6 +34,12 @@ from .state import get_state
 from .subscriptions import Subscription
 
 V = TypeVar("V", bound=Callable[..., Any])
+
+#: The attribute of a guarded view that holds the prices of its guard.
+_PRICES: Final = "_kavach_stripe_prices"
+
+#: The methods of a class-based view that may be guarded.
+_METHODS: Final = ("dispatch_request", *sorted(http_method_funcs))
 
 
 def find_current_subscription() -> Subscription | None:
@@ -114,7 +125,7 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        price_ids = {_price_id(price, get_state().settings) for price in prices}
+        price_ids = {resolve_price(price, get_state().settings) for price in prices}
 
         user: Any = current_user._get_current_object()
 
@@ -126,7 +137,36 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
 
         return current_app.ensure_sync(view)(*args, **kwargs)
 
+    # `wraps` has copied the prices of a guard below this one, and decorators above copy
+    # these to the function that the app registers.
+    setattr(guarded, _PRICES, (*getattr(view, _PRICES, ()), *prices))
     return cast("V", guarded)
+
+
+def guarded_views(app: Flask) -> dict[str, list[str]]:
+    """The prices that the guards of an app name, each with the endpoints it opens.
+
+    Guarded ``before_request`` functions are found by their names. A guard is not found
+    below a decorator that does not use :func:`functools.wraps`.
+    """
+    views: dict[str, list[str]] = {}
+
+    for endpoint, view in chain(app.view_functions.items(), _hooks(app)):
+        view_class = getattr(view, "view_class", None)
+        methods = (getattr(view_class, name, None) for name in _METHODS)
+
+        for function in (view, *methods):
+            for price in getattr(function, _PRICES, ()):
+                if endpoint not in views.setdefault(price, []):
+                    views[price].append(endpoint)
+
+    return views
+
+
+def _hooks(app: Flask) -> Iterator[tuple[str, Any]]:
+    """The ``before_request`` functions of an app and its blueprints, by name."""
+    for functions in app.before_request_funcs.values():
+        yield from ((getattr(hook, "__name__", "?"), hook) for hook in functions)
 
 
 def _has_access(user: Any, price_ids: set[str]) -> bool:
@@ -154,7 +194,7 @@ def _grants_access(subscription: Subscription, price_ids: set[str]) -> bool:
     )
 
 
-def _price_id(price: str, settings: Settings) -> str:
+def resolve_price(price: str, settings: Settings) -> str:
     """The id of a price that is given by its name in ``STRIPE_PRICES`` or by its id.
 
     :raises ConfigurationError: If it is neither: a misspelt name would keep out every

@@ -7,12 +7,17 @@ calls what :meth:`HandlerRegistry.find` returns.
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Callable
 from typing import Any
+from typing import Final
 from typing import TypeVar
 
 from .stripe_api.event import Event
+from .stripe_api.event_types import doubt_type
+from .stripe_api.event_types import matches
+
+logger: Final = logging.getLogger(__name__)
 
 Handler = Callable[[Event], Any]
 SubscriptionHandler = Callable[[Any, Any], Any]
@@ -37,6 +42,8 @@ class HandlerRegistry:
     def on(self, *event_types: str) -> Callable[[H], H]:
         """Register a handler of these event types; see :meth:`.KavachStripe.on`.
 
+        Logs a warning for a type that Stripe does not have, as far as is known.
+
         :raises TypeError: If there is no event type, or something else in its place,
             such as the handler in ``@kavach_stripe.on`` without parentheses.
         """
@@ -46,6 +53,9 @@ class HandlerRegistry:
             raise TypeError(
                 "'on' takes event types: '@kavach_stripe.on(\"invoice.paid\")'."
             )
+
+        for doubt in filter(None, map(doubt_type, event_types)):
+            logger.warning("A handler waits for events that never come. %s", doubt)
 
         def register(handler: H) -> H:
             self._handlers.append((event_types, handler))
@@ -101,12 +111,3 @@ class HandlerRegistry:
             for pattern in patterns
             if "*" in pattern
         )
-
-
-def matches(event_type: str, pattern: str) -> bool:
-    """Whether a pattern matches a whole event type; ``*`` stands for any text.
-
-    No other character is special: ``.`` is a dot.
-    """
-    regex = ".*".join(re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch(regex, event_type) is not None

@@ -64,10 +64,12 @@ FILES = {
     "stripe_api": (
         ("client",),
         ("encoding", "event"),
-        ("objects", "signatures"),
+        ("objects", "signatures", "event_types"),
     ),
     "operations": (
         ("doctor", "sync", "catch_up", "prune", "trigger"),
+        ("checks_here", "checks_at_stripe"),
+        ("examination", "own_webhook"),
         ("explanations", "webhook_endpoints"),
     ),
     "cli": (
@@ -80,7 +82,7 @@ FILES = {
 #: What a room or file may import at the most, where that is less than what is below it.
 ONLY = {
     "subscriptions": {"stripe_api.objects"},
-    "registry": {"stripe_api.event"},
+    "registry": {"stripe_api.event", "stripe_api.event_types"},
     "stripe_api": {"stripe_api", "errors"},
     "database": {"database", "subscriptions", "stripe_api.objects", "errors"},
     "sandbox": {"sandbox", "stripe_api.objects", "stripe_api.signatures"},
@@ -88,7 +90,7 @@ ONLY = {
 
 #: Who alone may import a room, besides itself.
 USERS = {
-    "testing": {"operations.trigger", "cli.sandbox"},
+    "testing": {"operations.own_webhook", "operations.trigger", "cli.sandbox"},
     "sandbox": {"testing"},
     "operations": {"cli"},
     "cli": {"extension"},

@@ -283,7 +283,7 @@ def doctor(shop: Any) -> dict[str, tuple[str, str]]:
     found = {}
 
     for line in lines:
-        match = re.fullmatch(r"(ok|FAIL|skip) +(.+?) {2,}(.+)", line)
+        match = re.fullmatch(r"(ok|note|FAIL|skip) +(.+?) {2,}(.+)", line)
 
         if match is None:
             assert line.startswith("Error: ")

@@ -10,7 +10,7 @@ from ..operations.doctor import examine
 from ..operations.doctor import Finding
 from ..state import get_state
 
-_COLORS = {"ok": "green", "FAIL": "red", "skip": "yellow"}
+_COLORS = {"ok": "green", "note": "cyan", "FAIL": "red", "skip": "yellow"}
 
 
 @click.command("doctor")
@@ -18,8 +18,9 @@ _COLORS = {"ok": "green", "FAIL": "red", "skip": "yellow"}
 def doctor_command() -> None:
     """Check the set-up, here and at Stripe.
 
-    Writes one line for each check: the keys, the tables, the webhook endpoint at
-    Stripe, the prices. The exit status is 1 if one of them fails.
+    Writes one line for each check: the keys, the tables, the way to the app's own
+    webhook, its endpoint at Stripe, the portal, the prices. The exit status is 1 if one
+    of them fails.
 
     \b
     Example:

@@ -8,8 +8,10 @@ import click
 from flask.cli import with_appcontext
 
 from ..events.effects import EFFECTS
+from ..operations.own_webhook import explain_answer
 from ..operations.trigger import trigger
 from ..state import get_state
+from ..stripe_api.event_types import doubt_type
 from .formats import show_value
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
@@ -47,9 +49,15 @@ def trigger_command(event_type: str, user_id: str | None) -> None:
         flask stripe trigger customer.subscription.updated --user 1
     """
     state = get_state()
+    doubt = doubt_type(event_type)
+
+    if doubt is not None:
+        click.echo(f"Warning: {doubt}", err=True)
+
     delivery = trigger(state, event_type, user_id)
+    answer = delivery.answer
     handlers = len(state.registry.find(event_type))
-    click.echo(f"{event_type} ({delivery.event['id']}): status {delivery.status}")
+    click.echo(f"{event_type} ({delivery.event['id']}): status {answer.status}")
     click.echo(f"Handlers of this app for it: {handlers}")
 
     if user_id is None:
@@ -61,8 +69,7 @@ def trigger_command(event_type: str, user_id: str | None) -> None:
     for name, (before, after) in delivery.changes.items():
         click.echo(f"{name:<27}  {show_value(before)} -> {show_value(after)}")
 
-    if delivery.status != 200:
-        reason = delivery.error or "It gave no reason."
+    if not answer.is_received:
         raise click.ClickException(
-            f"The webhook did not take the event. {reason} The log says more."
+            f"The webhook did not take the event. {explain_answer(answer)}"
         )

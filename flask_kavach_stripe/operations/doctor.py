@@ -1,62 +1,35 @@
-"""The checks of ``flask stripe doctor``, each a function.
+"""The checks of ``flask stripe doctor``: which there are, and how they run.
 
-A check returns one line about what is right. It raises :exc:`CheckFailed` to say what
-is wrong and what to do, and :exc:`CheckSkipped` if an earlier check failed and there is
-nothing to look at. An error of Stripe counts as a failed check.
-
-The checks run in the order of :data:`CHECKS`. An :class:`Examination` passes what one
-check learned on to the next ones. Nothing is written, here or at Stripe.
+Each check is a function of ``checks_here`` or ``checks_at_stripe``, in the order of
+:func:`checks_of`; ``examination`` says what a check returns and raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from functools import cached_property
 from functools import partial
-from typing import Any
 from typing import Final
 from typing import Literal
 from typing import NamedTuple
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import SQLAlchemyError
+from flask import current_app
 
-from ..config import API_VERSION
-from ..config import Price
-from ..config import Settings
-from ..database.setup import missing_tables
 from ..errors import APIConnectionError
 from ..errors import ConfigurationError
-from ..errors import InvalidRequestError
-from ..errors import KavachStripeError
-from ..errors import PermissionDeniedError
 from ..errors import StripeError
+from ..guards import guarded_views
 from ..state import State
-from ..stripe_api.client import StripeClient
-from ..stripe_api.encoding import quote_path
-from ..stripe_api.objects import as_mapping
-from ..stripe_api.objects import read_text
+from . import checks_at_stripe
+from . import checks_here
+from .examination import Check
+from .examination import CheckFailed
+from .examination import CheckSkipped
+from .examination import Examination
+from .examination import Note
 from .explanations import explain
-from .webhook_endpoints import list_endpoints
-from .webhook_endpoints import location_of
-from .webhook_endpoints import needed_events
-from .webhook_endpoints import path_of
-from .webhook_endpoints import webhook_path
 
-Verdict = Literal["ok", "FAIL", "skip"]
-
-#: The oldest API version of objects that we can read.
-OLDEST_API_VERSION: Final = "2024-12-18.acacia"
-
-
-class CheckFailed(KavachStripeError):
-    """Something is wrong. The message says what, and what to do."""
-
-
-class CheckSkipped(KavachStripeError):
-    """There is nothing to look at. The message says why."""
+Verdict = Literal["ok", "note", "FAIL", "skip"]
 
 
 class Finding(NamedTuple):
@@ -68,295 +41,44 @@ class Finding(NamedTuple):
     text: str
 
 
-class Examination:
-    """One run of all checks, with what the later ones need from the earlier ones."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.settings: Settings = state.settings
-        #: Whether Stripe answered and accepts the key. Set by :func:`check_stripe`.
-        self.stripe_answers = False
-        #: The webhook endpoint at Stripe with this app's path. Set by
-        #: :func:`check_endpoint`.
-        self.endpoint: Mapping[str, Any] | None = None
-
-    @cached_property
-    def needed_events(self) -> frozenset[str]:
-        """The event types that the app needs, see :func:`.needed_events`."""
-        return needed_events(self.state.registry)
-
-    def require_stripe(self) -> StripeClient:
-        """The client, for a check that asks Stripe.
-
-        :raises CheckSkipped: If Stripe did not answer, or refused the key.
-        """
-        if not self.stripe_answers:
-            raise CheckSkipped("Stripe could not be asked.")
-
-        return self.state.client
-
-    def require_endpoint(self) -> Mapping[str, Any]:
-        """The webhook endpoint of this app.
-
-        :raises CheckSkipped: If :func:`check_endpoint` found none.
-        """
-        if self.endpoint is None:
-            raise CheckSkipped("There is no endpoint to look at.")
-
-        return self.endpoint
-
-
-#: Returns a line about what is right, or raises.
-Check = Callable[[Examination], str]
-
-
-# -- the app's own side ----------------------------------------------------------------
-
-
-def check_secret_key(examination: Examination) -> str:
-    livemode = examination.settings.livemode
-
-    if livemode is None:
-        raise CheckFailed(
-            "'STRIPE_SECRET_KEY' is not set. Set it to the key that starts with 'sk_'"
-            " or 'rk_' in Stripe's Dashboard."
-        )
-
-    return "A live key." if livemode else "A test key."
-
-
-def check_webhook_secret(examination: Examination) -> str:
-    count = len(examination.settings.webhook_secrets)
-
-    if not count:
-        raise CheckFailed(
-            "'STRIPE_WEBHOOK_SECRET' is not set, so every webhook is rejected. Set it"
-            " to the signing secret of the endpoint, 'whsec_...'."
-        )
-
-    return "Set." if count == 1 else f"{count} secrets are set."
-
-
-def check_tables(examination: Examination) -> str:
-    """Compare our three models with the tables in the database.
-
-    A missing table or column usually means that a migration was not run.
-    """
-    try:
-        state = examination.state
-        missing = missing_tables(state.session, state.models)
-    except SQLAlchemyError as error:
-        # The driver's message is one line; SQLAlchemy's has the statement, too.
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise CheckFailed(f"The database cannot be read: {reason}.") from error
-
-    if missing:
-        raise CheckFailed(
-            f"Missing: {', '.join(missing)}. Run 'flask db migrate', then 'flask db"
-            " upgrade'."
-        )
-
-    return "All tables and columns are there."
-
-
-# -- Stripe's side ---------------------------------------------------------------------
-
-
-def check_stripe(examination: Examination) -> str:
-    """Ask Stripe for one subscription: the objects that the extension reads most.
-
-    A restricted key may lack the permission for it. Then this check fails, but the
-    later ones still ask Stripe, as the key itself is valid.
-    """
-    if examination.settings.secret_key is None:
-        raise CheckSkipped("There is no key to ask with.")
-
-    client = examination.state.client
-
-    try:
-        client.get("/v1/subscriptions", {"limit": 1, "status": "all"})
-    except PermissionDeniedError:
-        examination.stripe_answers = True  # the key is valid, only not for this
-        raise
-
-    examination.stripe_answers = True
-    return f"{client.base_url} takes the key."
-
-
-def check_endpoint(examination: Examination) -> str:
-    """Find the webhook endpoint at Stripe that has the path of this app's webhook.
-
-    Hosts are not compared: the app does not know all names under which it is reached.
-    If several endpoints have the path, such as one for each deployment, the best one
-    counts: first an enabled one, then one in a readable API version, then the one that
-    lacks the fewest event types. The later checks look at this endpoint.
-    """
-    client, needed = examination.require_stripe(), examination.needed_events
-    path = webhook_path()
-    endpoint = max(
-        (listed for listed in list_endpoints(client) if path_of(listed) == path),
-        key=lambda listed: (
-            listed.get("status") == "enabled",
-            _is_readable(listed.get("api_version")),
-            -len(missing_events(listed, needed)),
-        ),
-        default=None,
-    )
-
-    if endpoint is None:
-        raise CheckFailed(
-            f"None at Stripe has the path {path}. Add one with 'flask stripe webhook"
-            " create URL'."
-        )
-
-    examination.endpoint = endpoint
-
-    if endpoint.get("status") != "enabled":
-        raise CheckFailed(
-            f"{location_of(endpoint)} is {endpoint.get('status')}. Enable it in"
-            " Stripe's Dashboard."
-        )
-
-    return f"{location_of(endpoint)} is enabled."
-
-
-def check_events(examination: Examination) -> str:
-    endpoint = examination.require_endpoint()
-    needed = examination.needed_events
-    missing = missing_events(endpoint, needed)
-
-    if missing:
-        raise CheckFailed(
-            f"Not sent: {', '.join(missing)}. Add them to {location_of(endpoint)} in"
-            " Stripe's Dashboard."
-        )
-
-    return f"All {len(needed)} that are needed are sent."
-
-
-def check_api_version(examination: Examination) -> str:
-    """Check the API version in which Stripe writes the webhooks of the endpoint.
-
-    It is set when the endpoint is created, and may differ from the version of our own
-    requests. An endpoint without one follows the default of the Stripe account, which
-    no request can read.
-
-    Source: https://docs.stripe.com/webhooks/versioning
-    """
-    version = examination.require_endpoint().get("api_version")
-
-    if version is None:
-        return (
-            "The account's default, which Stripe does not tell here. It must be"
-            f" {OLDEST_API_VERSION} or newer."
-        )
-
-    if not _is_readable(version):
-        raise CheckFailed(
-            f"{version} cannot be read; it must be {OLDEST_API_VERSION} or newer. The"
-            " version of an endpoint cannot be changed: add a new one, then delete this"
-            " one."
-        )
-
-    return f"{version}."
-
-
-def check_no_prices(examination: Examination) -> str:
-    """Stands in for the checks of prices if ``STRIPE_PRICES`` names no price."""
-    if examination.settings.any_price:
-        return "'STRIPE_PRICES' names none: browsers may buy every price."
-
-    raise CheckFailed(
-        "'STRIPE_PRICES' is empty, so nothing can be bought. Name the prices that"
-        " browsers may buy, {'pro': 'price_...'}."
-    )
-
-
-def check_price(examination: Examination, price: Price) -> str:
-    """Check that Stripe has a price, and that a subscription can use it.
-
-    Stripe answers 404 for a price of the other mode, live or test, too.
-    """
-    client = examination.require_stripe()
-    mode = "live" if examination.settings.livemode else "test"
-
-    try:
-        stripe_price = client.get(quote_path("/v1/prices/{}", price.id))
-    except InvalidRequestError as error:
-        if error.http_status != 404:
-            raise
-
-        raise CheckFailed(
-            f"Stripe has no price {price.id} in {mode} mode. Correct 'STRIPE_PRICES',"
-            " or create the price."
-        ) from error
-    except ValueError as error:
-        raise CheckFailed(
-            f"{price.id!r} is not the id of a price. Correct 'STRIPE_PRICES'."
-        ) from error
-
-    if stripe_price.get("active") is not True:
-        raise CheckFailed(
-            f"{price.id} is not active, so it cannot be bought. Activate it, or correct"
-            " 'STRIPE_PRICES'."
-        )
-
-    interval = read_text(as_mapping(stripe_price.get("recurring")).get("interval"))
-
-    if interval is None:
-        raise CheckFailed(
-            f"{price.id} is paid once, and a subscription needs a recurring price."
-            " Correct 'STRIPE_PRICES'."
-        )
-
-    return f"{price.id} is active and paid by the {interval}."
-
-
-def missing_events(
-    endpoint: Mapping[str, Any], needed: frozenset[str]
-) -> tuple[str, ...]:
-    """The needed event types that Stripe does not send to an endpoint, sorted."""
-    enabled = endpoint.get("enabled_events")
-    types = enabled if isinstance(enabled, list) else []
-    return () if "*" in types else tuple(sorted(needed.difference(map(str, types))))
-
-
-def _is_readable(version: object) -> bool:
-    """Whether we can read objects of an API version, such as ``2025-03-31.basil``.
-
-    Versions begin with their date, so they compare as text. No version is readable, as
-    far as can be known: it is the default of the Stripe account.
-    """
-    if version is None:
-        return True
-
-    if not isinstance(version, str) or not API_VERSION.fullmatch(version):
-        return False
-
-    return version[:10] >= OLDEST_API_VERSION[:10]
-
-
-# -- all of it -------------------------------------------------------------------------
-
 #: The checks that every app needs, by the name in the output, in the order of running.
 CHECKS: Final[Mapping[str, Check]] = {
-    "secret key": check_secret_key,
-    "webhook secret": check_webhook_secret,
-    "database": check_tables,
-    "Stripe": check_stripe,
-    "webhook endpoint": check_endpoint,
-    "webhook events": check_events,
-    "webhook version": check_api_version,
+    "secret key": checks_here.check_secret_key,
+    "webhook secret": checks_here.check_webhook_secret,
+    "configuration": checks_here.check_keys,
+    "database": checks_here.check_tables,
+    "login": checks_here.check_login,
+    "subscription view": checks_here.check_subscription_view,
+    "guards": checks_here.check_guards,
+    "own webhook": checks_here.check_own_webhook,
+    "Stripe": checks_at_stripe.check_stripe,
+    "webhook endpoint": checks_at_stripe.check_endpoint,
+    "webhook events": checks_at_stripe.check_events,
+    "webhook version": checks_at_stripe.check_api_version,
+    "handlers": checks_at_stripe.check_handlers,
+    "portal": checks_at_stripe.check_portal,
 }
 
 
 def checks_of(state: State) -> Mapping[str, Check]:
-    """All checks of an app: :data:`CHECKS`, then one for each price on sale."""
+    """All checks of the current app: :data:`CHECKS`, then one for each price.
+
+    First the prices on sale, then those that only a guard names, by id.
+    """
     prices: dict[str, Check] = {
-        f"price {name}": partial(check_price, price=price)
+        f"price {name}": partial(checks_at_stripe.check_price, price=price)
         for name, price in state.settings.prices.items()
     }
-    return {**CHECKS, **(prices or {"prices": check_no_prices})}
+    known = {*state.settings.prices, *state.settings.price_names}
+    guarded: dict[str, Check] = {
+        f"price {price_id}": partial(
+            checks_at_stripe.check_guarded_price, price_id=price_id, views=views
+        )
+        for price_id, views in guarded_views(current_app).items()
+        if price_id.startswith("price_") and price_id not in known
+    }
+    on_sale = prices or {"prices": checks_at_stripe.check_no_prices}
+    return {**CHECKS, **on_sale, **guarded}
 
 
 def examine(state: State) -> Iterator[Finding]:
@@ -373,7 +95,8 @@ def _run(check: Check, examination: Examination) -> tuple[Verdict, str]:
     After a connection error, the later checks that need Stripe are skipped.
     """
     try:
-        return "ok", _one_line(check(examination))
+        text = check(examination)
+        return "note" if isinstance(text, Note) else "ok", _one_line(text)
     except CheckSkipped as error:
         return "skip", _one_line(str(error))
     except StripeError as error:

@@ -17,8 +17,6 @@ from typing import Any
 from typing import Final
 from typing import NamedTuple
 
-from flask import current_app
-
 from ..database.payers import COLUMN_NAMES
 from ..errors import ConfigurationError
 from ..errors import KavachStripeError
@@ -32,7 +30,8 @@ from ..testing import make_customer
 from ..testing import make_event
 from ..testing import make_invoice
 from ..testing import make_subscription
-from ..testing import post_event
+from .own_webhook import Answer
+from .own_webhook import post_to_webhook
 
 _MONTH: Final = 30 * 24 * 3600  # seconds
 _MARGIN: Final = 2  # seconds; events closer together have no clear order
@@ -101,10 +100,7 @@ class Delivery(NamedTuple):
     """A sample event, the webhook's response to it, and the changed columns."""
 
     event: Mapping[str, Any]
-    #: The HTTP status of the response.
-    status: int
-    #: The error in the response.
-    error: str | None
+    answer: Answer
     #: The values before and after, by the name of the user's column.
     changes: Mapping[str, tuple[Any, Any]]
 
@@ -138,15 +134,11 @@ def trigger(state: State, event_type: str, user_id: str | None = None) -> Delive
     event = make_sample_event(event_type, subject)
     before = _columns(state, user_id)
 
-    with current_app.app_context():  # gives the request a session of its own
-        response = post_event(current_app.test_client(), event)
-        body = response.get_json(silent=True)
-
+    answer = post_to_webhook(event)
     after = _columns(state, user_id)
     return Delivery(
         event,
-        response.status_code,
-        body.get("error") if isinstance(body, dict) else None,
+        answer,
         {
             name: (before[name], after[name])
             for name in before

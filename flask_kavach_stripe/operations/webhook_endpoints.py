@@ -17,16 +17,15 @@ from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 from flask import current_app
-from flask import url_for
 
 from ..errors import APIError
 from ..errors import KavachStripeError
 from ..events.effects import EFFECTS
 from ..registry import HandlerRegistry
-from ..registry import matches
 from ..state import State
 from ..stripe_api.client import StripeClient
 from ..stripe_api.client import StripeResponse
+from ..stripe_api.event_types import matches
 from ..stripe_api.objects import read_text
 
 #: Stands for all events, in our patterns and at Stripe.
@@ -40,8 +39,10 @@ def webhook_path() -> str:
 
     It has the app's ``APPLICATION_ROOT`` in front, as a request from outside has.
     """
-    with current_app.test_request_context():
-        return url_for("kavach_stripe.webhook", _external=False)
+    root = current_app.config["APPLICATION_ROOT"]
+    # No request is needed: with ``TRUSTED_HOSTS``, Flask refuses a made-up one.
+    adapter = current_app.url_map.bind("localhost", script_name=root)
+    return adapter.build("kavach_stripe.webhook")
 
 
 def needed_events(registry: HandlerRegistry) -> frozenset[str]:

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 from typing import TYPE_CHECKING
 
-from flask import url_for
-
 from ..errors import ConfigurationError
 from ..state import get_state
 from ..stripe_api.signatures import sign_payload
@@ -29,6 +27,7 @@ def post_event(
     *,
     secret: str | None = None,
     timestamp: int | None = None,
+    origin: str = "",
 ) -> TestResponse:
     """Sign an event and post it to the webhook of the client's app.
 
@@ -38,6 +37,8 @@ def post_event(
         ``STRIPE_WEBHOOK_SECRET``.
     :param timestamp: The time of the signature, in Unix seconds; by default now. An old
         one tests ``STRIPE_WEBHOOK_TOLERANCE``.
+    :param origin: Scheme and host of the request, such as ``https://shop.example``; by
+        default the client's.
     :return: The app's response. Its status is 200 if the event is stored and its
         handlers have run.
     :raises ConfigurationError: If there is no signing secret.
@@ -52,12 +53,12 @@ def post_event(
         secret = _first_secret(app)
 
     signature = sign_payload(payload, secret, timestamp=timestamp)
-
-    with app.test_request_context():
-        url = url_for("kavach_stripe.webhook")
+    # The client adds ``APPLICATION_ROOT``. No request is needed to build the path: with
+    # ``TRUSTED_HOSTS``, Flask refuses a made-up one.
+    path = app.url_map.bind("localhost").build("kavach_stripe.webhook")
 
     return client.post(
-        url,
+        f"{origin}{path}",
         data=payload,
         headers={
             "Content-Type": "application/json; charset=utf-8",

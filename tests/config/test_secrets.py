@@ -49,6 +49,12 @@ def test_livemode(key: str, livemode: bool) -> None:
         pytest.param("pk_live_Whisper", "publishable", id="publishable and live"),
         pytest.param(" pk_live_Whisper", "publishable", id="publishable after a space"),
         pytest.param("whsec_Whisper", "STRIPE_WEBHOOK_SECRET", id="signing secret"),
+        pytest.param('"sk_test_Whisper"', "quotation marks", id="quotes"),
+        pytest.param("'sk_test_Whisper'", "quotation marks", id="single quotes"),
+        pytest.param(' "sk_test_Whisper" ', "quotation marks", id="space and quotes"),
+        pytest.param('sk_test_Whisper"', "quotation marks", id="quote at the end"),
+        pytest.param("\u201csk_test_Whisper\u201d", "quotation", id="curly quotes"),
+        pytest.param("'pk_test_Whisper'", "quotation", id="publishable in quotes"),
         pytest.param("sk_test_Whi sper", "white space", id="inner space"),
         pytest.param("sk_test_Whi\nsper", "white space", id="inner line feed"),
         pytest.param("sk_test_Whi\x00sper", "control", id="NUL"),
@@ -113,6 +119,33 @@ def test_wrong_webhook_secret(value: object) -> None:
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        pytest.param("sk_test_Whisper", r"an API key \(sk_", id="secret key"),
+        pytest.param("rk_live_Whisper", r"an API key \(rk_", id="restricted key"),
+        pytest.param("pk_test_Whisper", r"an API key \(pk_", id="publishable key"),
+        pytest.param("we_Whisper", "the id of an endpoint", id="endpoint"),
+        pytest.param("whsec_a, sk_test_Whisper", "an API key", id="second of two"),
+        pytest.param(["sk_test_Whisper"], "an API key", id="list"),
+        pytest.param('"whsec_Whisper"', "quotation marks", id="quotes"),
+        pytest.param("'whsec_Whisper'", "quotation marks", id="single quotes"),
+        pytest.param('"whsec_a,whsec_Whisper"', "quotation", id="quotes around two"),
+        pytest.param("whsec_a,'whsec_Whisper'", "quotation", id="quotes around one"),
+        pytest.param("\u2018whsec_Whisper\u2019", "quotation", id="curly quotes"),
+        pytest.param('"', "quotation marks", id="a lone one"),
+    ],
+)
+def test_webhook_secret_that_is_something_else(value: object, match: str) -> None:
+    """Every webhook would be rejected, with nothing that says why."""
+    with pytest.raises(ConfigurationError, match=match) as caught:
+        read(STRIPE_WEBHOOK_SECRET=value)
+
+    assert "'STRIPE_WEBHOOK_SECRET'" in str(caught.value)
+    assert "Whi" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 def test_secrets_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_SECRET_KEY", f"{TEST_KEY}\n")
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_a,whsec_b")
@@ -146,6 +179,15 @@ def test_wrong_secret_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         read()
 
     assert "Whi" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"])
+def test_quotes_in_the_environment(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """``docker run --env-file`` takes them as a part of the value."""
+    monkeypatch.setenv(key, '"Whisper"')
+
+    with pytest.raises(ConfigurationError, match=f"'{key}' has quotation marks"):
+        read()
 
 
 def test_other_keys_are_not_read_from_the_environment(

@@ -220,3 +220,51 @@ def test_no_warning(caplog: pytest.LogCaptureFixture, config: dict[str, Any]) ->
     read(**config)
 
     assert caplog.records == []
+
+
+# --- typing errors in keys --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("STRIPE_TRAIL_DAYS", "STRIPE_TRIAL_DAYS"),
+        ("STRIPE_PRICE", "STRIPE_PRICES"),
+        ("STRIPE_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRET"),
+        ("STRIPE_ACTIVE_STATUS", "STRIPE_ACTIVE_STATUSES"),
+        ("STRIPE_NETWORK_RETRIES", "STRIPE_MAX_NETWORK_RETRIES"),
+        ("STRIPE_SUCESS_URL", "STRIPE_SUCCESS_URL"),
+    ],
+)
+def test_misspelt_key_is_warned_of(
+    caplog: pytest.LogCaptureFixture, key: str, nearest: str
+) -> None:
+    read(**{key: "sk_test_Whisper"})
+
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("flask_kavach_stripe", logging.WARNING)
+    assert record.getMessage() == f"'{key}' has no effect. Did you mean '{nearest}'?"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "STRIPE_PUBLISHABLE_KEY",
+        "STRIPE_PUBLIC_KEY",
+        "STRIPE_LIVE_SECRET_KEY",
+        "STRIPE_TEST_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET_TEST",
+        "STRIPE_API_KEY",
+        "STRIPE_PRICE_ID",
+        "STRIPE_PRICING_TABLE_ID",
+        "STRIPE_CURRENCY",
+        "STRIPE_ACCOUNT_ID",
+        "TRIAL_DAYS",
+    ],
+)
+def test_key_of_the_app_itself_is_not_warned_of(
+    caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    read(**{key: 1})
+
+    assert caplog.records == []

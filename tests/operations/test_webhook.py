@@ -14,6 +14,7 @@ from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.testing.sandbox import connect
 from tests.vocabulary import API
+from tests.vocabulary import doctor
 from tests.vocabulary import run
 from tests.vocabulary import WEBHOOK
 
@@ -71,10 +72,11 @@ def test_create_prints_the_secret_as_a_line_for_env(
 
 def test_doctor_likes_what_create_made(shop: Any, sandbox: Sandbox) -> None:
     run(shop, "webhook", "create", URL)
-    result = run(shop, "doctor")
+    found = doctor(shop)
 
-    assert f"ok    webhook endpoint  {URL} is enabled." in result.output
-    assert "ok    webhook events    All 8 that are needed are sent." in result.output
+    assert found["webhook endpoint"] == ("ok", f"{URL} is enabled.")
+    assert found["webhook events"] == ("ok", "All 8 that are needed are sent.")
+    assert {verdict for verdict, _ in found.values()} == {"ok"}
 
 
 def test_create_with_a_handler_of_everything(shop: Any, sandbox: Sandbox) -> None:
