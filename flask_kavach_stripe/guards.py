@@ -15,13 +15,15 @@ from typing import TypeVar
 
 from flask import current_app
 from flask import jsonify
+from flask import make_response
 from flask import redirect
 from flask import request
+from flask import Response
 from flask import url_for
-from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.local import LocalProxy
 
+from .answers import prefers_json
 from .billing.lookup import list_subscriptions
 from .config import Settings
 from .errors import ConfigurationError
@@ -87,12 +89,15 @@ def subscription_required(*args: Any) -> Any:
     ``STRIPE_SUBSCRIPTION_VIEW``. If that key is not set, the answer is 402, as JSON if
     the client prefers it.
 
-    Put it below the decorator of the route, as above. Async views work, too.
+    Put it below the decorator of the route, as above. Async views work, too, and so do
+    the methods of a ``MethodView`` or of a Flask-RESTful resource: whoever is kept out
+    gets a complete :class:`flask.Response`.
 
     :param prices: Names from ``STRIPE_PRICES`` or price ids. A subscription to any of
         them opens the view; without prices, every active subscription does.
     :raises TypeError: If a price is not a text.
-    :raises ConfigurationError: At each request, if a name is not in ``STRIPE_PRICES``.
+    :raises ConfigurationError: At each request, if a name is not in ``STRIPE_PRICES``,
+        or the app has no ``LoginManager``.
 
     .. versionadded:: 0.1
     """
@@ -116,10 +121,16 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         price_ids = {_price_id(price, get_state().settings) for price in prices}
 
+        if not hasattr(current_app, "login_manager"):
+            raise ConfigurationError(
+                "'subscription_required' asks Flask-Login who is logged in, and this"
+                " app has none. Call 'LoginManager(app)' and register a 'user_loader'."
+            )
+
         user: Any = current_user._get_current_object()
 
         if not user.is_authenticated:
-            return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
+            return make_response(current_app.login_manager.unauthorized())
 
         if not _has_access(user, price_ids):
             return _subscription_missing()
@@ -175,26 +186,19 @@ def _price_id(price: str, settings: Settings) -> str:
     )
 
 
-def _subscription_missing() -> ResponseReturnValue:
-    """The answer to a user without access: a redirect, or 402 as JSON or as text."""
+def _subscription_missing() -> Response:
+    """The answer to a user without access: a redirect, or 402 as JSON or as text.
+
+    It is a response, not a tuple: Flask-RESTful would make JSON of what is in a tuple.
+    """
     view = get_state().settings.subscription_view
 
     if view is not None:
-        return redirect(url_for(view))
+        return make_response(redirect(url_for(view)))
 
     sentence = "This needs an active subscription."
 
-    if _prefers_json():
-        return jsonify(error=sentence, code="subscription_required"), 402
+    if request.is_json or prefers_json(request):
+        return make_response(jsonify(error=sentence, code="subscription_required"), 402)
 
-    return sentence, 402
-
-
-def _prefers_json() -> bool:
-    """Whether the client sent JSON, or accepts it rather than HTML.
-
-    A client that accepts both alike, as ``*/*`` does, gets text.
-    """
-    accepted = request.accept_mimetypes
-    best = accepted.best_match(("text/html", "application/json"), default="text/html")
-    return request.is_json or best == "application/json"
+    return make_response(sentence, 402)

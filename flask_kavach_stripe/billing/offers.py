@@ -15,6 +15,7 @@ from ..config import Price
 from ..config import Settings
 from ..errors import StripeError
 from ..forms import RequestRefused
+from ..forms import shorten
 from .lookup import has_ever_subscribed
 from .lookup import list_subscriptions
 from .refresh import sync_subscription
@@ -44,23 +45,54 @@ def choose_price(
         if price is not None and price_id in (None, price.id):
             return price
 
-        raise _price_refused("price")
+        if price is not None:
+            raise _price_refused(
+                f"The fields 'price' and 'priceId' name two prices: {shorten(name)} and"
+                f" {shorten(price_id)}."
+            )
+
+        raise _name_refused(settings, name)
 
     for price in settings.prices.values():
         if price.id == price_id:
             return price
 
     if price_id is None or not settings.any_price:
-        raise _price_refused("priceId")
+        raise _id_refused(settings, price_id)
 
     return Price(price_id, None)
 
 
-def _price_refused(field: str) -> RequestRefused:
-    return RequestRefused(
-        f"The field '{field}' names a price that is not for sale here.",
-        code="price_not_allowed",
-    )
+def _name_refused(settings: Settings, name: str) -> RequestRefused:
+    """The refusal of a name that is not in ``STRIPE_PRICES``."""
+    names = ", ".join(map(repr, settings.prices)) or "no names"
+    return _unknown_price(settings, f"There is no price named {shorten(name)}.", names)
+
+
+def _id_refused(settings: Settings, price_id: str | None) -> RequestRefused:
+    """The refusal of an id that is not in ``STRIPE_PRICES``."""
+    names = ", ".join(map(repr, settings.prices)) or "no prices"
+    sentence = f"The price {shorten(price_id)} in 'priceId' is not for sale here."
+    return _unknown_price(settings, sentence, names)
+
+
+def _unknown_price(settings: Settings, sentence: str, names: str) -> RequestRefused:
+    """The refusal of a price, with the names that there are.
+
+    With a live key they are in the log alone: what a shop does not show, such as the
+    price of one customer, is no business of a browser.
+    """
+    known = f"{sentence} Known: {names}."
+
+    if settings.livemode:
+        logger.warning("A browser asked for what is not sold. %s", known)
+        return _price_refused(sentence)
+
+    return _price_refused(known)
+
+
+def _price_refused(sentence: str) -> RequestRefused:
+    return RequestRefused(sentence, code="price_not_allowed")
 
 
 def grant_trial(
@@ -91,7 +123,9 @@ def grant_trial(
         longest = price.trial_days
 
     if requested_days > longest:
-        raise _trial_refused(f"The field 'trialDays' must be at most {longest}.")
+        raise _trial_refused(
+            f"The field 'trialDays' must be at most {longest}, not {requested_days}."
+        )
 
     if requested_days and not is_first:
         raise _trial_refused("A trial is for a first subscription only.")

@@ -43,7 +43,7 @@ from .webhook_endpoints import list_endpoints
 from .webhook_endpoints import location_of
 from .webhook_endpoints import needed_events
 from .webhook_endpoints import path_of
-from .webhook_endpoints import webhook_path
+from .webhook_endpoints import webhook_paths
 
 Verdict = Literal["ok", "FAIL", "skip"]
 
@@ -184,7 +184,7 @@ def check_stripe(examination: Examination) -> str:
 
 
 def check_endpoint(examination: Examination) -> str:
-    """Find the webhook endpoint at Stripe that has the path of this app's webhook.
+    """Find the webhook endpoint at Stripe that has a path of this app's webhook.
 
     Hosts are not compared: the app does not know all names under which it is reached.
     If several endpoints have the path, such as one for each deployment, the best one
@@ -192,9 +192,9 @@ def check_endpoint(examination: Examination) -> str:
     lacks the fewest event types. The later checks look at this endpoint.
     """
     client, needed = examination.require_stripe(), examination.needed_events
-    path = webhook_path()
+    paths = webhook_paths(examination.state)
     endpoint = max(
-        (listed for listed in list_endpoints(client) if path_of(listed) == path),
+        (listed for listed in list_endpoints(client) if path_of(listed) in paths),
         key=lambda listed: (
             listed.get("status") == "enabled",
             _is_readable(listed.get("api_version")),
@@ -205,8 +205,8 @@ def check_endpoint(examination: Examination) -> str:
 
     if endpoint is None:
         raise CheckFailed(
-            f"None at Stripe has the path {path}. Add one with 'flask stripe webhook"
-            " create URL'."
+            f"None at Stripe has the path {' or '.join(paths)}. Add one with 'flask"
+            " stripe webhook create URL'."
         )
 
     examination.endpoint = endpoint

@@ -33,6 +33,7 @@ from ..testing import make_event
 from ..testing import make_invoice
 from ..testing import make_subscription
 from ..testing import post_event
+from .webhook_endpoints import webhook_paths
 
 _MONTH: Final = 30 * 24 * 3600  # seconds
 _MARGIN: Final = 2  # seconds; events closer together have no clear order
@@ -139,7 +140,8 @@ def trigger(state: State, event_type: str, user_id: str | None = None) -> Delive
     before = _columns(state, user_id)
 
     with current_app.app_context():  # gives the request a session of its own
-        response = post_event(current_app.test_client(), event)
+        path = webhook_paths(state)[0]
+        response = post_event(current_app.test_client(), event, path=path)
         body = response.get_json(silent=True)
 
     after = _columns(state, user_id)

@@ -44,6 +44,18 @@ def webhook_path() -> str:
         return url_for("kavach_stripe.webhook", _external=False)
 
 
+def webhook_paths(state: State) -> tuple[str, ...]:
+    """All paths at which the current app's webhook answers: those of
+    ``STRIPE_WEBHOOK_PATHS``, then :func:`webhook_path`.
+
+    The first one is where Stripe's events arrive: an app names further paths because
+    Stripe has them.
+    """
+    path = webhook_path()
+    root = path.removesuffix(f"{state.settings.url_prefix}/webhook")
+    return (*(f"{root}{further}" for further in state.settings.webhook_paths), path)
+
+
 def needed_events(registry: HandlerRegistry) -> frozenset[str]:
     """The event types that the app needs: those with an effect on our rows, and those
     for which the app has a handler.

@@ -29,6 +29,7 @@ def post_event(
     *,
     secret: str | None = None,
     timestamp: int | None = None,
+    path: str | None = None,
 ) -> TestResponse:
     """Sign an event and post it to the webhook of the client's app.
 
@@ -38,6 +39,8 @@ def post_event(
         ``STRIPE_WEBHOOK_SECRET``.
     :param timestamp: The time of the signature, in Unix seconds; by default now. An old
         one tests ``STRIPE_WEBHOOK_TOLERANCE``.
+    :param path: The path to post to, such as one of ``STRIPE_WEBHOOK_PATHS``; by
+        default the path below ``STRIPE_URL_PREFIX``.
     :return: The app's response. Its status is 200 if the event is stored and its
         handlers have run.
     :raises ConfigurationError: If there is no signing secret.
@@ -53,11 +56,12 @@ def post_event(
 
     signature = sign_payload(payload, secret, timestamp=timestamp)
 
-    with app.test_request_context():
-        url = url_for("kavach_stripe.webhook")
+    if path is None:
+        with app.test_request_context():
+            path = url_for("kavach_stripe.webhook")
 
     return client.post(
-        url,
+        path,
         data=payload,
         headers={
             "Content-Type": "application/json; charset=utf-8",
