@@ -51,44 +51,33 @@ def choose_price(
                 f" {shorten(price_id)}."
             )
 
-        raise _name_refused(settings, name)
+        raise _unknown_price(settings, f"There is no price named {shorten(name)}.")
 
     for price in settings.prices.values():
         if price.id == price_id:
             return price
 
     if price_id is None or not settings.any_price:
-        raise _id_refused(settings, price_id)
+        sentence = f"The price {shorten(price_id)} in 'priceId' is not for sale here."
+        raise _unknown_price(settings, sentence)
 
     return Price(price_id, None)
 
 
-def _name_refused(settings: Settings, name: str) -> RequestRefused:
-    """The refusal of a name that is not in ``STRIPE_PRICES``."""
-    names = ", ".join(map(repr, settings.prices)) or "no names"
-    return _unknown_price(settings, f"There is no price named {shorten(name)}.", names)
-
-
-def _id_refused(settings: Settings, price_id: str | None) -> RequestRefused:
-    """The refusal of an id that is not in ``STRIPE_PRICES``."""
-    names = ", ".join(map(repr, settings.prices)) or "no prices"
-    sentence = f"The price {shorten(price_id)} in 'priceId' is not for sale here."
-    return _unknown_price(settings, sentence, names)
-
-
-def _unknown_price(settings: Settings, sentence: str, names: str) -> RequestRefused:
-    """The refusal of a price, with the names that there are.
+def _unknown_price(settings: Settings, sentence: str) -> RequestRefused:
+    """The refusal of a price that is not in ``STRIPE_PRICES``, with the names there.
 
     With a live key they are in the log alone: what a shop does not show, such as the
     price of one customer, is no business of a browser.
     """
-    known = f"{sentence} Known: {names}."
+    names = ", ".join(map(repr, settings.prices))
+    known = f"Known: {names}." if names else "'STRIPE_PRICES' has no names."
 
     if settings.livemode:
-        logger.warning("A browser asked for what is not sold. %s", known)
+        logger.warning("A browser asked for what is not sold. %s %s", sentence, known)
         return _price_refused(sentence)
 
-    return _price_refused(known)
+    return _price_refused(f"{sentence} {known}")
 
 
 def _price_refused(sentence: str) -> RequestRefused:

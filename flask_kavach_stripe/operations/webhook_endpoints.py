@@ -22,6 +22,7 @@ from flask import url_for
 from ..errors import APIError
 from ..errors import KavachStripeError
 from ..events.effects import EFFECTS
+from ..origins import app_path
 from ..registry import HandlerRegistry
 from ..registry import matches
 from ..state import State
@@ -45,15 +46,10 @@ def webhook_path() -> str:
 
 
 def webhook_paths(state: State) -> tuple[str, ...]:
-    """All paths at which the current app's webhook answers: those of
-    ``STRIPE_WEBHOOK_PATHS``, then :func:`webhook_path`.
-
-    The first one is where Stripe's events arrive: an app names further paths because
-    Stripe has them.
+    """All paths at which the current app's webhook answers: :func:`webhook_path` and
+    those of ``STRIPE_WEBHOOK_PATHS``, each with the ``APPLICATION_ROOT`` in front.
     """
-    path = webhook_path()
-    root = path.removesuffix(f"{state.settings.url_prefix}/webhook")
-    return (*(f"{root}{further}" for further in state.settings.webhook_paths), path)
+    return (webhook_path(), *map(app_path, state.settings.webhook_paths))
 
 
 def needed_events(registry: HandlerRegistry) -> frozenset[str]:

@@ -39,8 +39,8 @@ def post_event(
         ``STRIPE_WEBHOOK_SECRET``.
     :param timestamp: The time of the signature, in Unix seconds; by default now. An old
         one tests ``STRIPE_WEBHOOK_TOLERANCE``.
-    :param path: The path to post to, such as one of ``STRIPE_WEBHOOK_PATHS``; by
-        default the path below ``STRIPE_URL_PREFIX``.
+    :param path: The path in the app to post to, such as one of
+        ``STRIPE_WEBHOOK_PATHS``; by default the one below ``STRIPE_URL_PREFIX``.
     :return: The app's response. Its status is 200 if the event is stored and its
         handlers have run.
     :raises ConfigurationError: If there is no signing secret.
@@ -57,8 +57,9 @@ def post_event(
     signature = sign_payload(payload, secret, timestamp=timestamp)
 
     if path is None:
-        with app.test_request_context():
-            path = url_for("kavach_stripe.webhook")
+        with app.test_request_context() as context:
+            root = context.request.script_root  # the client puts it before each path
+            path = url_for("kavach_stripe.webhook").removeprefix(root)
 
     return client.post(
         path,
