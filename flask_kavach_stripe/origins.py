@@ -183,9 +183,9 @@ def warn_of_proxy(request: Request, built: str) -> None:
     }
     scheme = header.get("X-Forwarded-Proto", request.scheme)
     host = header.get("X-Forwarded-Host", request.host)
-    origin = origin_of(f"{scheme}://{host}")
+    origin, built_origin = origin_of(f"{scheme}://{host}"), origin_of(built)
 
-    if origin is None or origin == origin_of(built):
+    if None in (origin, built_origin) or origin == built_origin:
         return
 
     _warned_apps.add(app)

@@ -295,7 +295,7 @@ def _cross_site_refusal(settings: Settings) -> RequestRefused:
     The log names the origin and the key that would let it in. So does the sentence,
     unless the key is a live one: then the other site may well be an attacker's.
     """
-    warn_of_proxy(request, request.host_url)
+    warn_of_proxy(request, f"{request.scheme}://{request.host}/")
     sentence = "This request comes from another site."
     origin = origin_of(request.headers.get("Origin", ""))
 

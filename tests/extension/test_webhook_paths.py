@@ -187,11 +187,8 @@ def test_create_does_not_call_the_old_url_another_path(
 
 def test_trigger_goes_the_way_of_stripes_events(shop: Any) -> None:
     """To the old URL, through whatever the app does before it."""
-    paths = []
-
-    @shop.app.before_request
-    def remember() -> None:
-        paths.append(request.path)
+    paths: list[str] = []
+    shop.app.before_request(lambda: paths.append(request.path))
 
     assert run(shop, "trigger", "invoice.paid").exit_code == 0
     assert paths == [OLD]
