@@ -33,13 +33,18 @@ from .subscriptions import Subscription
 V = TypeVar("V", bound=Callable[..., Any])
 
 
+def find_login_manager() -> Any:
+    """Flask-Login's manager of the current app, ``None`` if it has none."""
+    return getattr(current_app, "login_manager", None)
+
+
 def find_current_subscription() -> Subscription | None:
     """The subscription of the logged-in user, from the user's columns.
 
     :return: ``None`` if no subscription is running, nobody is logged in, the user is of
         another model than the one that pays, or the app has no ``LoginManager``.
     """
-    if not hasattr(current_app, "login_manager"):
+    if find_login_manager() is None:
         return None
 
     return _subscription_of(current_user._get_current_object())
@@ -121,7 +126,9 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         price_ids = {_price_id(price, get_state().settings) for price in prices}
 
-        if not hasattr(current_app, "login_manager"):
+        login_manager = find_login_manager()
+
+        if login_manager is None:
             raise ConfigurationError(
                 "'subscription_required' asks Flask-Login who is logged in, and this"
                 " app has none. Call 'LoginManager(app)' and register a 'user_loader'."
@@ -130,7 +137,7 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
         user: Any = current_user._get_current_object()
 
         if not user.is_authenticated:
-            return make_response(current_app.login_manager.unauthorized())
+            return make_response(login_manager.unauthorized())
 
         if not _has_access(user, price_ids):
             return _subscription_missing()

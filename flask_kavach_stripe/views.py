@@ -54,6 +54,7 @@ from .forms import Fields
 from .forms import missing_field
 from .forms import RequestRefused
 from .guards import find_current_subscription
+from .guards import find_login_manager
 from .origins import is_cross_site
 from .origins import resolve_redirect
 from .origins import UntrustedRedirect
@@ -256,12 +257,14 @@ def _authenticate() -> Any:
         client expects a redirect.
     :raises RuntimeError: If the app has no ``LoginManager``.
     """
-    if not hasattr(current_app, "login_manager"):
+    login_manager = find_login_manager()
+
+    if login_manager is None:
         raise RuntimeError("No Flask-Login is registered. Call 'LoginManager(app)'.")
 
     if not current_user.is_authenticated:
         if is_from_person(request):
-            abort(make_response(current_app.login_manager.unauthorized()))
+            abort(make_response(login_manager.unauthorized()))
 
         raise RequestRefused(
             "Log in first.", code="authentication_required", status=401
