@@ -51,6 +51,7 @@ DEFAULTS: dict[str, Any] = {
     "STRIPE_API_VERSION": DEFAULT_API_VERSION,
     "STRIPE_API_BASE": "https://api.stripe.com",
     "STRIPE_URL_PREFIX": "/auth/stripe",
+    "STRIPE_WEBHOOK_PATHS": None,
     "STRIPE_AUTO_CREATE_CUSTOMER": True,
     "STRIPE_PRICES": None,
     "STRIPE_TRIAL_DAYS": None,
@@ -134,6 +135,9 @@ class Settings:
     #: Without a slash at the end; empty for the root of the app.
     url_prefix: str
 
+    #: Further paths of the app at which the webhook answers.
+    webhook_paths: tuple[str, ...]
+
     auto_create_customer: bool
 
     #: By name; empty if ``STRIPE_PRICES`` names none.
@@ -146,7 +150,7 @@ class Settings:
     #: number; ``None`` for no trial. See also :attr:`max_requested_trial_days`.
     trial_days: int | None
 
-    #: A path or an absolute URL, as the next two.
+    #: A path of the app or an absolute URL, as the next two. See :func:`.app_path`.
     success_url: str | None
     cancel_url: str | None
     portal_return_url: str | None
@@ -205,6 +209,7 @@ class Settings:
             api_version=read("STRIPE_API_VERSION", _api_version),
             api_base=read("STRIPE_API_BASE", _api_base),
             url_prefix=read("STRIPE_URL_PREFIX", _url_prefix),
+            webhook_paths=read("STRIPE_WEBHOOK_PATHS", _webhook_paths),
             auto_create_customer=read("STRIPE_AUTO_CREATE_CUSTOMER", _boolean),
             prices=read("STRIPE_PRICES", _prices),
             any_price=app.config["STRIPE_PRICES"] in (None, _ANY_PRICE),
@@ -532,11 +537,36 @@ def _api_base(key: str, value: Any) -> str:
 
 def _url_prefix(key: str, value: Any) -> str:
     """The path below which the endpoints are, without a slash at the end."""
-    # "<" would begin a variable of Flask's URL rules, and our views take no arguments.
-    if not isinstance(value, str) or not is_path(value) or re.search(r"[?#<\s]", value):
+    if not _is_rule(value):
         raise _wrong(key, value, "a path that begins with one '/'")
 
     return value.rstrip("/")
+
+
+def _webhook_paths(key: str, value: Any) -> tuple[str, ...]:
+    """Paths of the app, each once."""
+    paths = _items(() if value is None else value)
+
+    if paths is None:
+        raise _wrong(key, value, "None, a list of paths or comma-separated text")
+
+    for path in paths:
+        if not _is_rule(path):
+            raise _wrong(key, path, "made of paths that begin with one '/'")
+
+    return paths
+
+
+def _is_rule(value: Any) -> TypeGuard[str]:
+    """Whether it is a path that Flask takes as a URL rule without variables.
+
+    ``<`` would begin a variable, and our views take no arguments.
+    """
+    return (
+        isinstance(value, str)
+        and is_path(value)
+        and re.search(r"[?#<\s]", value) is None
+    )
 
 
 def _url(key: str, value: Any) -> str | None:

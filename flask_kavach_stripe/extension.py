@@ -38,6 +38,7 @@ from .state import make_client
 from .state import State
 from .stripe_api.client import StripeClient
 from .stripe_api.event import Event
+from .views import add_webhook_paths
 from .views import create_blueprint
 
 
@@ -131,6 +132,7 @@ class KavachStripe:
             or own_model(db, StripeSubscriptionMixin),
         )
         app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
+        add_webhook_paths(app, settings.webhook_paths)
         app.cli.add_command(stripe_cli)
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 from typing import Final
@@ -28,6 +29,10 @@ _UPPER = re.compile(r"[A-Z]")
 _MAX_METADATA_KEYS: Final = 49
 _METADATA_KEY = re.compile(r"[^\[\]]{1,40}")
 _MAX_METADATA_VALUE: Final = 500
+
+#: Writes what was sent into a sentence, cut: a flashed sentence has to fit in a cookie.
+_shortened = reprlib.Repr()
+_shortened.maxstring = 60
 
 
 class RequestRefused(KavachStripeError):
@@ -57,7 +62,7 @@ class Fields:
     """
 
     def __init__(self, request: Request) -> None:
-        self.is_form: bool = request.mimetype in _FORM_TYPES
+        self.is_form: bool = is_form(request)
         self._values: Mapping[str, Any] = (
             request.form if self.is_form else _read_json(request.get_data())
         )
@@ -77,7 +82,7 @@ class Fields:
             return None
 
         if not isinstance(value, str) or len(value) > 5000 or not _is_unicode(value):
-            raise invalid_field(name, "a text")
+            raise invalid_field(name, "a text", value)
 
         return value
 
@@ -90,7 +95,7 @@ class Fields:
         value = self.text(name)
 
         if value is not None and (not value.isprintable() or "\ufffd" in value):
-            raise invalid_field(name, "a text without control characters")
+            raise invalid_field(name, "a text without control characters", value)
 
         return value
 
@@ -109,7 +114,8 @@ class Fields:
             or not isinstance(value, int)
             or not minimum <= value <= maximum
         ):
-            raise invalid_field(name, f"a whole number from {minimum} to {maximum}")
+            expected = f"a whole number from {minimum} to {maximum}"
+            raise invalid_field(name, expected, value)
 
         return value
 
@@ -121,11 +127,13 @@ class Fields:
             return None
 
         if not isinstance(value, dict) or len(value) > _MAX_METADATA_KEYS:
-            raise invalid_field(name, f"an object of at most {_MAX_METADATA_KEYS} keys")
+            expected = f"an object of at most {_MAX_METADATA_KEYS} keys"
+            raise invalid_field(name, expected, value)
 
         for key, text in value.items():
             if not _METADATA_KEY.fullmatch(key) or not _is_unicode(key):
-                raise invalid_field(name, "keys of 1 to 40 characters but '[' and ']'")
+                expected = "keys of 1 to 40 characters but '[' and ']'"
+                raise invalid_field(name, expected, key)
 
             if (
                 not isinstance(text, str)
@@ -135,9 +143,20 @@ class Fields:
                 raise invalid_field(
                     f"{name}.{key}" if _is_unicode(key) else name,
                     f"a text of at most {_MAX_METADATA_VALUE} characters",
+                    text,
                 )
 
         return value
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is one that an HTML form sends."""
+    return request.mimetype in _FORM_TYPES
+
+
+def shorten(value: object) -> str:
+    """What a browser sent, quoted for a sentence: of a long text the two ends."""
+    return _shortened.repr(value)
 
 
 def missing_field(name: str) -> RequestRefused:
@@ -145,10 +164,11 @@ def missing_field(name: str) -> RequestRefused:
     return RequestRefused(f"The field '{name}' is missing.", code="missing_field")
 
 
-def invalid_field(name: str, expected: str) -> RequestRefused:
+def invalid_field(name: str, expected: str, value: object) -> RequestRefused:
     """The refusal of a field with a wrong value."""
     return RequestRefused(
-        f"The field '{name}' must be {expected}.", code="invalid_field"
+        f"The field '{name}' must be {expected}, not {shorten(value)}.",
+        code="invalid_field",
     )
 
 

@@ -19,14 +19,16 @@ from typing import TypeVar
 from flask import current_app
 from flask import Flask
 from flask import jsonify
+from flask import make_response
 from flask import redirect
 from flask import request
+from flask import Response
 from flask import url_for
-from flask.typing import ResponseReturnValue
 from flask.views import http_method_funcs
 from flask_login import current_user
 from werkzeug.local import LocalProxy
 
+from .answers import prefers_json
 from .billing.lookup import list_subscriptions
 from .config import Settings
 from .errors import ConfigurationError
@@ -42,13 +44,18 @@ _PRICES: Final = "_kavach_stripe_prices"
 _METHODS: Final = ("dispatch_request", *sorted(http_method_funcs))
 
 
+def find_login_manager() -> Any:
+    """Flask-Login's manager of the current app, ``None`` if it has none."""
+    return getattr(current_app, "login_manager", None)
+
+
 def find_current_subscription() -> Subscription | None:
     """The subscription of the logged-in user, from the user's columns.
 
     :return: ``None`` if no subscription is running, nobody is logged in, the user is of
         another model than the one that pays, or the app has no ``LoginManager``.
     """
-    if not hasattr(current_app, "login_manager"):
+    if find_login_manager() is None:
         return None
 
     return _subscription_of(current_user._get_current_object())
@@ -98,12 +105,15 @@ def subscription_required(*args: Any) -> Any:
     ``STRIPE_SUBSCRIPTION_VIEW``. If that key is not set, the answer is 402, as JSON if
     the client prefers it.
 
-    Put it below the decorator of the route, as above. Async views work, too.
+    Put it below the decorator of the route, as above. Async views work, too, and so do
+    the methods of a ``MethodView`` or of a Flask-RESTful resource: whoever is kept out
+    gets a complete :class:`flask.Response`.
 
     :param prices: Names from ``STRIPE_PRICES`` or price ids. A subscription to any of
         them opens the view; without prices, every active subscription does.
     :raises TypeError: If a price is not a text.
-    :raises ConfigurationError: At each request, if a name is not in ``STRIPE_PRICES``.
+    :raises ConfigurationError: At each request, if a name is not in ``STRIPE_PRICES``,
+        or the app has no ``LoginManager``.
 
     .. versionadded:: 0.1
     """
@@ -127,10 +137,18 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         price_ids = {resolve_price(price, get_state().settings) for price in prices}
 
+        login_manager = find_login_manager()
+
+        if login_manager is None:
+            raise ConfigurationError(
+                "'subscription_required' asks Flask-Login who is logged in, and this"
+                " app has none. Call 'LoginManager(app)' and register a 'user_loader'."
+            )
+
         user: Any = current_user._get_current_object()
 
         if not user.is_authenticated:
-            return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
+            return make_response(login_manager.unauthorized())
 
         if not _has_access(user, price_ids):
             return _subscription_missing()
@@ -215,26 +233,19 @@ def resolve_price(price: str, settings: Settings) -> str:
     )
 
 
-def _subscription_missing() -> ResponseReturnValue:
-    """The answer to a user without access: a redirect, or 402 as JSON or as text."""
+def _subscription_missing() -> Response:
+    """The answer to a user without access: a redirect, or 402 as JSON or as text.
+
+    It is a response, not a tuple: Flask-RESTful would make JSON of what is in a tuple.
+    """
     view = get_state().settings.subscription_view
 
     if view is not None:
-        return redirect(url_for(view))
+        return make_response(redirect(url_for(view)))
 
     sentence = "This needs an active subscription."
 
-    if _prefers_json():
-        return jsonify(error=sentence, code="subscription_required"), 402
+    if request.is_json or prefers_json(request):
+        return make_response(jsonify(error=sentence, code="subscription_required"), 402)
 
-    return sentence, 402
-
-
-def _prefers_json() -> bool:
-    """Whether the client sent JSON, or accepts it rather than HTML.
-
-    A client that accepts both alike, as ``*/*`` does, gets text.
-    """
-    accepted = request.accept_mimetypes
-    best = accepted.best_match(("text/html", "application/json"), default="text/html")
-    return request.is_json or best == "application/json"
+    return make_response(sentence, 402)

@@ -2,15 +2,22 @@
 
 Both rules compare origins, ``scheme://host[:port]``, and know three kinds: the app's
 own, those of ``STRIPE_TRUSTED_ORIGINS``, and all others. ``views`` applies them to what
-browsers send. The app's own URLs only become absolute here (:func:`site_url`), as
-Stripe takes no paths.
+browsers send. The app's own URLs only become absolute here, as Stripe takes no paths.
+
+A path means one of two things. In the configuration it is a path *of the app*, and gets
+the path below which the app is mounted (:func:`app_path`). A path that the app's code
+or a browser gives is one *of the site*: ``url_for``, a link and ``location.pathname``
+have the app's own part in it already, and it is not added again (:func:`site_url`).
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Final
+from weakref import WeakSet
 
 from flask import current_app
+from flask import Flask
 from flask import has_request_context
 from flask import Request
 from flask import request
@@ -20,10 +27,16 @@ from .errors import ConfigurationError
 from .errors import KavachStripeError
 from .urls import is_path
 from .urls import origin_of
+from .urls import split_url
+
+logger: Final = logging.getLogger(__name__)
 
 #: The schemes of ``Authorization`` for which browsers remember a password and send it
 #: by themselves, as they send cookies. ``Bearer`` is none: a script has to add it.
 _REMEMBERED_SCHEMES: Final = ("basic", "digest", "negotiate", "ntlm")
+
+#: The apps whose log has the warning of :func:`warn_of_proxy`.
+_warned_apps: Final[WeakSet[Flask]] = WeakSet()
 
 
 class UntrustedRedirect(KavachStripeError, ValueError):
@@ -79,6 +92,7 @@ def absolute_url(url: str) -> str:
     if origin is None:
         raise UntrustedRedirect("The host of this request is malformed.")
 
+    warn_of_proxy(request, origin + url)
     return origin + url
 
 
@@ -133,6 +147,59 @@ def _own_origins(request: Request) -> set[str]:
     return {origin for url in urls if (origin := origin_of(url)) is not None}
 
 
+def own_path(url: str | None) -> str | None:
+    """The path and query of a URL of the app's own site, such as a ``Referer``.
+
+    :return: A path to which a browser may be sent. ``None`` for a URL of another site,
+        and for one in which a browser could read another site.
+    """
+    split = None if url is None else split_url(url)
+
+    if split is None or split[0] not in _own_origins(request):
+        return None
+
+    path = split[1].partition("#")[0] or "/"
+    return path if is_path(path) else None
+
+
+def warn_of_proxy(request: Request, built: str) -> None:
+    """Warn, once for each app in a process, that a proxy's headers are not looked at.
+
+    Without ``ProxyFix`` the app takes the proxy's address for its own. Buyers then come
+    back to a place that only the server can reach, and an older browser's ``Origin``
+    looks like another site.
+
+    :param built: The absolute URL that the extension made from the request.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
+
+    if app in _warned_apps or "werkzeug.proxy_fix.orig" in request.environ:
+        return
+
+    header = {
+        name: value.rpartition(",")[2].strip()  # of several proxies, the nearest one's
+        for name in ("X-Forwarded-Proto", "X-Forwarded-Host")
+        if (value := request.headers.get(name)) is not None
+    }
+    scheme = header.get("X-Forwarded-Proto", request.scheme)
+    host = header.get("X-Forwarded-Host", request.host)
+    origin, built_origin = origin_of(f"{scheme}://{host}"), origin_of(built)
+
+    if None in (origin, built_origin) or origin == built_origin:
+        return
+
+    _warned_apps.add(app)
+    logger.warning(
+        "A request has %s, so the app is at %s, but the extension built %s. If the app"
+        " is behind a proxy of yours, have the app believe it:"
+        " app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1), from"
+        " werkzeug.middleware.proxy_fix.",
+        " and ".join(f"{name!r}" for name in header),
+        origin,
+        built,
+    )
+
+
 def root_path() -> str:
     """The path of the app's root, with a slash at the end.
 
@@ -145,10 +212,20 @@ def root_path() -> str:
     return f"{str(current_app.config['APPLICATION_ROOT']).rstrip('/')}/"
 
 
+def app_path(url: str) -> str:
+    """Put the path of the app's root before ``url``, if it is a path.
+
+    For URLs of the configuration: ``/welcome`` is ``/shop/welcome`` in an app that is
+    mounted below ``/shop``, as ``url_for`` would say.
+    """
+    return root_path() + url[1:] if is_path(url) else url
+
+
 def site_url(url: str) -> str:
     """Put the app's origin before ``url``, if it is a path.
 
-    For URLs of the app's code and configuration. Nothing else is checked.
+    For URLs of the app's code and configuration. The path is not changed, as the result
+    of ``url_for`` has the app's root in it. Nothing else is checked.
 
     :raises ConfigurationError: If it is a path, there is no request, and
         ``SERVER_NAME`` is not set.

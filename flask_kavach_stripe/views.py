@@ -1,9 +1,8 @@
 """The four endpoints: HTTP in, HTTP out. The rules are elsewhere.
 
 A view reads the request (``forms``, ``origins``), calls ``billing`` or, for a webhook,
-``events.receive``, and turns the result into a response. Errors become JSON,
-``{"error": "<a sentence>", "code": "<for programs>"}``, through error handlers that
-are registered on the blueprint alone: the app's own error pages stay as they are.
+``events.receive``, and turns the result into a response. Errors are answered in
+``answers``.
 
 The views are functions of this module, so that an app can name one of them, as in
 ``csrf.exempt(views.webhook)``.
@@ -12,34 +11,40 @@ The views are functions of this module, so that an app can name one of them, as 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 from typing import Final
 
+from flask import abort
 from flask import Blueprint
 from flask import current_app
+from flask import Flask
 from flask import jsonify
+from flask import make_response
 from flask import redirect
 from flask import request
 from flask import Response
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from .answers import answer_database
+from .answers import BLUEPRINT
+from .answers import error_answer
+from .answers import is_from_person
+from .answers import redirect_visitor
+from .answers import register_error_handlers
+from .answers import unavailable
 from .billing.checkout import create_checkout_session
 from .billing.offers import choose_price
 from .billing.offers import grant_trial
 from .billing.offers import refuse_second_subscription
 from .billing.portal import create_portal_session
-from .database.setup import missing_tables
-from .errors import APIConnectionError
+from .config import Settings
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
-from .errors import InvalidRequestError
 from .errors import NoCustomerError
-from .errors import RateLimitError
 from .errors import SignatureVerificationError
 from .errors import StripeError
 from .events.receive import receive
@@ -49,11 +54,14 @@ from .forms import Fields
 from .forms import missing_field
 from .forms import RequestRefused
 from .guards import find_current_subscription
+from .guards import find_login_manager
 from .origins import is_cross_site
 from .origins import resolve_redirect
 from .origins import UntrustedRedirect
+from .origins import warn_of_proxy
 from .state import get_state
 from .subscriptions import Subscription
+from .urls import origin_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -61,7 +69,6 @@ logger: Final = logging.getLogger(__name__)
 MAX_WEBHOOK_SIZE: Final = 1024 * 1024
 
 _MAX_QUANTITY: Final = 999_999
-_RETRY_AFTER: Final = {"Retry-After": "5"}  # seconds
 
 
 def checkout() -> ResponseReturnValue:
@@ -73,7 +80,8 @@ def checkout() -> ResponseReturnValue:
     Stripe creates anything. The trial is checked last, as it depends on those
     subscriptions.
 
-    Commits the open transaction of ``db.session``, and calls Stripe.
+    Commits the open transaction of ``db.session``, and calls Stripe. ``GET`` only
+    redirects, see :func:`.redirect_visitor`.
 
     :return: ``{"url": ..., "sessionId": ...}``; for a form, a redirect to that URL.
     :raises RequestRefused: If the user is not logged in, a field is wrong, or the user
@@ -82,13 +90,16 @@ def checkout() -> ResponseReturnValue:
         or has no customer and ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
+    if request.method != "POST":
+        return redirect_visitor()
+
     user = _authenticate_payer()
     settings = get_state().settings
     fields = Fields(request)
     price_id, name = fields.name("priceId"), fields.name("price")
 
     if price_id is None and name is None:
-        raise missing_field("priceId")
+        raise missing_field("price" if fields.is_form else "priceId")
 
     quantity = fields.integer("quantity", minimum=1, maximum=_MAX_QUANTITY)
     requested_days = fields.integer("trialDays", minimum=0, maximum=10**9)
@@ -119,13 +130,16 @@ def portal() -> ResponseReturnValue:
 
     The one field of the body is ``returnUrl``, by default
     ``STRIPE_PORTAL_RETURN_URL``. Commits the open transaction of ``db.session``, and
-    calls Stripe.
+    calls Stripe. ``GET`` only redirects, see :func:`.redirect_visitor`.
 
     :return: ``{"url": ...}``; for a form, a redirect to that URL.
     :raises RequestRefused: If the user is not logged in or the field is wrong.
     :raises NoCustomerError: If the user has no customer, or none any more.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
+    if request.method != "POST":
+        return redirect_visitor()
+
     user = _authenticate_payer()
     fields = Fields(request)
     return_url = _redirect_field(fields, "returnUrl")
@@ -162,10 +176,12 @@ def webhook() -> ResponseReturnValue:
     its handlers have run or are in the queue, 500 if a handler raised, 503 if the queue
     or Stripe could not be reached. :func:`.receive` describes the transactions.
 
+    An app may add a URL of its own for this view, beside ``STRIPE_WEBHOOK_PATHS``. No
+    error handler of the blueprint is at work there, so the view answers its errors
+    itself: 400 if Stripe did not sign the body.
+
     :return: ``{"received": true}``, also for a duplicate and for an event without
         handlers.
-    :raises SignatureVerificationError: If Stripe did not sign the body, answered with
-        400.
     :raises RequestEntityTooLarge: If the body is larger than :data:`MAX_WEBHOOK_SIZE`.
     """
     # One byte more than is allowed, because Werkzeug truncates a chunked body silently.
@@ -177,55 +193,79 @@ def webhook() -> ResponseReturnValue:
 
     try:
         receive(get_state(), payload, request.headers.get("Stripe-Signature"))
+    except SignatureVerificationError as error:
+        return _refuse_signature(error)
     except HandlerError:
-        return _error("A handler of this event failed.", "handler_failed", 500)
+        return error_answer("A handler of this event failed.", "handler_failed", 500)
     except EnqueueError as error:
         logger.error("An event has to be sent again. %s", error, exc_info=error)
-        return _unavailable("queue_unavailable")
+        return unavailable("queue_unavailable")
     except (ConfigurationError, StripeError) as error:
         logger.error("An event has to be sent again, as Stripe failed: %s", error)
-        return _unavailable("stripe_unavailable")
+        return unavailable("stripe_unavailable")
+    except SQLAlchemyError as error:
+        return answer_database(error)
 
     return jsonify(received=True)
+
+
+#: So that ``app.add_url_rule("/hook", view_func=views.webhook)`` takes no ``GET``.
+webhook.methods = ("POST",)  # type: ignore[attr-defined]  # Flask reads it
+
+
+def _refuse_signature(error: SignatureVerificationError) -> ResponseReturnValue:
+    """400 with the error's sentence, which Stripe's Dashboard shows at the delivery."""
+    logger.warning("A webhook was rejected: %s", error)
+    is_signed = isinstance(error, InvalidPayloadError)
+    code = "invalid_json" if is_signed else "invalid_signature"
+    return error_answer(str(error), code, 400)
 
 
 def create_blueprint() -> Blueprint:
     """A new blueprint ``kavach_stripe``, with the endpoints and their error handlers.
 
-    One part reaches beyond the endpoints: ``current_subscription``, in all templates of
-    the app.
+    Two parts reach beyond the endpoints: ``current_subscription``, in all templates of
+    the app, and the exemption of the webhook, at whatever URL the app put it.
     """
-    bp = Blueprint("kavach_stripe", __name__)
-    bp.post("/checkout")(checkout)
-    bp.post("/portal")(portal)
+    bp = Blueprint(BLUEPRINT, __name__)
+    bp.add_url_rule("/checkout", view_func=checkout, methods=["GET", "POST"])
+    bp.add_url_rule("/portal", view_func=portal, methods=["GET", "POST"])
     bp.get("/subscription")(subscription)
     bp.post("/webhook")(webhook)
-    bp.url_value_preprocessor(_exempt_webhook)
+    bp.app_url_value_preprocessor(_exempt_webhook)
     bp.after_request(_forbid_caching)
     bp.app_context_processor(_template_context)
-    bp.register_error_handler(RequestRefused, _handle_refusal)
-    bp.register_error_handler(UntrustedRedirect, _handle_untrusted_redirect)
-    bp.register_error_handler(NoCustomerError, _handle_no_customer)
-    bp.register_error_handler(SignatureVerificationError, _handle_signature)
-    bp.register_error_handler(ConfigurationError, _handle_configuration)
-    bp.register_error_handler(StripeError, _handle_stripe)
-    bp.register_error_handler(SQLAlchemyError, _handle_database)
-    bp.register_error_handler(HTTPException, _handle_http)
+    register_error_handlers(bp)
     return bp
+
+
+def add_webhook_paths(app: Flask, paths: Iterable[str]) -> None:
+    """Have the webhook answer at further paths of an app, ``STRIPE_WEBHOOK_PATHS``.
+
+    They belong to the blueprint's endpoint, whose ``url_for`` stays the first path.
+    """
+    for path in paths:
+        app.add_url_rule(path, f"{BLUEPRINT}.webhook", webhook, methods=["POST"])
 
 
 def _authenticate() -> Any:
     """The logged-in user, of whatever model.
 
-    :raises RequestRefused: With status 401 if nobody is logged in. ``login_required``
-        would redirect as soon as the app sets ``login_view``, which no JSON client
-        expects.
+    :raises HTTPException: If nobody is logged in and a person sent a form: with the
+        response of Flask-Login's ``unauthorized()``, such as a redirect to the log-in.
+    :raises RequestRefused: With status 401 if nobody is logged in otherwise. No JSON
+        client expects a redirect.
     :raises RuntimeError: If the app has no ``LoginManager``.
     """
-    if not hasattr(current_app, "login_manager"):
+    login_manager = find_login_manager()
+
+    if login_manager is None:
         raise RuntimeError("No Flask-Login is registered. Call 'LoginManager(app)'.")
 
     if not current_user.is_authenticated:
+        if is_from_person(request):
+            abort(make_response(login_manager.unauthorized()))
+
         raise RequestRefused(
             "Log in first.", code="authentication_required", status=401
         )
@@ -244,16 +284,35 @@ def _authenticate_payer() -> Any:
     user, state = _authenticate(), get_state()
 
     if is_cross_site(request, state.settings):
-        raise RequestRefused(
-            "This request comes from another site.",
-            code="cross_site_request",
-            status=403,
-        )
+        raise _cross_site_refusal(state.settings)
 
     if not isinstance(user, state.payers.user_model):
         raise NoCustomerError(f"{type(user).__name__!r} is not the model that pays.")
 
     return user
+
+
+def _cross_site_refusal(settings: Settings) -> RequestRefused:
+    """The refusal of a post from another site, which may be the app's own front end.
+
+    The log names the origin and the key that would let it in. So does the sentence,
+    unless the key is a live one: then the other site may well be an attacker's.
+    """
+    warn_of_proxy(request, f"{request.scheme}://{request.host}/")
+    sentence = "This request comes from another site."
+    origin = origin_of(request.headers.get("Origin", ""))
+
+    if origin is None:
+        hint = "The browser does not say from which one."
+    else:
+        hint = (
+            f"If {origin!r} is your front end, add it to 'STRIPE_TRUSTED_ORIGINS'; a"
+            " trusted site may post in the name of your users."
+        )
+
+    logger.warning("A request was refused: it comes from another site. %s", hint)
+    sentence = sentence if settings.livemode else f"{sentence} {hint}"
+    return RequestRefused(sentence, code="cross_site_request", status=403)
 
 
 def _redirect_field(fields: Fields, name: str) -> str | None:
@@ -307,7 +366,8 @@ def _exempt_webhook(endpoint: str | None, values: dict[str, Any] | None) -> None
 
     The other endpoints keep the protection. Flask calls this function before any
     ``before_request`` function, and so before the protection, whichever of the two
-    extensions was initialised first.
+    extensions was initialised first. It does so for each request of the app, as the
+    webhook may have a URL outside of the blueprint.
     """
     csrf = current_app.extensions.get("csrf")
 
@@ -319,132 +379,3 @@ def _forbid_caching(response: Response) -> Response:
     """Keep every answer out of caches: it belongs to one user."""
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-# -- errors --------------------------------------------------------------------------
-
-
-def _error(
-    sentence: str, code: str, status: int, headers: dict[str, str] | None = None
-) -> ResponseReturnValue:
-    """The JSON of every error.
-
-    :param sentence: A fixed text of ours, or one about a field. Texts of Stripe and of
-        the database go to the log, never to the browser.
-    :param code: What programs compare; ``docs/errors.rst`` lists all codes.
-    :param status: The HTTP status.
-    """
-    return jsonify(error=sentence, code=code), status, headers or {}
-
-
-def _unavailable(code: str) -> ResponseReturnValue:
-    """503 with ``Retry-After``, for a failure that may be over in a moment."""
-    return _error("Try again in a moment.", code, 503, _RETRY_AFTER)
-
-
-def _handle_refusal(error: RequestRefused) -> ResponseReturnValue:
-    return _error(str(error), error.code, error.status)
-
-
-def _handle_untrusted_redirect(error: UntrustedRedirect) -> ResponseReturnValue:
-    """400 for a request with a malformed ``Host`` header.
-
-    The app's own redirect URLs are often paths, and :func:`.absolute_url` completes
-    them with that header. URLs from the body never come here: :func:`_redirect_field`
-    refuses them.
-    """
-    return _error(str(error), "untrusted_redirect", 400)
-
-
-def _handle_no_customer(error: NoCustomerError) -> ResponseReturnValue:
-    return _error("This user has no customer at Stripe.", "no_customer", 404)
-
-
-def _handle_signature(error: SignatureVerificationError) -> ResponseReturnValue:
-    """400 with the error's sentence, which Stripe's Dashboard shows at the delivery."""
-    logger.warning("A webhook was rejected: %s", error)
-    is_signed = isinstance(error, InvalidPayloadError)
-    code = "invalid_json" if is_signed else "invalid_signature"
-    return _error(str(error), code, 400)
-
-
-def _handle_configuration(error: ConfigurationError) -> ResponseReturnValue:
-    logger.error("%s", error)
-    return _error("Billing is not set up correctly.", "stripe_error", 502)
-
-
-def _handle_stripe(error: StripeError) -> ResponseReturnValue:
-    """Log Stripe's text and answer with a sentence of our own.
-
-    400 for a parameter that Stripe refuses, 503 if another try may succeed, 502 for
-    everything else, such as a wrong key. Stripe's ``code`` and the name of the
-    parameter reach the browser, Stripe's message does not.
-    """
-    logger.error("Stripe failed: %s", error)
-
-    if isinstance(error, InvalidRequestError):
-        refused = "the request" if error.param is None else f"'{error.param}'"
-        return _error(
-            f"Stripe refused {refused}.", error.code or "invalid_request", 400
-        )
-
-    if isinstance(error, APIConnectionError | RateLimitError):
-        return _unavailable("stripe_unavailable")
-
-    return _error("Stripe could not do this.", "stripe_error", 502)
-
-
-def _handle_database(error: SQLAlchemyError) -> ResponseReturnValue:
-    """Log a database error without its parameters, which are the customers' data.
-
-    Rolls back. Then the tables are looked at, as a migration that was not run is the
-    likeliest reason: 500 if a table or a column is missing, else 503.
-    """
-    state = get_state()
-    state.session.rollback()
-
-    try:
-        missing = missing_tables(state.session, state.models)
-    except SQLAlchemyError:
-        missing = []
-
-    if missing:
-        logger.error(
-            "The database lacks %s. Run 'flask db migrate' and 'flask db upgrade'.",
-            ", ".join(missing),
-        )
-        return _error("Billing is not set up correctly.", "missing_table", 500)
-
-    logger.error("The database failed: %s", _summarise(error))
-    return _unavailable("database_unavailable")
-
-
-def _summarise(error: SQLAlchemyError) -> str:
-    """The classes of a database error, its code and its statement.
-
-    The driver's own text is left out: it quotes values, such as the key that is there
-    twice.
-    """
-    if not isinstance(error, DBAPIError):
-        return type(error).__name__
-
-    driver_error = error.orig
-    code = getattr(driver_error, "sqlstate", None)  # PostgreSQL's drivers
-
-    if code is None and driver_error is not None:  # MySQL's have a number among `args`
-        code = next((arg for arg in driver_error.args if isinstance(arg, int)), None)
-
-    return (
-        f"{type(error).__name__} ({type(driver_error).__name__}, code {code})"
-        f" in {error.statement!r}"
-    )
-
-
-def _handle_http(error: HTTPException) -> ResponseReturnValue:
-    """Errors of Flask and Werkzeug as JSON, such as 413 ``request_entity_too_large``.
-
-    Only those that a view of this blueprint raises, or a function that Flask runs
-    before it; a wrong method or path is answered before Flask knows the blueprint.
-    """
-    code = error.name.lower().replace(" ", "_")
-    return _error(error.description or error.name, code, error.code or 500)

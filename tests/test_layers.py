@@ -27,6 +27,7 @@ ROOMS = (
     ("sandbox",),
     ("views",),
     ("guards",),
+    ("answers",),
     ("billing",),
     ("events",),
     ("state",),

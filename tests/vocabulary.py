@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl
 
 import responses
 from click.testing import Result
+from flask.testing import FlaskClient
 from responses.matchers import query_param_matcher
 from responses.matchers import urlencoded_params_matcher
 
@@ -315,6 +316,42 @@ def assert_error(answer: Any, status: int, code: str, *words: str) -> None:
     assert answer.json["error"].endswith(".")
     assert " " in answer.json["error"]
     assert all(word in answer.json["error"] for word in words)
+
+
+def flashed(browser: FlaskClient) -> list[tuple[str, str]]:
+    """The messages that the next page shows, each with its category."""
+    with browser.session_transaction() as session:
+        messages: list[tuple[str, str]] = session.pop("_flashes", [])
+
+    return messages
+
+
+def assert_sent_back(
+    browser: FlaskClient, answer: Any, *words: str, to: str | None = None
+) -> None:
+    """A form that failed is answered to a person: back to a page, with one sentence.
+
+    :param to: The page, if it matters which.
+    """
+    assert (answer.status_code, answer.mimetype) == (303, "text/html")
+    assert to is None or answer.location == to
+    [(category, sentence)] = flashed(browser)
+    assert category == "error"
+    assert sentence.endswith(".")
+    assert all(word in sentence for word in words)
+
+
+def assert_refused(
+    browser: FlaskClient, answer: Any, kind: str, status: int, code: str, *words: str
+) -> None:
+    """A request is refused: with JSON, or as a form.
+
+    :param kind: ``json`` or ``data``, the argument that the body was sent by.
+    """
+    if kind == "json":
+        assert_error(answer, status, code, *words)
+    else:
+        assert_sent_back(browser, answer, *words)
 
 
 # Calls to Stripe

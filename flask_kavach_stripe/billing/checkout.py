@@ -25,7 +25,7 @@ from ..events.run import raising_handlers_error
 from ..events.store import retrieve_subscription
 from ..events.store import to_answer
 from ..events.store import Update
-from ..origins import root_path
+from ..origins import app_path
 from ..origins import site_url
 from ..state import get_state
 from ..state import State
@@ -82,8 +82,8 @@ def create_checkout_session(
     :param price_id: ``price_...``
     :param success_url: The URL to which Stripe sends the browser after the payment.
         ``{CHECKOUT_SESSION_ID}`` in it becomes the session's id, for
-        :func:`complete_checkout`. By default ``STRIPE_SUCCESS_URL``, else the root of
-        the app.
+        :func:`complete_checkout`. A path is one of the site, as ``url_for`` gives it.
+        By default ``STRIPE_SUCCESS_URL``, else the root of the app.
     :param cancel_url: The URL to which Stripe's page links back without a payment. By
         default ``STRIPE_CANCEL_URL``, else the root of the app.
     :param trial_days: Length of the free trial in days; no trial by default.
@@ -116,7 +116,7 @@ def create_checkout_session(
     )
     request_params["success_url"] = _success_url(state, success_url)
     request_params["cancel_url"] = site_url(
-        cancel_url or state.settings.cancel_url or root_path()
+        cancel_url or app_path(state.settings.cancel_url or "/")
     )
     replaced: str | None = None
 
@@ -224,8 +224,8 @@ def _checkout_params(
 
 def _success_url(state: State, url: str | None) -> str:
     """The absolute URL of the success page, by default with the session's id."""
-    url = url or state.settings.success_url
-    url = url or f"{root_path()}?session_id={{CHECKOUT_SESSION_ID}}"
+    default = state.settings.success_url or "/?session_id={CHECKOUT_SESSION_ID}"
+    url = url or app_path(default)
     # `url_for` escapes the braces. Stripe replaces only the unescaped text.
     return site_url(url).replace("%7BCHECKOUT_SESSION_ID%7D", "{CHECKOUT_SESSION_ID}")
 

@@ -15,6 +15,7 @@ from ..config import Price
 from ..config import Settings
 from ..errors import StripeError
 from ..forms import RequestRefused
+from ..forms import shorten
 from .lookup import has_ever_subscribed
 from .lookup import list_subscriptions
 from .refresh import sync_subscription
@@ -44,23 +45,43 @@ def choose_price(
         if price is not None and price_id in (None, price.id):
             return price
 
-        raise _price_refused("price")
+        if price is not None:
+            raise _price_refused(
+                f"The fields 'price' and 'priceId' name two prices: {shorten(name)} and"
+                f" {shorten(price_id)}."
+            )
+
+        raise _unknown_price(settings, f"There is no price named {shorten(name)}.")
 
     for price in settings.prices.values():
         if price.id == price_id:
             return price
 
     if price_id is None or not settings.any_price:
-        raise _price_refused("priceId")
+        sentence = f"The price {shorten(price_id)} in 'priceId' is not for sale here."
+        raise _unknown_price(settings, sentence)
 
     return Price(price_id, None)
 
 
-def _price_refused(field: str) -> RequestRefused:
-    return RequestRefused(
-        f"The field '{field}' names a price that is not for sale here.",
-        code="price_not_allowed",
-    )
+def _unknown_price(settings: Settings, sentence: str) -> RequestRefused:
+    """The refusal of a price that is not in ``STRIPE_PRICES``, with the names there.
+
+    With a live key they are in the log alone: what a shop does not show, such as the
+    price of one customer, is no business of a browser.
+    """
+    names = ", ".join(map(repr, settings.prices))
+    known = f"Known: {names}." if names else "'STRIPE_PRICES' has no names."
+
+    if settings.livemode:
+        logger.warning("A browser asked for what is not sold. %s %s", sentence, known)
+        return _price_refused(sentence)
+
+    return _price_refused(f"{sentence} {known}")
+
+
+def _price_refused(sentence: str) -> RequestRefused:
+    return RequestRefused(sentence, code="price_not_allowed")
 
 
 def grant_trial(
@@ -91,7 +112,9 @@ def grant_trial(
         longest = price.trial_days
 
     if requested_days > longest:
-        raise _trial_refused(f"The field 'trialDays' must be at most {longest}.")
+        raise _trial_refused(
+            f"The field 'trialDays' must be at most {longest}, not {requested_days}."
+        )
 
     if requested_days and not is_first:
         raise _trial_refused("A trial is for a first subscription only.")

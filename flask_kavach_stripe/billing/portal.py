@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..events.run import raising_handlers_error
+from ..origins import app_path
 from ..origins import site_url
 from ..state import get_state
 from ..stripe_api.objects import read_page
@@ -39,8 +40,9 @@ def create_portal_session(
     is deleted, this is stored.
 
     :param user: The model instance, ``current_user`` or a primary key.
-    :param return_url: The URL of the portal's link back to the app. By default
-        ``STRIPE_PORTAL_RETURN_URL``, else the one that is set in Stripe's Dashboard.
+    :param return_url: The URL of the portal's link back to the app. A path is one of
+        the site, as ``url_for`` gives it. By default ``STRIPE_PORTAL_RETURN_URL``, else
+        the one that is set in Stripe's Dashboard.
     :param params: Any further parameter of portal sessions, such as ``flow_data``.
     :return: The session's id and URL.
     :raises NoCustomerError: If there is no such user, or the user has no Stripe
@@ -54,7 +56,8 @@ def create_portal_session(
     """
     state = get_state()
     instance, payer = get_payer(state, user)
-    url = return_url or state.settings.portal_return_url
+    default = state.settings.portal_return_url
+    url = return_url or (None if default is None else app_path(default))
 
     if payer.customer_id is None:
         raise NoCustomerError("The user has no Stripe customer.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from ..operations.webhook_endpoints import create_endpoint
 from ..operations.webhook_endpoints import list_endpoints
 from ..operations.webhook_endpoints import location_of
 from ..operations.webhook_endpoints import path_of
-from ..operations.webhook_endpoints import webhook_path
+from ..operations.webhook_endpoints import webhook_paths
 from ..state import get_state
 from ..state import State
 from .formats import count
@@ -67,9 +68,11 @@ def create_command(url: str, named: tuple[str, ...], force: bool) -> None:
         err=True,
     )
 
-    if path_of({"url": url}) != webhook_path():
+    paths = webhook_paths(state)
+
+    if path_of({"url": url}) not in paths:
         click.echo(
-            f"Note: the webhook of this app is at {webhook_path()}, another path.",
+            f"Note: the webhook of this app is at {' and '.join(paths)}, another path.",
             err=True,
         )
 
@@ -108,25 +111,27 @@ def list_command() -> None:
     Example:
         flask stripe webhook list
     """
-    endpoints = list(list_endpoints(get_state().client))
-    path = webhook_path()
+    state = get_state()
+    endpoints = list(list_endpoints(state.client))
+    paths = webhook_paths(state)
     rows = [["", "ID", "STATUS", "API VERSION", "EVENTS", "URL"]]
-    rows += [_row(endpoint, path) for endpoint in endpoints]
+    rows += [_row(endpoint, paths) for endpoint in endpoints]
 
     if endpoints:
         _echo_table(rows)
 
-    if not any(path_of(endpoint) == path for endpoint in endpoints):
+    if not any(path_of(endpoint) in paths for endpoint in endpoints):
         click.echo(
-            f"None leads to {path}. Add one with 'flask stripe webhook create URL'.",
+            f"None leads to {' or '.join(paths)}. Add one with 'flask stripe webhook"
+            " create URL'.",
             err=True,
         )
 
 
-def _row(endpoint: Mapping[str, Any], path: str) -> list[str]:
-    """The cells of an endpoint in the table, marked if it has the app's path."""
+def _row(endpoint: Mapping[str, Any], paths: Collection[str | None]) -> list[str]:
+    """The cells of an endpoint in the table, marked if it has a path of the app's."""
     return [
-        "*" if path_of(endpoint) == path else "",
+        "*" if path_of(endpoint) in paths else "",
         str(endpoint.get("id")),
         str(endpoint.get("status")),
         str(endpoint.get("api_version") or "default"),

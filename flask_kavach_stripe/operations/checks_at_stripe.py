@@ -22,7 +22,7 @@ from .examination import Note
 from .webhook_endpoints import list_endpoints
 from .webhook_endpoints import location_of
 from .webhook_endpoints import path_of
-from .webhook_endpoints import webhook_path
+from .webhook_endpoints import webhook_paths
 
 #: The oldest API version of objects that we can read.
 OLDEST_API_VERSION: Final = "2024-12-18.acacia"
@@ -50,7 +50,7 @@ def check_stripe(examination: Examination) -> str:
 
 
 def check_endpoint(examination: Examination) -> str:
-    """Find the webhook endpoint at Stripe that has the path of this app's webhook.
+    """Find the webhook endpoint at Stripe that has a path of this app's webhook.
 
     Hosts are not compared: the app does not know all names under which it is reached.
     If several endpoints have the path, such as one for each deployment, the best one
@@ -61,9 +61,9 @@ def check_endpoint(examination: Examination) -> str:
     forwards events, which Stripe lists nowhere.
     """
     client, needed = examination.require_stripe(), examination.needed_events
-    path = webhook_path()
+    paths = webhook_paths(examination.state)
     endpoint = max(
-        (listed for listed in list_endpoints(client) if path_of(listed) == path),
+        (listed for listed in list_endpoints(client) if path_of(listed) in paths),
         key=lambda listed: (
             listed.get("status") == "enabled",
             _is_readable(listed.get("api_version")),
@@ -73,7 +73,7 @@ def check_endpoint(examination: Examination) -> str:
     )
 
     if endpoint is None:
-        missing = f"None at Stripe has the path {path}"
+        missing = f"None at Stripe has the path {' or '.join(paths)}"
         command = "'flask stripe webhook create URL'"
 
         if examination.settings.livemode:

@@ -54,7 +54,10 @@ class Answer(NamedTuple):
 
 
 def post_to_webhook(
-    event: Mapping[str, Any] | bytes, secret: str | None = None
+    event: Mapping[str, Any] | bytes,
+    secret: str | None = None,
+    *,
+    path: str | None = None,
 ) -> Answer:
     """Post an event to the current app's webhook, as Stripe does: signed, over https.
 
@@ -63,6 +66,7 @@ def post_to_webhook(
 
     :param event: The event, or the bytes of a body.
     :param secret: The signing secret; by default the app's first one.
+    :param path: Another path of the webhook, such as one of ``STRIPE_WEBHOOK_PATHS``.
     :raises ConfigurationError: If there is no signing secret.
 
     An exception of the app is raised unchanged where the app propagates exceptions, as
@@ -75,7 +79,7 @@ def post_to_webhook(
     with current_app.app_context():
         client = current_app.test_client(use_cookies=False)
         with post_event(
-            client, event, secret=secret, origin=f"https://{host}"
+            client, event, secret=secret, origin=f"https://{host}", path=path
         ) as response:
             body = response.get_json(silent=True)
             return Answer(

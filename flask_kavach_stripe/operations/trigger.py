@@ -134,7 +134,9 @@ def trigger(state: State, event_type: str, user_id: str | None = None) -> Delive
     event = make_sample_event(event_type, subject)
     before = _columns(state, user_id)
 
-    answer = post_to_webhook(event)
+    # Further paths are those that Stripe has, and its events come in there.
+    path = next(iter(state.settings.webhook_paths), None)
+    answer = post_to_webhook(event, path=path)
     after = _columns(state, user_id)
     return Delivery(
         event,

@@ -21,6 +21,7 @@ from flask import current_app
 from ..errors import APIError
 from ..errors import KavachStripeError
 from ..events.effects import EFFECTS
+from ..origins import app_path
 from ..registry import HandlerRegistry
 from ..state import State
 from ..stripe_api.client import StripeClient
@@ -43,6 +44,13 @@ def webhook_path() -> str:
     # No request is needed: with ``TRUSTED_HOSTS``, Flask refuses a made-up one.
     adapter = current_app.url_map.bind("localhost", script_name=root)
     return adapter.build("kavach_stripe.webhook")
+
+
+def webhook_paths(state: State) -> tuple[str, ...]:
+    """All paths at which the current app's webhook answers: :func:`webhook_path` and
+    those of ``STRIPE_WEBHOOK_PATHS``, each with the ``APPLICATION_ROOT`` in front.
+    """
+    return (webhook_path(), *map(app_path, state.settings.webhook_paths))
 
 
 def needed_events(registry: HandlerRegistry) -> frozenset[str]:

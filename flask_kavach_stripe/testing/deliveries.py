@@ -28,6 +28,7 @@ def post_event(
     secret: str | None = None,
     timestamp: int | None = None,
     origin: str = "",
+    path: str | None = None,
 ) -> TestResponse:
     """Sign an event and post it to the webhook of the client's app.
 
@@ -39,6 +40,8 @@ def post_event(
         one tests ``STRIPE_WEBHOOK_TOLERANCE``.
     :param origin: Scheme and host of the request, such as ``https://shop.example``; by
         default the client's.
+    :param path: The path in the app to post to, such as one of
+        ``STRIPE_WEBHOOK_PATHS``; by default the one below ``STRIPE_URL_PREFIX``.
     :return: The app's response. Its status is 200 if the event is stored and its
         handlers have run.
     :raises ConfigurationError: If there is no signing secret.
@@ -53,9 +56,11 @@ def post_event(
         secret = _first_secret(app)
 
     signature = sign_payload(payload, secret, timestamp=timestamp)
-    # The client adds ``APPLICATION_ROOT``. No request is needed to build the path: with
-    # ``TRUSTED_HOSTS``, Flask refuses a made-up one.
-    path = app.url_map.bind("localhost").build("kavach_stripe.webhook")
+
+    if path is None:
+        # No request is needed to build the path: with ``TRUSTED_HOSTS``, Flask refuses
+        # a made-up one. The client adds ``APPLICATION_ROOT``.
+        path = app.url_map.bind("localhost").build("kavach_stripe.webhook")
 
     return client.post(
         f"{origin}{path}",

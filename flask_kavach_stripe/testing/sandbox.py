@@ -157,9 +157,10 @@ class _Sender:
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         parts = urlsplit(url)
+        root = self._app.config["APPLICATION_ROOT"].rstrip("/")
         response = self._app.test_client(use_cookies=False).post(
-            parts.path,
-            base_url=f"{parts.scheme}://{parts.netloc}",
+            parts.path.removeprefix(root),
+            base_url=f"{parts.scheme}://{parts.netloc}{root}",
             data=body,
             headers=dict(headers),
         )

@@ -119,3 +119,19 @@ def test_from_signing_up_to_the_end_of_the_subscription(page: Page, urls: Urls) 
     page.get_by_role("link", name="Account").click()
     expect(subscription).to_contain_text("Your subscription has ended.")
     expect(page.get_by_role("region", name="Activity")).to_contain_text("You canceled")
+
+
+def test_button_of_a_second_tab_leads_back_with_a_sentence(
+    page: Page, urls: Urls
+) -> None:
+    """The button is from before the purchase, and a person sees no JSON."""
+    sign_up(page, urls)
+    second = page.context.new_page()
+    second.goto(f"{urls.app}/pricing")
+    pay(page, urls)
+    expect(page).to_have_url(f"{urls.app}/account")
+
+    second.get_by_role("button", name="Subscribe to Pro").click()
+
+    expect(second).to_have_url(f"{urls.app}/pricing")
+    expect(second.get_by_role("status")).to_contain_text("a subscription already")

@@ -28,6 +28,7 @@ def test_defaults() -> None:
         api_version="2026-10-28.endive",
         api_base="https://api.stripe.com",
         url_prefix="/auth/stripe",
+        webhook_paths=(),
         auto_create_customer=True,
         prices={},
         any_price=True,

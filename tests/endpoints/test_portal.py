@@ -13,6 +13,7 @@ from responses.matchers import header_matcher
 from responses.matchers import urlencoded_params_matcher
 
 from tests.vocabulary import assert_error
+from tests.vocabulary import assert_refused
 from tests.vocabulary import customer_of_other_mode
 from tests.vocabulary import error_of
 from tests.vocabulary import no_such_customer
@@ -120,17 +121,20 @@ def test_browser_wins_over_the_configured_return_url(
     "post", [{}, {"json": {}}, {"json": {"returnUrl": ""}}, {"data": {"returnUrl": ""}}]
 )
 def test_missing_return_url(kept_shop: Any, post: dict[str, Any]) -> None:
-    response = kept_shop.browser(1).post(PORTAL, **post)
+    browser = kept_shop.browser(1)
 
-    assert_error(response, 400, "missing_field", "'returnUrl'")
+    response = browser.post(PORTAL, **post)
+
+    kind = "data" if "data" in post else "json"
+    assert_refused(browser, response, kind, 400, "missing_field", "'returnUrl'")
 
 
-@pytest.mark.parametrize("kind", ["json", "data"])
-def test_401_is_never_a_redirect(make_shop: Any, kind: str) -> None:
+def test_401_is_never_a_redirect(make_shop: Any) -> None:
+    """For a program, that is; a form leads to the log-in."""
     shop = make_shop()
     shop.app.login_manager.login_view = "login"
 
-    response = shop.browser().post(PORTAL, **{kind: {"returnUrl": "/account"}})
+    response = shop.browser().post(PORTAL, json={"returnUrl": "/account"})
 
     assert_error(response, 401, "authentication_required")
     assert "Location" not in response.headers
@@ -141,9 +145,11 @@ def test_user_without_a_customer(kept_shop: Any, kind: str) -> None:
     """Stripe is not called."""
     user_id = kept_shop.add_user(email="bob@example.com")
 
-    response = kept_shop.browser(user_id).post(PORTAL, **{kind: {"returnUrl": "/"}})
+    browser = kept_shop.browser(user_id)
 
-    assert_error(response, 404, "no_customer")
+    response = browser.post(PORTAL, **{kind: {"returnUrl": "/"}})
+
+    assert_refused(browser, response, kind, 404, "no_customer", "no customer")
 
 
 @pytest.mark.parametrize(
@@ -161,9 +167,12 @@ def test_user_without_a_customer(kept_shop: Any, kind: str) -> None:
 def test_untrusted_redirect(ada: Callable[..., Any], url: str, kind: str) -> None:
     shop = ada(STRIPE_TRUSTED_ORIGINS=["https://spa.example"])
 
-    response = shop.browser(1).post(PORTAL, **{kind: {"returnUrl": url}})
+    browser = shop.browser(1)
 
-    assert_error(response, 400, "untrusted_redirect", "'returnUrl'")
+    response = browser.post(PORTAL, **{kind: {"returnUrl": url}})
+
+    assert_refused(browser, response, kind, 400, "untrusted_redirect", "'returnUrl'")
+    assert response.location in (None, "/")
 
 
 @pytest.mark.parametrize("url", ["https://spa.example/a?b=c#d", "https://localhost/"])

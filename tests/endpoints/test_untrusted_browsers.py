@@ -12,6 +12,7 @@ import responses
 
 from tests.buyers import answer_checkout
 from tests.buyers import start_checkout
+from tests.vocabulary import assert_refused
 from tests.vocabulary import CHECKOUT
 from tests.vocabulary import sent_params
 
@@ -81,6 +82,7 @@ def test_body_that_is_no_object_is_a_400(
 def test_price_with_odd_letters(kept_shop: Any, price: str) -> None:
     browser = kept_shop.browser(1)
 
-    for sent in ({"json": {"priceId": price}}, {"data": {"priceId": price}}):
-        response = browser.post(CHECKOUT, **sent)
-        assert (response.status_code, response.json["code"]) == (400, "invalid_field")
+    for kind in ("json", "data"):
+        response = browser.post(CHECKOUT, **{kind: {"priceId": price}})
+        words = ("'priceId'", "control characters")
+        assert_refused(browser, response, kind, 400, "invalid_field", *words)

@@ -29,9 +29,10 @@ def test_names(make_app: Callable[..., Any]) -> None:
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("kavach_stripe.")
     }
+    both = ["GET", "HEAD", "POST"]  # GET only redirects
     assert rules == {
-        "kavach_stripe.checkout": ("/auth/stripe/checkout", ["POST"]),
-        "kavach_stripe.portal": ("/auth/stripe/portal", ["POST"]),
+        "kavach_stripe.checkout": ("/auth/stripe/checkout", both),
+        "kavach_stripe.portal": ("/auth/stripe/portal", both),
         "kavach_stripe.subscription": ("/auth/stripe/subscription", ["GET", "HEAD"]),
         "kavach_stripe.webhook": ("/auth/stripe/webhook", ["POST"]),
     }

@@ -229,7 +229,9 @@ def test_path_outside_of_a_request_with_a_server_name(
         "https://shop.example/app/?session_id={CHECKOUT_SESSION_ID}"
     )
     assert sent_params(stripe_api, 0)["cancel_url"] == "https://shop.example/app/"
-    assert sent_params(stripe_api, 1)["return_url"] == "https://shop.example/account"
+    assert sent_params(stripe_api, 1)["return_url"] == (
+        "https://shop.example/app/account"
+    )
 
 
 def test_checkout_session_without_a_customer_if_none_are_created(

@@ -306,3 +306,23 @@ def test_fixtures_are_asked_for_by_name_only() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert run.stdout == "[]\n", run.stderr
+
+
+def test_connect_reaches_an_app_with_an_application_root(
+    app: Flask, db: SQLAlchemy, user: Any
+) -> None:
+    app.config["APPLICATION_ROOT"] = "/shop"
+
+    with connect(app, Sandbox()) as sandbox:
+        sandbox.pay(kavach_stripe.create_checkout_session(user, "price_pro").id)
+
+    assert user.stripe_subscription_status == "active"
+
+
+def test_connect_ends_silently_after_the_webhook_endpoint_was_deleted(
+    app: Flask,
+) -> None:
+    """By a test of an app that deletes all endpoints, as its scripts do."""
+    with connect(app, Sandbox()):
+        for endpoint in kavach_stripe.client.paginate("/v1/webhook_endpoints"):
+            kavach_stripe.client.delete(f"/v1/webhook_endpoints/{endpoint['id']}")

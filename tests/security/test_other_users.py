@@ -21,6 +21,7 @@ from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_invoice
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing.sandbox import connect
+from tests.vocabulary import assert_refused
 
 CHECKOUT = "/auth/stripe/checkout"
 PORTAL = "/auth/stripe/portal"
@@ -189,7 +190,7 @@ def test_query_names_nobody(scene: Scene, path: str) -> None:
 def test_portal_of_one_without_a_customer_stays_shut(scene: Scene, kind: str) -> None:
     fields: Any = {"returnUrl": "/", **scene.aliases}
     answer = scene.mallory.post(PORTAL, **{kind: fields})
-    assert (answer.status_code, answer.json["code"]) == (404, "no_customer")
+    assert_refused(scene.mallory, answer, kind, 404, "no_customer", "no customer")
 
 
 @pytest.mark.usefixtures("unopened")

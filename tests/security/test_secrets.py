@@ -30,6 +30,7 @@ from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing import sign_payload
+from tests.vocabulary import flashed
 
 WEBHOOK = "/auth/stripe/webhook"
 API_KEY = "sk_test_Qx7vLk2ZpWn8RtYb4MdJ"
@@ -189,8 +190,9 @@ class Listener:
                 self.hear_error(caught)
 
     def post(self, *args: Any, user: int | None = 1, **kwargs: Any) -> int:
-        answer = self.shop.browser(user).post(*args, **kwargs)
-        self.heard += [answer.text, str(answer.headers)]
+        browser = self.shop.browser(user)
+        answer = browser.post(*args, **kwargs)
+        self.heard += [answer.text, str(answer.headers), repr(flashed(browser))]
         return int(answer.status_code)
 
     def run(self, *command: str) -> int:
@@ -242,7 +244,8 @@ def test_errors_of_stripe_tell_no_secret(
     for user in (1, 2):
         for kind in ("json", "data"):
             fields = {kind: {"price": "pro"}}
-            assert listener.post("/auth/stripe/checkout", user=user, **fields) >= 400
+            status = listener.post("/auth/stripe/checkout", user=user, **fields)
+            assert status == 303 if kind == "data" else status >= 400
 
     listener.post("/auth/stripe/portal", json={"returnUrl": "/"})
     listener.call(kavach_stripe.sync_subscription, 1)

@@ -106,7 +106,8 @@ def test_who_cancels_has_what_is_paid_for(
 def test_nobody_pays_twice(ada: FlaskClient, subscribe: Any) -> None:
     subscribe()
     answer = ada.post("/auth/stripe/checkout", data={"price": "team"})
-    assert answer.status_code == 409
+    assert answer.status_code == 303  # back to the app, with a sentence
+    assert "There is a subscription already." in ada.get("/account").text
 
 
 def test_webhooks_may_come_twice_late_and_in_any_order(
