@@ -130,6 +130,7 @@ class KavachStripe:
             subscription_model=self._subscription_model
             or own_model(db, StripeSubscriptionMixin),
         )
+        self._registry.count_app()
         app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
         app.cli.add_command(stripe_cli)
 
@@ -157,9 +158,15 @@ class KavachStripe:
         writes of all handlers of this event are rolled back, the webhook is answered
         with 500, and Stripe sends the event again.
 
+        Register handlers at module level. If the same definition is registered again,
+        as in an app factory that is called twice, the new function replaces the former
+        one, with a warning in the log.
+
         :param event_types: Stripe's types; ``*`` stands for any text.
         :return: A decorator that returns the function as it is.
         :raises TypeError: If no type is given, as in ``@kavach_stripe.on``.
+        :raises ConfigurationError: By the decorator, if the function is ``async`` and
+            ``asgiref`` is not installed.
 
         .. versionadded:: 0.1
         """
@@ -170,10 +177,12 @@ class KavachStripe:
 
         It is called as ``handler(user, subscription)``, with the subscription as it is
         now, which may be newer than the event. If no subscription is running any more,
-        it gets the one that ended. For transactions and errors, the rules of :meth:`on`
-        hold.
+        it gets the one that ended. For transactions, errors and a second registration,
+        the rules of :meth:`on` hold.
 
         :return: The function as it is.
+        :raises ConfigurationError: If the function is ``async`` and ``asgiref`` is not
+            installed.
 
         .. versionadded:: 0.1
         """

@@ -14,8 +14,11 @@ The event is stored in the ledger already. From top to bottom:
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import isawaitable
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -153,8 +156,8 @@ def _call_handlers(state: State, pending: Pending) -> None:
     """Call the handlers in the order of their registration. Does not commit.
 
     First the ``on_subscription_change`` handlers, if the user's columns changed and the
-    user still exists, then the handlers of the event type. A coroutine function runs by
-    Flask's ``ensure_sync``. The notification of a change that a helper stored is
+    user still exists, then the handlers of the event type. A coroutine runs by
+    Flask's ``async_to_sync``. The notification of a change that a helper stored is
     deleted at the end.
 
     :raises RuntimeError: If a handler ended the transaction.
@@ -168,15 +171,31 @@ def _call_handlers(state: State, pending: Pending) -> None:
 
             if subscription is not None:
                 for on_change in state.registry.subscription_handlers:
-                    current_app.ensure_sync(on_change)(user, subscription)
+                    _call(on_change, user, subscription)
                     transaction.check()
 
         for handler in state.registry.find(event.type) if event is not None else ():
-            current_app.ensure_sync(handler)(event)
+            _call(handler, event)
             transaction.check()
 
         if event is None and pending.entry_id is not None:
             state.ledger.forget(session, pending.entry_id)  # the notification is done
+
+
+def _call(handler: Callable[..., Any], *args: Any) -> None:
+    """Call a handler, and wait for its end if the call gives a coroutine.
+
+    Flask knows an ``async def`` by its looks. An object with ``async def __call__`` and
+    a decorated function hide it: only their answer shows it.
+    """
+    answer = current_app.ensure_sync(handler)(*args)
+
+    if isawaitable(answer):
+        current_app.async_to_sync(_wait)(answer)  # type: ignore[arg-type]  # declared too narrowly
+
+
+async def _wait(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 def _latest_subscription(
