@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import requests
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
@@ -55,6 +56,9 @@ class KavachStripe:
     :param on_subscription_change: A function to register with
         :meth:`on_subscription_change`.
     :param enqueue: Passed on to :meth:`init_app`.
+    :param http_session: A session of your own that sends the requests to Stripe, with
+        its adapters, proxies and certificates. By default the extension makes one, with
+        the proxies and the certificates of the environment.
 
     .. versionadded:: 0.1
     """
@@ -69,8 +73,10 @@ class KavachStripe:
         subscription_model: type[StripeSubscriptionMixin] | None = None,
         on_subscription_change: SubscriptionHandler | None = None,
         enqueue: Callable[[str], object] | None = None,
+        http_session: requests.Session | None = None,
     ) -> None:
         self._enqueue = enqueue
+        self._http_session = http_session
         self._db = db
         self._user_model = user_model
         self._event_model = event_model
@@ -121,7 +127,7 @@ class KavachStripe:
 
         app.extensions[EXTENSION_KEY] = State(
             settings,
-            make_client(settings),
+            make_client(settings, self._http_session),
             db,
             self._registry,
             enqueue=enqueue or self._enqueue,

@@ -64,7 +64,7 @@ FILES = {
     ),
     "stripe_api": (
         ("client",),
-        ("encoding", "event"),
+        ("connections", "encoding", "event"),
         ("objects", "signatures"),
     ),
     "operations": (
