@@ -60,7 +60,8 @@ FILES = {
         ("rows", "keys"),
         ("ledger",),
         ("statements",),
-        ("transactions", "setup", "models"),
+        ("setup",),
+        ("transactions", "models"),
     ),
     "stripe_api": (
         ("client",),

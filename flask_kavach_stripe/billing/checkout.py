@@ -16,6 +16,7 @@ from typing import Final
 
 from flask_login import current_user
 
+from ..database.transactions import commit_before_call
 from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
@@ -98,6 +99,7 @@ def create_checkout_session(
     :raises TypeError: If ``params`` has a parameter that is set here, such as ``mode``.
     :raises ValueError: If ``trial_days`` or ``quantity`` is out of range, or a key in
         ``params`` has brackets.
+    :raises RuntimeError: In a block of the session that has to commit by itself.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     Source: https://docs.stripe.com/api/checkout/sessions/create
@@ -132,7 +134,7 @@ def create_checkout_session(
 
             customer_id = make_customer(state, instance, payer, replacing=replaced)
 
-        state.session.commit()
+        commit_before_call(state.session)
 
         try:
             session = state.client.post(
@@ -251,13 +253,14 @@ def complete_checkout(
     :raises CheckoutSessionMismatch: If another user bought in the session. Nothing is
         stored then.
     :raises NoCustomerError: If there is no such user.
+    :raises RuntimeError: In a block of the session that has to commit by itself.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     .. versionadded:: 0.1
     """
     state = get_state()
     instance, payer = get_payer(state, user)
-    state.session.commit()
+    commit_before_call(state.session)
     checkout = _retrieve_checkout(state, session_id)
 
     if checkout is None or checkout.customer_id is None:

@@ -211,7 +211,7 @@ class Ledger:
             .where(self._is_unprocessed, or_(false(), *kinds))
             .order_by(model.received_at, model.id)
         )
-        return list(session.scalars(statement))
+        return self._list_ids(session, statement)
 
     def list_due(
         self,
@@ -235,7 +235,14 @@ class Ledger:
             .order_by(model.received_at, model.id)
             .limit(limit)
         )
-        return list(session.scalars(statement))
+        return self._list_ids(session, statement)
+
+    def _list_ids(self, session: Session, statement: Executable) -> list[str]:
+        """Run a statement on the connection: no loader criterion of the app's applies.
+
+        :return: The first column.
+        """
+        return list(self._connection(session).scalars(statement))
 
     def _is_due(
         self, now: datetime, delays: Sequence[timedelta]
@@ -292,7 +299,7 @@ class Ledger:
         All ids go into one statement, so give a page of them and not thousands.
         """
         statement = select(self._model.id).where(self._model.id.in_(event_ids))
-        return set(session.scalars(statement))
+        return set(self._list_ids(session, statement))
 
     def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Return the write that stores a new event, in the transaction of its rows.
@@ -366,7 +373,7 @@ class Ledger:
             .order_by(model.id)
             .limit(limit)
         )
-        return list(session.scalars(statement))
+        return self._list_ids(session, statement)
 
     def delete_processed(self, session: Session, event_ids: Collection[str]) -> int:
         """Delete events that are processed.
@@ -375,12 +382,11 @@ class Ledger:
 
         :return: The number of deleted events.
         """
-        result = session.execute(
-            delete(self._model)
-            .where(self._model.id.in_(event_ids), self._model.processed_at.is_not(None))
-            .execution_options(synchronize_session=False)
+        columns = self._mapper.columns
+        statement = delete(self.table).where(
+            columns.id.in_(event_ids), columns.processed_at.is_not(None)
         )
-        return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        return int(self._connection(session).execute(statement).rowcount)
 
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
         """Store the error of an attempt, and count the attempt.

@@ -46,6 +46,7 @@ from .rows import to_subscriptions
 from .statements import Table
 from .statements import Write
 from .transactions import connection_to
+from .transactions import is_read_elsewhere
 
 #: The attributes of ``StripeUserMixin``, in the order of each row read here.
 COLUMN_NAMES = (
@@ -325,14 +326,28 @@ class Payers:
             cancel_at_period_end=bool(user.stripe_cancel_at_period_end),
         )
 
+    def latest_columns(self, session: Session, user: Any) -> SubscriptionColumns:
+        """As :meth:`columns_of`, but never from a replica.
+
+        One query if the session reads users from another database than it writes to.
+        """
+        if is_read_elsewhere(session, self._mapper):
+            payer = self.get(session, self.keys.of(user))
+
+            if payer is not None:
+                return payer.columns
+
+        return self.columns_of(user)
+
     def refresh(self, session: Session, user: Any) -> None:
         """Make an instance show the six columns as they are in the database now.
 
         In the session, its columns expire, and are loaded when the app reads them. An
-        instance of no session is given the values here, without a mark as changed; if
-        its row is gone, it keeps its values.
+        instance of no session is given the values here, without a mark as changed, and
+        so is one of a session that would load them from a replica. If its row is gone,
+        it keeps its values.
         """
-        if user in session:
+        if user in session and not is_read_elsewhere(session, self._mapper):
             session.expire(user, COLUMN_NAMES)
             return
 

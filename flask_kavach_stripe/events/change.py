@@ -55,3 +55,5 @@ def store_change(state: State, instance: Any, update: Update) -> None:
         hand_over(state, Pending(entry_id, entry, user=instance))
     except EnqueueError as error:  # a replay finds the notification in the ledger
         logger.error("%s", error, exc_info=error)
+
+    state.payers.refresh(state.session, instance)  # the commit has expired it

@@ -164,7 +164,7 @@ def _call_handlers(state: State, pending: Pending) -> None:
     """
     session, entry, event = state.session, pending.entry, pending.event
 
-    with handlers_running(session) as transaction:
+    with handlers_running(session, state.event_model) as transaction:
         if entry.changed and state.registry.subscription_handlers:
             user = pending.user if event is None else event.user
             subscription = _latest_subscription(state, user, entry.customer_id)
@@ -214,7 +214,7 @@ def _latest_subscription(
     if user is None:
         return None
 
-    subscription = state.describe(state.payers.columns_of(user))
+    subscription = state.describe(state.payers.latest_columns(state.session, user))
 
     if subscription is not None or customer_id is None:
         return subscription
