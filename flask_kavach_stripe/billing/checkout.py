@@ -110,7 +110,7 @@ def create_checkout_session(
     instance, payer = get_payer(state, user)
     _check_checkout_arguments(trial_days, quantity, params)
     request_params = _checkout_params(
-        payer.user_id,
+        state.payers.keys.to_text(payer.user_id),
         {"price": price_id, "quantity": quantity},
         trial_days=trial_days,
         metadata=metadata,
@@ -148,6 +148,7 @@ def create_checkout_session(
             instance, payer = get_payer(state, instance)
             replaced = customer_id
         else:
+            state.payers.refresh(state.session, instance)  # the commit has expired it
             return CheckoutSession(*read_page(session))
 
     raise AssertionError("unreachable")
@@ -189,7 +190,7 @@ def _nested_keys(value: object) -> Iterator[str]:
 
 
 def _checkout_params(
-    user_id: Any,
+    user_id: str,
     line_item: Mapping[str, Any],
     *,
     trial_days: int | None,
@@ -202,7 +203,7 @@ def _checkout_params(
     session and subscription. The metadata show later that we created the session, see
     :mod:`flask_kavach_stripe.events.link`. Our own keys replace those of the caller.
     """
-    user_metadata = {USER_ID_KEY: str(user_id)}
+    user_metadata = {USER_ID_KEY: user_id}
     subscription_data = dict(params.get("subscription_data") or {})
     subscription_metadata = subscription_data.get("metadata") or {}
     subscription_data["metadata"] = {
@@ -217,7 +218,7 @@ def _checkout_params(
     return {
         **params,
         "mode": "subscription",
-        "client_reference_id": str(user_id),
+        "client_reference_id": user_id,
         "line_items": [line_item, *(params.get("line_items") or ())],
         "metadata": {**(metadata or {}), **user_metadata},
         "subscription_data": subscription_data,

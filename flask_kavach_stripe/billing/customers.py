@@ -92,7 +92,7 @@ def make_customer(
     params = {
         "email": email or _text_attribute(instance, "email"),
         "name": name or _text_attribute(instance, "name"),
-        "metadata": {USER_ID_KEY: str(payer.user_id)},
+        "metadata": {USER_ID_KEY: payers.keys.to_text(payer.user_id)},
     }
     key = _idempotency_key(payers.table_name, payer.user_id, replacing, params)
     commit_before_call(session)

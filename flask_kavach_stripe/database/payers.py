@@ -32,6 +32,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
+from ..errors import ConfigurationError
 from ..subscriptions import CustomerState
 from ..subscriptions import Payer
 from ..subscriptions import SubscriptionColumns
@@ -175,6 +176,30 @@ class Payers:
         :return: ``None`` if no user has the key. Locks nothing.
         """
         return self._find_one(session, self._find_by_key, user_id=user_id)
+
+    def load(self, session: Session, user_id: Any) -> Any:
+        """Load the user with a key that one of our tables names.
+
+        :param user_id: A key, or the text of one; ``None`` for nobody.
+        :return: The session's instance; ``None`` if there is no row under the key.
+        :raises ConfigurationError: If there is a row, and the session does not give it.
+        """
+        key = None if user_id is None else self.keys.parse(session, user_id)
+
+        if key is None:
+            return None
+
+        user = session.get(self.user_model, key)
+
+        if user is None and self.get(session, key) is not None:
+            raise ConfigurationError(
+                f"The user {user_id!s} is in the table {self.table_name!r}, and"
+                " 'session.get' does not return it: a loader criterion of the app hides"
+                " the row, or a replica does not have it yet. The handlers are tried"
+                " again. Do not apply the criterion in webhooks and workers."
+            )
+
+        return user
 
     def lock(
         self,

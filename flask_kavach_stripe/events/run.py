@@ -52,9 +52,11 @@ class Pending(NamedTuple):
     #: ``None`` for a change that a helper stored. Then only the
     #: ``on_subscription_change`` handlers run.
     event: Event | None = None
-    #: The user of a change that a helper stored. For an event, ``event.user`` is the
-    #: user.
-    user: Any = None
+    #: Whether the attempt is counted in the ledger, and committed, before it runs.
+    is_counted: bool = False
+    #: Finds the user of a change that a helper stored. For an event, ``event.user`` is
+    #: the user.
+    find_user: Callable[[], Any] | None = None
 
 
 class HandlerError(KavachStripeError):
@@ -136,18 +138,20 @@ def run(state: State, pending: Pending) -> bool:
             pending.event.attach_object(read_object(state, pending.event))
 
     with rollback_on_error(session):
-        is_due = entry_id is None or state.ledger.begin(session, entry_id)
+        is_due = entry_id is None or state.ledger.begin(
+            session, entry_id, is_counted=pending.is_counted
+        )
 
         try:
             if is_due:
                 _call_handlers(state, pending)
         except Exception as error:
-            raise _roll_back_and_record(state, entry_id, error) from error
+            raise _roll_back_and_record(state, pending, error) from error
 
         try:
             session.commit()
         except IntegrityError as error:  # from a constraint that is checked at commit
-            raise _roll_back_and_record(state, entry_id, error) from error
+            raise _roll_back_and_record(state, pending, error) from error
 
     return is_due
 
@@ -166,7 +170,7 @@ def _call_handlers(state: State, pending: Pending) -> None:
 
     with handlers_running(session, state.event_model) as transaction:
         if entry.changed and state.registry.subscription_handlers:
-            user = pending.user if event is None else event.user
+            user = _find_user(pending)
             subscription = _latest_subscription(state, user, entry.customer_id)
 
             if subscription is not None:
@@ -180,6 +184,17 @@ def _call_handlers(state: State, pending: Pending) -> None:
 
         if event is None and pending.entry_id is not None:
             state.ledger.forget(session, pending.entry_id)  # the notification is done
+
+
+def _find_user(pending: Pending) -> Any:
+    """The user of a change or of an event, ``None`` if there is nobody.
+
+    :raises ConfigurationError: If there is a row, and the session does not give it.
+    """
+    if pending.find_user is not None:
+        return pending.find_user()
+
+    return None if pending.event is None else pending.event.user
 
 
 def _call(handler: Callable[..., Any], *args: Any) -> None:
@@ -226,15 +241,17 @@ def _latest_subscription(
 
 
 def _roll_back_and_record(
-    state: State, entry_id: str | None, error: Exception
+    state: State, pending: Pending, error: Exception
 ) -> HandlerError:
     """Undo what the handlers wrote, note the error, and return the error to raise."""
     state.session.rollback()
-    record_failure(state, entry_id, error)
+    record_failure(state, pending.entry_id, error, is_counted=pending.is_counted)
     return HandlerError(error)
 
 
-def record_failure(state: State, entry_id: str | None, error: Exception) -> None:
+def record_failure(
+    state: State, entry_id: str | None, error: Exception, *, is_counted: bool = False
+) -> None:
     """Log the error of an attempt, and note it in the ledger. Commits.
 
     Counts the attempt, which decides when a worker tries again. Never raises for a
@@ -242,6 +259,7 @@ def record_failure(state: State, entry_id: str | None, error: Exception) -> None
     logged.
 
     :param entry_id: ``None`` for an event without an id, which is only logged.
+    :param is_counted: Whether the attempt is counted already.
     """
     _hide_parameters(error)
     logger.error("A handler of event %s failed.", entry_id, exc_info=error)
@@ -252,7 +270,7 @@ def record_failure(state: State, entry_id: str | None, error: Exception) -> None
     try:
         with rollback_on_error(state.session):
             state.session.rollback()  # a handler may have removed the former session
-            state.ledger.fail(state.session, entry_id, error)
+            state.ledger.fail(state.session, entry_id, error, is_counted=is_counted)
             state.session.commit()
     except SQLAlchemyError:
         logger.error("The failure of event %s could not be recorded.", entry_id)

@@ -342,7 +342,7 @@ class Repairs:
         Stripe is asked if ``changes`` is ``None``, or has no times to compare with the
         rows, as for subscriptions with a test clock.
         """
-        instance = self._state.payers.keys.load(self._state.session, user_id)
+        instance = self._state.payers.load(self._state.session, user_id)
 
         if instance is None:  # deleted meanwhile
             return
