@@ -506,7 +506,7 @@ def test_worker_outlives_a_restart_of_the_database(
 
     with work.start() as worker:
         worker.wait_for("(ended evt_1)")
-        work.wait_until(lambda: work.attempts() == {"evt_1": 1})
+        work.wait_until(lambda: work.shop.notes == ["evt_1"])
         server.restart()
         work.shop.dispose()
         worker.wait_for("(The database failed)")
