@@ -126,7 +126,7 @@ class Ledger:
             }
         )
         counted = change.where(self._is_unprocessed)
-        now = bindparam("event__now")
+        now: ColumnElement[Any] = bindparam("event__now")
         self._count_attempt = counted.values(
             {columns.attempts: columns.attempts + 1, columns.attempted_at: now}
         )

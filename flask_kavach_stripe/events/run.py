@@ -206,7 +206,7 @@ def _call(handler: Callable[..., Any], *args: Any) -> None:
     answer = current_app.ensure_sync(handler)(*args)
 
     if isawaitable(answer):
-        current_app.async_to_sync(_wait)(answer)  # type: ignore[arg-type]  # declared too narrowly
+        current_app.async_to_sync(_wait)(answer)
 
 
 async def _wait(answer: Awaitable[Any]) -> Any:

@@ -137,7 +137,7 @@ def test_savepoints_of_a_handler_are_its_own(shop: Shop) -> None:
 def test_session_is_as_before_after_a_refused_commit(shop: Shop) -> None:
     @on(shop, "invoice.paid")
     def end(event: Any) -> None:
-        shop.db.session().get_transaction().commit()
+        by_the_transaction(shop.db.session())
 
     with shop.app.app_context():
         with pytest.raises(RuntimeError, match="ended the transaction"):
@@ -146,8 +146,8 @@ def test_session_is_as_before_after_a_refused_commit(shop: Shop) -> None:
         shop.note("after")
         shop.db.session.commit()
         shop.note("by the transaction")
-        shop.db.session().get_transaction().commit()
+        by_the_transaction(shop.db.session())
         shop.db.session.execute(shop.db.text("SELECT 1"))
-        shop.db.session.connection().commit()
+        by_the_connection(shop.db.session())
 
     assert shop.notes == ["after", "by the transaction"]

@@ -150,14 +150,14 @@ class Site:
             STRIPE_WEBHOOK_SECRET="whsec_of_the_tests",
             STRIPE_MAX_NETWORK_RETRIES=0,
         )
-        self.db = SQLAlchemy(self.app)
+        self.db: Any = SQLAlchemy(self.app)
 
-        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
+        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[misc]  # db.Model is made at run time
             __tablename__ = "users"
             id: Mapped[Any] = mapped_column(column_type, primary_key=True)
             is_hidden: Mapped[bool] = mapped_column(default=False)
 
-        self.User = User
+        self.User: Any = User
         self.key = key
         self.kavach_stripe = KavachStripe(self.app)
         self.changes: list[Any] = []

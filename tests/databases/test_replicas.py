@@ -71,13 +71,14 @@ class Site:
         )
         self.engines = create_engine(leader), create_engine(replica)
         RoutingSession.leader, RoutingSession.replica = self.engines
-        self.db = SQLAlchemy(self.app, session_options={"class_": RoutingSession})
+        options: Any = {"class_": RoutingSession}
+        self.db: Any = SQLAlchemy(self.app, session_options=options)
 
-        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
+        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[misc]  # db.Model is made at run time
             __tablename__ = "users"
             id: Mapped[int] = mapped_column(primary_key=True)
 
-        self.User = User
+        self.User: Any = User
         self.kavach_stripe = KavachStripe(self.app)
 
         for engine in self.engines:
@@ -85,7 +86,7 @@ class Site:
 
             with engine.begin() as connection:
                 users = self.db.metadata.tables["users"]
-                values = [
+                values: list[dict[str, Any]] = [
                     {"id": 1, "stripe_customer_id": "cus_ada"},
                     {"id": 2, "stripe_customer_id": None},
                 ]
@@ -107,7 +108,7 @@ class Site:
 
         with engine.connect() as connection:
             rows = connection.execute(table.select().order_by(table.c.id))
-            return rows.all()
+            return list(rows)
 
     def close(self) -> None:
         for engine in self.engines:

@@ -26,7 +26,7 @@ def pickled(event: Event) -> Event:
     return copied
 
 
-COPIES = [copy.copy, copy.deepcopy, pickled]
+COPIES: list[Callable[[Event], Event]] = [copy.copy, copy.deepcopy, pickled]
 
 
 @pytest.fixture(params=["before the user is read", "after"])
@@ -39,7 +39,7 @@ def received(request: pytest.FixtureRequest, kept_shop: Any) -> Event:
         if request.param == "after":
             assert received.user.id == 1
 
-        for copy_of in (copy.copy, copy.deepcopy):
+        for copy_of in COPIES[:2]:
             assert copy_of(received).user is kept_shop.db.session.get(kept_shop.User, 1)
 
         for copy_of in COPIES:
