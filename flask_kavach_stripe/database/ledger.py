@@ -78,6 +78,9 @@ class Entry(NamedTuple):
     changed: bool
     #: Whether the handlers have run, or there were none to run.
     is_processed: bool
+    #: Whether the attempt that comes now is counted and committed already: it counts
+    #: also if the handlers end the process. ``False`` for an entry that was only read.
+    is_counted: bool = False
 
 
 class StoredEvent(NamedTuple):
@@ -337,8 +340,8 @@ class Ledger:
                 "changed": entry.changed,
                 "received_at": now,
                 "processed_at": now if entry.is_processed else None,
-                "attempted_at": None,
-                "attempts": 0,
+                "attempted_at": now if entry.is_counted else None,
+                "attempts": int(entry.is_counted),
             }
         )
 

@@ -205,7 +205,8 @@ def _run_stored(state: State, stored: StoredEvent, *, is_counted: bool = False) 
     :return: ``False`` if another process ran the handlers before.
     """
     find_user = partial(state.payers.load, state.session, stored.entry.user_id)
-    pending = Pending(stored.id, stored.entry, is_counted=is_counted)
+    entry = stored.entry._replace(is_counted=is_counted)
+    pending = Pending(stored.id, entry)
 
     if stored.type == CHANGE:
         return run(state, pending._replace(find_user=find_user))

@@ -30,7 +30,6 @@ from sqlalchemy.exc import StatementError
 
 from ..database.ledger import Entry
 from ..database.transactions import handlers_running
-from ..database.transactions import is_running_handlers
 from ..database.transactions import rollback_on_error
 from ..errors import KavachStripeError
 from ..state import State
@@ -38,6 +37,7 @@ from ..stripe_api.event import Event
 from ..subscriptions import best_first
 from ..subscriptions import Subscription
 from ..subscriptions import SubscriptionColumns
+from .store import is_run_here
 from .thin import read_object
 
 logger: Final = logging.getLogger(__name__)
@@ -52,8 +52,6 @@ class Pending(NamedTuple):
     #: ``None`` for a change that a helper stored. Then only the
     #: ``on_subscription_change`` handlers run.
     event: Event | None = None
-    #: Whether the attempt is counted in the ledger, and committed, before it runs.
-    is_counted: bool = False
     #: Finds the user of a change that a helper stored. For an event, ``event.user`` is
     #: the user.
     find_user: Callable[[], Any] | None = None
@@ -105,7 +103,7 @@ def hand_over(state: State, pending: Pending) -> None:
     """
     entry_id = pending.entry_id
 
-    if state.enqueue is None or entry_id is None or is_running_handlers(state.session):
+    if state.enqueue is None or entry_id is None or is_run_here(state):
         run(state, pending)
         return
 
@@ -139,7 +137,7 @@ def run(state: State, pending: Pending) -> bool:
 
     with rollback_on_error(session):
         is_due = entry_id is None or state.ledger.begin(
-            session, entry_id, is_counted=pending.is_counted
+            session, entry_id, is_counted=pending.entry.is_counted
         )
 
         try:
@@ -245,7 +243,7 @@ def _roll_back_and_record(
 ) -> HandlerError:
     """Undo what the handlers wrote, note the error, and return the error to raise."""
     state.session.rollback()
-    record_failure(state, pending.entry_id, error, is_counted=pending.is_counted)
+    record_failure(state, pending.entry_id, error, is_counted=pending.entry.is_counted)
     return HandlerError(error)
 
 

@@ -95,6 +95,15 @@ class Note(NamedTuple):
         return Entry(self.customer_id, user_id, changed, is_processed=not must_run)
 
 
+def is_run_here(state: State) -> bool:
+    """Whether this process runs the handlers of an entry that it stores.
+
+    A queue cannot serve an entry that a helper stores while a handler runs: it is not
+    committed yet, so a worker could not find it.
+    """
+    return state.enqueue is None or is_running_handlers(state.session)
+
+
 def store(state: State, update: Update, note: Note) -> Entry | None:
     """Store an update of a customer with its entry in the ledger, and commit both.
 
@@ -187,6 +196,8 @@ def commit(
     )
 
     if entry is not None and note.event["id"] is not None:
+        is_counted = is_run_here(state) and not entry.is_processed
+        entry = entry._replace(is_counted=is_counted)
         writes.append(state.ledger.claim(note.event, entry))
 
     state.sender.send(session, writes)

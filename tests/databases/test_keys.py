@@ -152,7 +152,7 @@ class Site:
         )
         self.db: Any = SQLAlchemy(self.app)
 
-        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[misc]  # db.Model is made at run time
+        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
             __tablename__ = "users"
             id: Mapped[Any] = mapped_column(column_type, primary_key=True)
             is_hidden: Mapped[bool] = mapped_column(default=False)

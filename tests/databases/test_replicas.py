@@ -74,7 +74,7 @@ class Site:
         options: Any = {"class_": RoutingSession}
         self.db: Any = SQLAlchemy(self.app, session_options=options)
 
-        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[misc]  # db.Model is made at run time
+        class User(UserMixin, StripeUserMixin, self.db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
             __tablename__ = "users"
             id: Mapped[int] = mapped_column(primary_key=True)
 
@@ -186,12 +186,13 @@ def test_first_checkout_of_a_user(
     site: Site, stripe_api: responses.RequestsMock
 ) -> None:
     """It used to make a customer and then to fail, at each try."""
+    urls: dict[str, Any] = {**URLS}
     stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
 
     with site.app.test_request_context():
         user = site.db.session.get(site.User, 2)
-        site.kavach_stripe.create_checkout_session(user, "price_pro", **URLS)
+        site.kavach_stripe.create_checkout_session(user, "price_pro", **urls)
         assert user.stripe_customer_id == "cus_bob"  # as it was written
 
     assert site.leading("users")[1].stripe_customer_id == "cus_bob"
