@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import requests
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
@@ -56,6 +57,9 @@ class KavachStripe:
     :param on_subscription_change: A function to register with
         :meth:`on_subscription_change`.
     :param enqueue: Passed on to :meth:`init_app`.
+    :param http_session: A session of your own that sends the requests to Stripe, with
+        its adapters, proxies and certificates. By default the extension makes one, with
+        the proxies and the certificates of the environment.
 
     .. versionadded:: 0.1
     """
@@ -70,8 +74,10 @@ class KavachStripe:
         subscription_model: type[StripeSubscriptionMixin] | None = None,
         on_subscription_change: SubscriptionHandler | None = None,
         enqueue: Callable[[str], object] | None = None,
+        http_session: requests.Session | None = None,
     ) -> None:
         self._enqueue = enqueue
+        self._http_session = http_session
         self._db = db
         self._user_model = user_model
         self._event_model = event_model
@@ -122,7 +128,7 @@ class KavachStripe:
 
         app.extensions[EXTENSION_KEY] = State(
             settings,
-            make_client(settings),
+            make_client(settings, self._http_session),
             db,
             self._registry,
             enqueue=enqueue or self._enqueue,
@@ -131,6 +137,7 @@ class KavachStripe:
             subscription_model=self._subscription_model
             or own_model(db, StripeSubscriptionMixin),
         )
+        self._registry.count_app()
         app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
         add_webhook_paths(app, settings.webhook_paths)
         app.cli.add_command(stripe_cli)
@@ -159,10 +166,16 @@ class KavachStripe:
         writes of all handlers of this event are rolled back, the webhook is answered
         with 500, and Stripe sends the event again.
 
+        Register handlers at module level. If the same definition is registered again,
+        as in an app factory that is called twice, the new function replaces the former
+        one, with a warning in the log.
+
         :param event_types: Stripe's types; ``*`` stands for any text. A type that
             Stripe does not have is a warning in the log, which names the nearest one.
         :return: A decorator that returns the function as it is.
         :raises TypeError: If no type is given, as in ``@kavach_stripe.on``.
+        :raises ConfigurationError: By the decorator, if the function is ``async`` and
+            ``asgiref`` is not installed.
 
         .. versionadded:: 0.1
         """
@@ -173,10 +186,12 @@ class KavachStripe:
 
         It is called as ``handler(user, subscription)``, with the subscription as it is
         now, which may be newer than the event. If no subscription is running any more,
-        it gets the one that ended. For transactions and errors, the rules of :meth:`on`
-        hold.
+        it gets the one that ended. For transactions, errors and a second registration,
+        the rules of :meth:`on` hold.
 
         :return: The function as it is.
+        :raises ConfigurationError: If the function is ``async`` and ``asgiref`` is not
+            installed.
 
         .. versionadded:: 0.1
         """

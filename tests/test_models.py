@@ -110,6 +110,7 @@ COLUMNS = {
         "changed": ("BOOLEAN", False),
         "received_at": (TIME, False),
         "processed_at": (TIME, True),
+        "attempted_at": (TIME, True),
         "attempts": ("INTEGER", False),
         "error": ("TEXT", True),
     },

@@ -16,6 +16,7 @@ from typing import Final
 
 from flask_login import current_user
 
+from ..database.transactions import commit_before_call
 from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
@@ -98,6 +99,7 @@ def create_checkout_session(
     :raises TypeError: If ``params`` has a parameter that is set here, such as ``mode``.
     :raises ValueError: If ``trial_days`` or ``quantity`` is out of range, or a key in
         ``params`` has brackets.
+    :raises RuntimeError: In a block of the session that has to commit by itself.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     Source: https://docs.stripe.com/api/checkout/sessions/create
@@ -108,7 +110,7 @@ def create_checkout_session(
     instance, payer = get_payer(state, user)
     _check_checkout_arguments(trial_days, quantity, params)
     request_params = _checkout_params(
-        payer.user_id,
+        state.payers.keys.to_text(payer.user_id),
         {"price": price_id, "quantity": quantity},
         trial_days=trial_days,
         metadata=metadata,
@@ -132,7 +134,7 @@ def create_checkout_session(
 
             customer_id = make_customer(state, instance, payer, replacing=replaced)
 
-        state.session.commit()
+        commit_before_call(state.session)
 
         try:
             session = state.client.post(
@@ -146,6 +148,7 @@ def create_checkout_session(
             instance, payer = get_payer(state, instance)
             replaced = customer_id
         else:
+            state.payers.refresh(state.session, instance)  # the commit has expired it
             return CheckoutSession(*read_page(session))
 
     raise AssertionError("unreachable")
@@ -187,7 +190,7 @@ def _nested_keys(value: object) -> Iterator[str]:
 
 
 def _checkout_params(
-    user_id: Any,
+    user_id: str,
     line_item: Mapping[str, Any],
     *,
     trial_days: int | None,
@@ -200,7 +203,7 @@ def _checkout_params(
     session and subscription. The metadata show later that we created the session, see
     :mod:`flask_kavach_stripe.events.link`. Our own keys replace those of the caller.
     """
-    user_metadata = {USER_ID_KEY: str(user_id)}
+    user_metadata = {USER_ID_KEY: user_id}
     subscription_data = dict(params.get("subscription_data") or {})
     subscription_metadata = subscription_data.get("metadata") or {}
     subscription_data["metadata"] = {
@@ -215,7 +218,7 @@ def _checkout_params(
     return {
         **params,
         "mode": "subscription",
-        "client_reference_id": str(user_id),
+        "client_reference_id": user_id,
         "line_items": [line_item, *(params.get("line_items") or ())],
         "metadata": {**(metadata or {}), **user_metadata},
         "subscription_data": subscription_data,
@@ -251,13 +254,14 @@ def complete_checkout(
     :raises CheckoutSessionMismatch: If another user bought in the session. Nothing is
         stored then.
     :raises NoCustomerError: If there is no such user.
+    :raises RuntimeError: In a block of the session that has to commit by itself.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     .. versionadded:: 0.1
     """
     state = get_state()
     instance, payer = get_payer(state, user)
-    state.session.commit()
+    commit_before_call(state.session)
     checkout = _retrieve_checkout(state, session_id)
 
     if checkout is None or checkout.customer_id is None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from flask import current_app
 
+from ..database.transactions import commit_before_call
 from ..database.transactions import rollback_on_error
 from ..errors import APIError
 from ..errors import InvalidRequestError
@@ -48,6 +49,8 @@ def create_customer(
     :param name: By default ``user.name``, if the model has it.
     :return: The customer's id, ``cus_...``.
     :raises NoCustomerError: If there is no such user.
+    :raises RuntimeError: In a block of the session that has to commit by itself, such
+        as ``with db.session.begin()``. Stripe is not called then.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     .. versionadded:: 0.1
@@ -80,6 +83,7 @@ def make_customer(
     :return: The id that is stored now. It is another customer's if a call with other
         arguments was faster.
     :raises NoCustomerError: If the user was deleted in the meantime.
+    :raises RuntimeError: As :func:`.commit_before_call`.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     Source: https://docs.stripe.com/api/idempotent_requests
@@ -88,10 +92,10 @@ def make_customer(
     params = {
         "email": email or _text_attribute(instance, "email"),
         "name": name or _text_attribute(instance, "name"),
-        "metadata": {USER_ID_KEY: str(payer.user_id)},
+        "metadata": {USER_ID_KEY: payers.keys.to_text(payer.user_id)},
     }
     key = _idempotency_key(payers.table_name, payer.user_id, replacing, params)
-    session.commit()
+    commit_before_call(session)
 
     try:
         customer = state.client.post("/v1/customers", params, idempotency_key=key)

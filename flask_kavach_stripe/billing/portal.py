@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..database.transactions import commit_before_call
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..events.run import raising_handlers_error
@@ -47,6 +48,7 @@ def create_portal_session(
     :return: The session's id and URL.
     :raises NoCustomerError: If there is no such user, or the user has no Stripe
         customer, or the customer is deleted.
+    :raises RuntimeError: In a block of the session that has to commit by itself.
     :raises TypeError: If ``params`` has a ``customer``, which is set here.
     :raises StripeError: If Stripe refuses, or does not answer.
 
@@ -65,7 +67,7 @@ def create_portal_session(
     if "customer" in params:
         raise TypeError("'customer' is set by 'create_portal_session' itself.")
 
-    state.session.commit()
+    commit_before_call(state.session)
 
     try:
         session = state.client.post(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ..database.transactions import commit_before_call
 from ..errors import InvalidRequestError
 from ..events.change import store_change
 from ..events.run import raising_handlers_error
@@ -40,6 +41,7 @@ def sync_subscription(user: Any) -> Subscription | None:
     :param user: The model instance, ``current_user`` or a primary key.
     :return: The subscription that the user's columns name now, or ``None``.
     :raises NoCustomerError: If there is no such user.
+    :raises RuntimeError: In a block of the session that has to commit by itself.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     .. versionadded:: 0.1
@@ -47,7 +49,7 @@ def sync_subscription(user: Any) -> Subscription | None:
     state = get_state()
     instance, payer = get_payer(state, user)
     customer_id = payer.customer_id
-    state.session.commit()
+    commit_before_call(state.session)
 
     if customer_id is not None:
         ask = partial(list_from_stripe, state, customer_id)

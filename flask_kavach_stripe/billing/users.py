@@ -6,7 +6,6 @@ Flask-Login's ``current_user``, or as a primary key, also one written as text.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from werkzeug.local import LocalProxy
@@ -33,9 +32,7 @@ def find_user(state: State, user: Any) -> Any:
     if isinstance(user, state.payers.user_model):
         return state.payers.keys.attached(state.session, user)
 
-    keys = (str, int, uuid.UUID, state.payers.keys.type)
-
-    if isinstance(user, keys) and not isinstance(user, bool):
+    if state.payers.keys.is_key(state.session, user):
         return state.payers.keys.load(state.session, user)
 
     raise TypeError(

@@ -37,6 +37,7 @@ _FIELDS = (
     "changed",
     "received_at",
     "processed_at",
+    "attempted_at",
     "attempts",
 )
 

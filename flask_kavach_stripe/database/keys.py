@@ -1,8 +1,9 @@
 """Primary keys of the app's user model: from text to a key, and from a key to the user.
 
 Keys leave the database as text: as ``client_reference_id`` at Stripe, as ``user_id`` in
-the ledger, and on the command line. They come back through :meth:`Keys.parse`, which
-accepts a key only as we write it.
+the ledger, and on the command line. :meth:`Keys.to_text` writes them, and refuses a key
+that could not come back. They come back through :meth:`Keys.parse`, which accepts a key
+only as we write it. Within a process, a key stays what the column type has made of it.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Final
 
 from sqlalchemy import inspect
 from sqlalchemy import Integer
+from sqlalchemy import select
 from sqlalchemy import SmallInteger
 from sqlalchemy import Uuid
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeDecorator
 from sqlalchemy.types import TypeEngine
 
 from ..errors import ConfigurationError
 from .models import StripeUserMixin
+from .transactions import connection_to
 
 #: How many bits the integers of a column type have, in databases other than SQLite. A
 #: type that is not listed here has 64.
@@ -47,8 +51,7 @@ class Keys:
         #: The column of the key.
         self.column: Final[Any] = mapper.primary_key[0]
         self._column_type: TypeEngine[Any] = self.column.type
-        #: The Python type of a key; ``object`` if the column type does not say.
-        self.type: Final = _python_type(self._column_type)
+        self._class = _python_type(self._column_type)
 
     def of(self, user: Any) -> Any:
         """Return the primary key of a user, ``None`` before the user is stored.
@@ -58,42 +61,88 @@ class Keys:
         identity = inspect(user).identity
         return None if identity is None else identity[0]
 
+    def class_of(self, session: Session) -> type[Any] | None:
+        """Return the Python class of the table's keys.
+
+        A column type of the app's own does not tell it. Then one key is read from the
+        table, once.
+
+        :return: ``None`` if only a key could tell, and the table is empty.
+        """
+        if self._class is None:
+            statement = select(self.column).limit(1)
+            key = connection_to(session, self.user_model).scalar(statement)
+            self._class = None if key is None else type(key)
+
+        return self._class
+
+    def to_text(self, key: Any) -> str:
+        """Write a key of the table as text, from which :meth:`parse` makes it again.
+
+        :raises ConfigurationError: If the class of the key does not make an equal key
+            of this text.
+        """
+        text = str(key)
+
+        if _read(type(key), text) != key:
+            raise ConfigurationError(
+                f"The primary key of {self.user_model.__name__!r} is a"
+                f" {type(key).__qualname__!r}, and its text does not lead back to it:"
+                f" '{type(key).__qualname__}(str(key))' has to be equal to the key."
+                " Use a column type with other keys, such as 'uuid.UUID', 'int' or"
+                " 'str'."
+            )
+
+        return text
+
     def parse(self, session: Session, value: Any) -> Any:
-        """Turn a value from outside into a primary key. No query.
+        """Turn a value from outside into a primary key.
+
+        One query for the first value, as :meth:`class_of` may need it.
 
         :param value: A key, or the text of one.
-        :return: The key in the type of the column; ``None`` if the value cannot be a
-            key, so that no user has it.
+        :return: The key in the class of the table's keys; ``None`` if the value cannot
+            be a key, so that no user has it.
         """
+        key_class = self.class_of(session)
+
+        if key_class is None:
+            return None
+
         if isinstance(value, str):
-            key = self._parse_text(value)
+            key = self._parse_text(key_class, value)
         else:
-            key = value if isinstance(value, self.type) else None
+            key = value if isinstance(value, key_class) else None
 
         if isinstance(key, bool):
             return None
 
         return None if self._is_too_large(session, key) else key
 
-    def _parse_text(self, text: str) -> Any:
+    def _parse_text(self, key_class: type[Any], text: str) -> Any:
         """Read a key only as ``str(key)`` writes it.
 
         ``int`` would also take ``" 1"`` and ``"1_0"``: then a user would have several.
         """
-        if self.type is object:
-            return text
-
         is_uuid = isinstance(self._column_type, Uuid)
-
-        try:
-            key = uuid.UUID(text) if is_uuid else self.type(text)
-        except (ArithmeticError, TypeError, ValueError):
-            return None
+        key = _read(uuid.UUID if is_uuid else key_class, text)
 
         if str(key) != (text.lower() if isinstance(key, uuid.UUID) else text):
             return None
 
-        return key if isinstance(key, self.type) else str(key)
+        return key if isinstance(key, key_class) else str(key)
+
+    def is_key(self, session: Session, value: Any) -> bool:
+        """Whether a value has a type that keys may have, or the texts of keys.
+
+        As for :meth:`parse`, one query for the first value. Any value may be a key
+        while only the table could tell, and is empty.
+        """
+        if isinstance(value, bool):
+            return False
+
+        key_class = self.class_of(session) or object
+        return isinstance(value, (str, int, uuid.UUID, key_class))
 
     def _is_too_large(self, session: Session, key: Any) -> bool:
         """Whether a key is an integer that the column cannot hold.
@@ -142,12 +191,29 @@ class Keys:
         return user
 
 
-def _python_type(column_type: TypeEngine[Any]) -> type[Any]:
-    """Return the Python type of a column's values, ``object`` if it is not known."""
+def _python_type(column_type: TypeEngine[Any]) -> type[Any] | None:
+    """Return the Python type of a column's values, ``None`` if it does not tell.
+
+    A ``TypeDecorator`` names the type of the column behind it, and not that of the
+    values that it makes.
+    """
+    if isinstance(column_type, TypeDecorator):
+        return None
+
     try:
-        return column_type.python_type
+        python_type = column_type.python_type
     except NotImplementedError:
-        return object
+        return None
+
+    return None if python_type is object else python_type
+
+
+def _read(key_class: type[Any], text: str) -> Any:
+    """Make a key of its text, ``None`` if the class refuses it."""
+    try:
+        return key_class(text)
+    except Exception:  # the class may be the app's, with errors of its own
+        return None
 
 
 def raise_database_error(error: StatementError) -> None:

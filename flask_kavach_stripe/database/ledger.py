@@ -26,6 +26,7 @@ from sqlalchemy import Connection
 from sqlalchemy import delete
 from sqlalchemy import Executable
 from sqlalchemy import false
+from sqlalchemy import func
 from sqlalchemy import inspect
 from sqlalchemy import or_
 from sqlalchemy import select
@@ -62,6 +63,7 @@ _CLAIM_NAMES = (
     "changed",
     "received_at",
     "processed_at",
+    "attempted_at",
     "attempts",
 )
 
@@ -76,6 +78,9 @@ class Entry(NamedTuple):
     changed: bool
     #: Whether the handlers have run, or there were none to run.
     is_processed: bool
+    #: Whether the attempt that comes now is counted and committed already: it counts
+    #: also if the handlers end the process. ``False`` for an entry that was only read.
+    is_counted: bool = False
 
 
 class StoredEvent(NamedTuple):
@@ -116,15 +121,27 @@ class Ledger:
         self._events = Table(self._mapper, written, columns.id)
         change = update(self.table).where(self.by_event_id)
         self._mark_unprocessed = change.values(
-            {columns.processed_at: None, columns.attempts: 0, columns.error: None}
+            {
+                columns.processed_at: None,
+                columns.attempted_at: None,
+                columns.attempts: 0,
+                columns.error: None,
+            }
         )
-        attempted = change.where(self._is_unprocessed).values(
-            {columns.attempts: columns.attempts + 1}
+        counted = change.where(self._is_unprocessed)
+        now: ColumnElement[Any] = bindparam("event__now")
+        self._count_attempt = counted.values(
+            {columns.attempts: columns.attempts + 1, columns.attempted_at: now}
         )
-        self._mark_processed = attempted.values(
-            {columns.processed_at: bindparam("event__now"), columns.error: None}
-        )
-        self._set_error = attempted.values({columns.error: bindparam("event__failure")})
+        # The attempt is counted here, or was counted before.
+        self._mark_processed = {
+            is_counted: attempt.values({columns.processed_at: now, columns.error: None})
+            for is_counted, attempt in ((True, counted), (False, self._count_attempt))
+        }
+        self._set_error = {
+            is_counted: attempt.values({columns.error: bindparam("event__failure")})
+            for is_counted, attempt in ((True, counted), (False, self._count_attempt))
+        }
         self._delete = delete(self.table).where(self.by_event_id)
 
     def _connection(self, session: Session) -> Connection:
@@ -211,7 +228,7 @@ class Ledger:
             .where(self._is_unprocessed, or_(false(), *kinds))
             .order_by(model.received_at, model.id)
         )
-        return list(session.scalars(statement))
+        return self._list_ids(session, statement)
 
     def list_due(
         self,
@@ -223,8 +240,9 @@ class Ledger:
         """List the ids of events for which a worker should run the handlers now.
 
         :param now: The current time.
-        :param delays: ``delays[n]`` is the time from the arrival of an event until it
-            is due after ``n`` attempts. An event with more attempts is never due.
+        :param delays: ``delays[n]`` is the time from the last attempt until an event is
+            due after ``n`` attempts. An event with more attempts is never due, and one
+            without an attempt always is.
         :param limit: The largest number of ids.
         :return: The ids, in the order of the events' arrival.
         """
@@ -235,15 +253,23 @@ class Ledger:
             .order_by(model.received_at, model.id)
             .limit(limit)
         )
-        return list(session.scalars(statement))
+        return self._list_ids(session, statement)
+
+    def _list_ids(self, session: Session, statement: Executable) -> list[str]:
+        """Run a statement on the connection: no loader criterion of the app's applies.
+
+        :return: The first column.
+        """
+        return list(self._connection(session).scalars(statement))
 
     def _is_due(
         self, now: datetime, delays: Sequence[timedelta]
     ) -> ColumnElement[bool]:
         """Return the condition that an event is due, see :meth:`list_due`."""
         columns = self._mapper.columns
+        last_attempt = func.coalesce(columns.attempted_at, columns.received_at)
         times = [
-            and_(columns.attempts == attempts, columns.received_at <= now - delay)
+            and_(columns.attempts == attempts, last_attempt <= now - delay)
             for attempts, delay in enumerate(delays)
         ]
         return and_(self._is_unprocessed, or_(false(), *times))
@@ -292,7 +318,7 @@ class Ledger:
         All ids go into one statement, so give a page of them and not thousands.
         """
         statement = select(self._model.id).where(self._model.id.in_(event_ids))
-        return set(session.scalars(statement))
+        return set(self._list_ids(session, statement))
 
     def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
         """Return the write that stores a new event, in the transaction of its rows.
@@ -314,23 +340,35 @@ class Ledger:
                 "changed": entry.changed,
                 "received_at": now,
                 "processed_at": now if entry.is_processed else None,
-                "attempts": 0,
+                "attempted_at": now if entry.is_counted else None,
+                "attempts": int(entry.is_counted),
             }
         )
 
-    def begin(self, session: Session, event_id: str) -> bool:
+    def count_attempt(self, session: Session, event_id: str) -> None:
+        """Count an attempt that is about to begin, and note its time.
+
+        Commit it before the handlers run: then it also counts if they end the process,
+        and until the event is due again no other worker takes it.
+        """
+        values = {"event__id": event_id, "event__now": datetime.now(UTC)}
+        self._connection(session).execute(self._count_attempt, values)
+
+    def begin(
+        self, session: Session, event_id: str, *, is_counted: bool = False
+    ) -> bool:
         """Mark an unprocessed event as processed, count the attempt, clear the error.
 
         Call it in the transaction of the handlers, before they run: the mark locks the
         row, is committed with their writes, and is rolled back with them. Another
         delivery waits here until then.
 
+        :param is_counted: Whether :meth:`count_attempt` has counted this attempt.
         :return: ``False`` if the event is processed already: run nothing.
         """
         values = {"event__id": event_id, "event__now": datetime.now(UTC)}
-        return bool(
-            self._connection(session).execute(self._mark_processed, values).rowcount
-        )
+        statement = self._mark_processed[is_counted]
+        return bool(self._connection(session).execute(statement, values).rowcount)
 
     def reopen(self, session: Session, event_id: str) -> bool:
         """Mark an event as unprocessed, as if its handlers had never been tried.
@@ -366,7 +404,7 @@ class Ledger:
             .order_by(model.id)
             .limit(limit)
         )
-        return list(session.scalars(statement))
+        return self._list_ids(session, statement)
 
     def delete_processed(self, session: Session, event_ids: Collection[str]) -> int:
         """Delete events that are processed.
@@ -375,24 +413,39 @@ class Ledger:
 
         :return: The number of deleted events.
         """
-        result = session.execute(
-            delete(self._model)
-            .where(self._model.id.in_(event_ids), self._model.processed_at.is_not(None))
-            .execution_options(synchronize_session=False)
+        columns = self._mapper.columns
+        statement = delete(self.table).where(
+            columns.id.in_(event_ids), columns.processed_at.is_not(None)
         )
-        return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
+        return int(self._connection(session).execute(statement).rowcount)
 
-    def fail(self, session: Session, event_id: str, error: BaseException) -> None:
+    def fail(
+        self,
+        session: Session,
+        event_id: str,
+        error: BaseException,
+        *,
+        is_counted: bool = False,
+    ) -> None:
         """Store the error of an attempt, and count the attempt.
 
         Call it after the transaction of the handlers was rolled back, as that also
         takes back the count. The text is the error's type and message, cut to 2,000
         characters, without NUL and lone surrogates: not every database stores those.
+
+        :param is_counted: Whether :meth:`count_attempt` has counted this attempt.
         """
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
         text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
-        values = {"event__id": event_id, "event__failure": text[:_MAX_ERROR_LENGTH]}
-        self._connection(session).execute(self._set_error, values)
+        values: dict[str, Any] = {
+            "event__id": event_id,
+            "event__failure": text[:_MAX_ERROR_LENGTH],
+        }
+
+        if not is_counted:
+            values["event__now"] = datetime.now(UTC)
+
+        self._connection(session).execute(self._set_error[is_counted], values)
 
 
 def to_joined_entry(row: Sequence[Any]) -> Entry | None:

@@ -190,6 +190,8 @@ class StripeEventMixin:
     received_at: Mapped[datetime] = mapped_column(UTCDateTime)
     #: When the handlers of the event have run. Null while they have to run.
     processed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    #: When the handlers were tried last.
+    attempted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: How often the handlers were tried.
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     #: Type and message of the error from the last attempt. Null if it succeeded.

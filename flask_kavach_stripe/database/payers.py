@@ -32,6 +32,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
+from ..errors import ConfigurationError
 from ..subscriptions import CustomerState
 from ..subscriptions import Payer
 from ..subscriptions import SubscriptionColumns
@@ -46,6 +47,7 @@ from .rows import to_subscriptions
 from .statements import Table
 from .statements import Write
 from .transactions import connection_to
+from .transactions import is_read_elsewhere
 
 #: The attributes of ``StripeUserMixin``, in the order of each row read here.
 COLUMN_NAMES = (
@@ -174,6 +176,30 @@ class Payers:
         :return: ``None`` if no user has the key. Locks nothing.
         """
         return self._find_one(session, self._find_by_key, user_id=user_id)
+
+    def load(self, session: Session, user_id: Any) -> Any:
+        """Load the user with a key that one of our tables names.
+
+        :param user_id: A key, or the text of one; ``None`` for nobody.
+        :return: The session's instance; ``None`` if there is no row under the key.
+        :raises ConfigurationError: If there is a row, and the session does not give it.
+        """
+        key = None if user_id is None else self.keys.parse(session, user_id)
+
+        if key is None:
+            return None
+
+        user = session.get(self.user_model, key)
+
+        if user is None and self.get(session, key) is not None:
+            raise ConfigurationError(
+                f"The user {user_id!s} is in the table {self.table_name!r}, and"
+                " 'session.get' does not return it: a loader criterion of the app hides"
+                " the row, or a replica does not have it yet. The handlers are tried"
+                " again. Do not apply the criterion in webhooks and workers."
+            )
+
+        return user
 
     def lock(
         self,
@@ -325,14 +351,28 @@ class Payers:
             cancel_at_period_end=bool(user.stripe_cancel_at_period_end),
         )
 
+    def latest_columns(self, session: Session, user: Any) -> SubscriptionColumns:
+        """As :meth:`columns_of`, but never from a replica.
+
+        One query if the session reads users from another database than it writes to.
+        """
+        if is_read_elsewhere(session, self._mapper):
+            payer = self.get(session, self.keys.of(user))
+
+            if payer is not None:
+                return payer.columns
+
+        return self.columns_of(user)
+
     def refresh(self, session: Session, user: Any) -> None:
         """Make an instance show the six columns as they are in the database now.
 
         In the session, its columns expire, and are loaded when the app reads them. An
-        instance of no session is given the values here, without a mark as changed; if
-        its row is gone, it keeps its values.
+        instance of no session is given the values here, without a mark as changed, and
+        so is one of a session that would load them from a replica. If its row is gone,
+        it keeps its values.
         """
-        if user in session:
+        if user in session and not is_read_elsewhere(session, self._mapper):
             session.expire(user, COLUMN_NAMES)
             return
 

@@ -150,12 +150,13 @@ class SubscriptionRows:
             .order_by(model.id)
             .limit(limit)
         )
-        return [RunningSubscription(*row) for row in session.execute(statement)]
+        connection = connection_to(session, self._mapper)
+        return [RunningSubscription(*row) for row in connection.execute(statement)]
 
     def count(self, session: Session) -> int:
         """Count all rows, also those of subscriptions that have ended."""
-        model = self._model
-        return session.scalar(select(func.count()).select_from(model)) or 0
+        statement = select(func.count()).select_from(self.table)
+        return connection_to(session, self._mapper).scalar(statement) or 0
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """Read the revision of one row, to compare it with a later one. Locks nothing.

@@ -15,6 +15,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
 from ..errors import ConfigurationError
+from .transactions import writing_bind
 
 M = TypeVar("M")
 
@@ -55,7 +56,7 @@ def missing_tables(session: Session, models: Iterable[type[Any]]) -> list[str]:
     missing = []
 
     for model in models:
-        inspector = inspect(session.get_bind(mapper=inspect(model)))
+        inspector = inspect(writing_bind(session, model))
         table = inspect(model).local_table
         name, schema = table.name, table.schema
 

@@ -52,6 +52,8 @@ def store_change(state: State, instance: Any, update: Update) -> None:
         return
 
     try:
-        hand_over(state, Pending(entry_id, entry, user=instance))
+        hand_over(state, Pending(entry_id, entry, find_user=lambda: instance))
     except EnqueueError as error:  # a replay finds the notification in the ledger
         logger.error("%s", error, exc_info=error)
+
+    state.payers.refresh(state.session, instance)  # the commit has expired it

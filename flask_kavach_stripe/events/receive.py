@@ -105,7 +105,7 @@ def process(state: State, event: Event, payload: str) -> None:
     if entry is None or entry.is_processed:
         return
 
-    event.attach_user(partial(state.payers.keys.load, session, entry.user_id))
+    event.attach_user(partial(state.payers.load, session, entry.user_id))
     hand_over(state, Pending(event.id, entry, event))
 
 
@@ -253,9 +253,7 @@ def _find_payer(state: State, event: Event) -> Payer | None:
 def _find_user(state: State, event: Event) -> Any:
     """The model instance for ``event.user``, before the event is stored."""
     payer = _find_payer(state, event)
-    return (
-        None if payer is None else state.payers.keys.load(state.session, payer.user_id)
-    )
+    return None if payer is None else state.payers.load(state.session, payer.user_id)
 
 
 def _customer_id(event: Event) -> str | None:

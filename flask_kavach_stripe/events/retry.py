@@ -40,12 +40,12 @@ class UnknownEventError(KavachStripeError):
     """The ledger does not have the event."""
 
 
-#: By the number of failed attempts: how long after its arrival an event is tried. After
+#: By the number of attempts: how long after the last one an event is tried again. After
 #: three days a worker gives up, as Stripe itself does with deliveries.
 #: Source: https://docs.stripe.com/webhooks#retries
 DELAYS: Final = tuple(
     timedelta(minutes=minutes)
-    for minutes in (0, 1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 48 * 60, 72 * 60)
+    for minutes in (0, 1, 4, 25, 90, 4 * 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60)
 )
 
 #: How many events a worker looks up at once.
@@ -130,9 +130,11 @@ def find_due(state: State) -> list[str]:
 def try_due(state: State, event_id: str) -> bool:
     """Run the handlers of an event that is due, unless another worker has it.
 
-    Locks the event's row with ``SKIP LOCKED``, and commits. An error of a handler or of
-    Stripe is logged and noted in the ledger, not raised. The event is due again after
-    the next of :data:`DELAYS`.
+    Locks the event's row with ``SKIP LOCKED``, counts the attempt and commits, and then
+    runs the handlers. If they end the process, the attempt has counted, and the events
+    behind come first at the next start. An error of a handler or of Stripe is logged
+    and noted in the ledger, not raised. The event is due again after the next of
+    :data:`DELAYS`.
 
     :return: Whether this worker tried the event, successfully or not. ``False`` if
         another worker has it, or has tried it since it was due.
@@ -144,7 +146,7 @@ def try_due(state: State, event_id: str) -> bool:
     except HandlerError:
         logger.info("Event %s is tried again later.", event_id)
     except KavachStripeError as error:  # reading the object of a thin event failed
-        record_failure(state, event_id, error)
+        record_failure(state, event_id, error, is_counted=True)
 
     return True
 
@@ -164,7 +166,11 @@ def run_if_free(state: State, event_id: str) -> bool:
 def _run_locked(
     state: State, event_id: str, lock: Callable[[Session, str], StoredEvent | None]
 ) -> bool:
-    """Lock an event and run its handlers under the lock. Commits.
+    """Lock an event, count the attempt and commit it, then run the handlers.
+
+    The attempt is the lease of this process: :meth:`.Ledger.lock_due` gives the event
+    to no other worker until it is due again, and the second transaction of ``run``
+    locks the row as long as the handlers run.
 
     :param lock: Locks the event's row and reads it. It returns ``None`` if the row does
         not match any more, or is locked by another process.
@@ -181,30 +187,30 @@ def _run_locked(
             session.commit()
             return False
 
-        return _run_stored(state, stored)
+        state.ledger.count_attempt(session, event_id)
+        session.commit()
+
+    return _run_stored(state, stored, is_counted=True)
 
 
-def _run_stored(state: State, stored: StoredEvent) -> bool:
+def _run_stored(state: State, stored: StoredEvent, *, is_counted: bool = False) -> bool:
     """Build the :class:`.Pending` of a stored entry, and run its handlers.
 
     An entry of the type :data:`.CHANGE` has no event: it notifies of a change that a
-    helper stored. For a thin event the lock on the entry is released first, as its
-    object is read from Stripe. Then the mark in the second transaction of ``run`` alone
-    keeps others from running the same handlers.
+    helper stored. No lock is held here, as the object of a thin event is read from
+    Stripe. The mark in the second transaction of ``run`` keeps others from running the
+    same handlers.
 
+    :param is_counted: Whether the attempt is counted and committed already.
     :return: ``False`` if another process ran the handlers before.
     """
-    session, entry = state.session, stored.entry
+    find_user = partial(state.payers.load, state.session, stored.entry.user_id)
+    entry = stored.entry._replace(is_counted=is_counted)
+    pending = Pending(stored.id, entry)
 
     if stored.type == CHANGE:
-        begin_write(session, state.event_model)
-        user = state.payers.keys.load(session, entry.user_id)
-        return run(state, Pending(stored.id, entry, user=user))
+        return run(state, pending._replace(find_user=find_user))
 
     event = Event(json.loads(stored.payload))
-    event.attach_user(partial(state.payers.keys.load, session, entry.user_id))
-
-    if event.is_thin:
-        session.commit()  # releases the lock: the next step calls Stripe
-
-    return run(state, Pending(stored.id, entry, event))
+    event.attach_user(find_user)
+    return run(state, pending._replace(event=event))

@@ -14,8 +14,11 @@ The event is stored in the ledger already. From top to bottom:
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import isawaitable
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -27,7 +30,6 @@ from sqlalchemy.exc import StatementError
 
 from ..database.ledger import Entry
 from ..database.transactions import handlers_running
-from ..database.transactions import is_running_handlers
 from ..database.transactions import rollback_on_error
 from ..errors import KavachStripeError
 from ..state import State
@@ -35,6 +37,7 @@ from ..stripe_api.event import Event
 from ..subscriptions import best_first
 from ..subscriptions import Subscription
 from ..subscriptions import SubscriptionColumns
+from .store import is_run_here
 from .thin import read_object
 
 logger: Final = logging.getLogger(__name__)
@@ -49,9 +52,9 @@ class Pending(NamedTuple):
     #: ``None`` for a change that a helper stored. Then only the
     #: ``on_subscription_change`` handlers run.
     event: Event | None = None
-    #: The user of a change that a helper stored. For an event, ``event.user`` is the
-    #: user.
-    user: Any = None
+    #: Finds the user of a change that a helper stored. For an event, ``event.user`` is
+    #: the user.
+    find_user: Callable[[], Any] | None = None
 
 
 class HandlerError(KavachStripeError):
@@ -100,7 +103,7 @@ def hand_over(state: State, pending: Pending) -> None:
     """
     entry_id = pending.entry_id
 
-    if state.enqueue is None or entry_id is None or is_running_handlers(state.session):
+    if state.enqueue is None or entry_id is None or is_run_here(state):
         run(state, pending)
         return
 
@@ -133,18 +136,20 @@ def run(state: State, pending: Pending) -> bool:
             pending.event.attach_object(read_object(state, pending.event))
 
     with rollback_on_error(session):
-        is_due = entry_id is None or state.ledger.begin(session, entry_id)
+        is_due = entry_id is None or state.ledger.begin(
+            session, entry_id, is_counted=pending.entry.is_counted
+        )
 
         try:
             if is_due:
                 _call_handlers(state, pending)
         except Exception as error:
-            raise _roll_back_and_record(state, entry_id, error) from error
+            raise _roll_back_and_record(state, pending, error) from error
 
         try:
             session.commit()
         except IntegrityError as error:  # from a constraint that is checked at commit
-            raise _roll_back_and_record(state, entry_id, error) from error
+            raise _roll_back_and_record(state, pending, error) from error
 
     return is_due
 
@@ -153,30 +158,57 @@ def _call_handlers(state: State, pending: Pending) -> None:
     """Call the handlers in the order of their registration. Does not commit.
 
     First the ``on_subscription_change`` handlers, if the user's columns changed and the
-    user still exists, then the handlers of the event type. A coroutine function runs by
-    Flask's ``ensure_sync``. The notification of a change that a helper stored is
+    user still exists, then the handlers of the event type. A coroutine runs by
+    Flask's ``async_to_sync``. The notification of a change that a helper stored is
     deleted at the end.
 
     :raises RuntimeError: If a handler ended the transaction.
     """
     session, entry, event = state.session, pending.entry, pending.event
 
-    with handlers_running(session) as transaction:
+    with handlers_running(session, state.event_model) as transaction:
         if entry.changed and state.registry.subscription_handlers:
-            user = pending.user if event is None else event.user
+            user = _find_user(pending)
             subscription = _latest_subscription(state, user, entry.customer_id)
 
             if subscription is not None:
                 for on_change in state.registry.subscription_handlers:
-                    current_app.ensure_sync(on_change)(user, subscription)
+                    _call(on_change, user, subscription)
                     transaction.check()
 
         for handler in state.registry.find(event.type) if event is not None else ():
-            current_app.ensure_sync(handler)(event)
+            _call(handler, event)
             transaction.check()
 
         if event is None and pending.entry_id is not None:
             state.ledger.forget(session, pending.entry_id)  # the notification is done
+
+
+def _find_user(pending: Pending) -> Any:
+    """The user of a change or of an event, ``None`` if there is nobody.
+
+    :raises ConfigurationError: If there is a row, and the session does not give it.
+    """
+    if pending.find_user is not None:
+        return pending.find_user()
+
+    return None if pending.event is None else pending.event.user
+
+
+def _call(handler: Callable[..., Any], *args: Any) -> None:
+    """Call a handler, and wait for its end if the call gives a coroutine.
+
+    Flask knows an ``async def`` by its looks. An object with ``async def __call__`` and
+    a decorated function hide it: only their answer shows it.
+    """
+    answer = current_app.ensure_sync(handler)(*args)
+
+    if isawaitable(answer):
+        current_app.async_to_sync(_wait)(answer)
+
+
+async def _wait(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 def _latest_subscription(
@@ -195,7 +227,7 @@ def _latest_subscription(
     if user is None:
         return None
 
-    subscription = state.describe(state.payers.columns_of(user))
+    subscription = state.describe(state.payers.latest_columns(state.session, user))
 
     if subscription is not None or customer_id is None:
         return subscription
@@ -207,15 +239,17 @@ def _latest_subscription(
 
 
 def _roll_back_and_record(
-    state: State, entry_id: str | None, error: Exception
+    state: State, pending: Pending, error: Exception
 ) -> HandlerError:
     """Undo what the handlers wrote, note the error, and return the error to raise."""
     state.session.rollback()
-    record_failure(state, entry_id, error)
+    record_failure(state, pending.entry_id, error, is_counted=pending.entry.is_counted)
     return HandlerError(error)
 
 
-def record_failure(state: State, entry_id: str | None, error: Exception) -> None:
+def record_failure(
+    state: State, entry_id: str | None, error: Exception, *, is_counted: bool = False
+) -> None:
     """Log the error of an attempt, and note it in the ledger. Commits.
 
     Counts the attempt, which decides when a worker tries again. Never raises for a
@@ -223,6 +257,7 @@ def record_failure(state: State, entry_id: str | None, error: Exception) -> None
     logged.
 
     :param entry_id: ``None`` for an event without an id, which is only logged.
+    :param is_counted: Whether the attempt is counted already.
     """
     _hide_parameters(error)
     logger.error("A handler of event %s failed.", entry_id, exc_info=error)
@@ -233,7 +268,7 @@ def record_failure(state: State, entry_id: str | None, error: Exception) -> None
     try:
         with rollback_on_error(state.session):
             state.session.rollback()  # a handler may have removed the former session
-            state.ledger.fail(state.session, entry_id, error)
+            state.ledger.fail(state.session, entry_id, error, is_counted=is_counted)
             state.session.commit()
     except SQLAlchemyError:
         logger.error("The failure of event %s could not be recorded.", entry_id)

@@ -33,7 +33,6 @@ from ..subscriptions import Answer
 from ..subscriptions import Change
 from ..subscriptions import CustomerState
 from ..subscriptions import latest
-from ..subscriptions import Payer
 
 #: How many times Stripe is asked while other transactions keep writing the same rows.
 MAX_READS: Final = 3
@@ -75,13 +74,14 @@ class Note(NamedTuple):
     is_event: bool = False
 
     def entry(
-        self, payer: Payer | None, *, changed: bool, has_change_handlers: bool
+        self, user_id: str | None, *, changed: bool, has_change_handlers: bool
     ) -> Entry | None:
         """The entry to write.
 
         It is processed from the beginning if no handler has to run.
 
-        :param payer: ``None`` if nobody has the customer.
+        :param user_id: The primary key of the user as text; ``None`` if nobody has the
+            customer.
         :param changed: Whether the user's columns change.
         :param has_change_handlers: Whether the app has ``on_subscription_change``
             handlers.
@@ -89,11 +89,19 @@ class Note(NamedTuple):
         """
         must_run = self.has_handlers or (changed and has_change_handlers)
 
-        if not must_run and (payer is None or not self.is_event):
+        if not must_run and (user_id is None or not self.is_event):
             return None
 
-        user_id = None if payer is None else str(payer.user_id)
         return Entry(self.customer_id, user_id, changed, is_processed=not must_run)
+
+
+def is_run_here(state: State) -> bool:
+    """Whether this process runs the handlers of an entry that it stores.
+
+    A queue cannot serve an entry that a helper stores while a handler runs: it is not
+    committed yet, so a worker could not find it.
+    """
+    return state.enqueue is None or is_running_handlers(state.session)
 
 
 def store(state: State, update: Update, note: Note) -> Entry | None:
@@ -179,11 +187,17 @@ def commit(
         if writes or changed:
             writes.append(state.payers.write(after.payer))
 
-    payer = None if before is None else before.payer
+    user_id = (
+        None if before is None else state.payers.keys.to_text(before.payer.user_id)
+    )
     has_change_handlers = bool(state.registry.subscription_handlers)
-    entry = note.entry(payer, changed=changed, has_change_handlers=has_change_handlers)
+    entry = note.entry(
+        user_id, changed=changed, has_change_handlers=has_change_handlers
+    )
 
     if entry is not None and note.event["id"] is not None:
+        is_counted = is_run_here(state) and not entry.is_processed
+        entry = entry._replace(is_counted=is_counted)
         writes.append(state.ledger.claim(note.event, entry))
 
     state.sender.send(session, writes)

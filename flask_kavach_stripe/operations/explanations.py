@@ -6,10 +6,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import APIConnectionError
 from ..errors import AuthenticationError
+from ..errors import ConfigurationError
 from ..errors import KavachStripeError
 from ..errors import PermissionDeniedError
 from ..errors import StripeError
 from ..events.run import HandlerError
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether :func:`explain` says all that there is to say.
+
+    Any other error is a bug, ours or of the app's models: log it with its traceback.
+    """
+    return isinstance(error, KavachStripeError | SQLAlchemyError)
 
 
 def explain(error: Exception) -> str:
@@ -35,6 +44,8 @@ def explain(error: Exception) -> str:
             return f"{error} Check the network and 'STRIPE_API_BASE'."
         case StripeError():
             return f"Stripe answered with an error: {error}"
+        case HandlerError(error=ConfigurationError() as reason):
+            return str(reason)
         case HandlerError():
             return (
                 f"A handler raised {type(error.error).__name__}. Run it again with"

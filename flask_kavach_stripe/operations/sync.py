@@ -46,6 +46,7 @@ from ..subscriptions import CustomerState
 from ..subscriptions import Payer
 from ..subscriptions import Snapshot
 from ..subscriptions import UPDATED
+from .explanations import is_expected
 
 logger: Final = logging.getLogger(__name__)
 
@@ -322,7 +323,9 @@ class Repairs:
             raise
         except Exception as error:
             self._state.session.rollback()
-            logger.debug("Customer %s: %r", customer_id, error, exc_info=error)
+            level = logging.DEBUG if is_expected(error) else logging.ERROR
+            name = type(error).__name__
+            logger.log(level, "Customer %s: %s", customer_id, name, exc_info=error)
             failure = Failure(user_id, customer_id, error)
 
         repair = _repair_between(before, self._read(before, customer_id), customer_id)
@@ -342,7 +345,7 @@ class Repairs:
         Stripe is asked if ``changes`` is ``None``, or has no times to compare with the
         rows, as for subscriptions with a test clock.
         """
-        instance = self._state.payers.keys.load(self._state.session, user_id)
+        instance = self._state.payers.load(self._state.session, user_id)
 
         if instance is None:  # deleted meanwhile
             return

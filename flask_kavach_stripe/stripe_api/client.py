@@ -13,7 +13,6 @@ import copy
 import importlib.metadata
 import json
 import logging
-import os
 import random
 import re
 import time
@@ -25,7 +24,6 @@ from datetime import timedelta
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from typing import Final
 from typing import Protocol
@@ -35,7 +33,6 @@ from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.util import Timeout
 
 from ..errors import APIConnectionError
@@ -48,6 +45,8 @@ from ..errors import InvalidRequestError
 from ..errors import PermissionDeniedError
 from ..errors import RateLimitError
 from ..errors import StripeError
+from .connections import Environment
+from .connections import Sessions
 from .encoding import encode
 
 #: The ``Stripe-Version`` that this release was written for.
@@ -101,7 +100,9 @@ class StripeClient:
     """Calls Stripe's API with one key.
 
     A client is thread-safe, and a forked process opens its own connections. Redirects,
-    cookies, ``~/.netrc`` and the proxies of the environment are ignored.
+    cookies and ``~/.netrc`` are ignored. The proxies of the environment (such as
+    ``HTTPS_PROXY``, ``NO_PROXY``) and its certificates (``REQUESTS_CA_BUNDLE``) are
+    read once, when the client is made.
 
     :param api_key: ``sk_...`` or ``rk_...``. Without one, every call raises
         :exc:`.ConfigurationError`.
@@ -112,11 +113,13 @@ class StripeClient:
     :param max_network_retries: How often a call that failed for a passing reason is
         sent again, each time with the same idempotency key.
     :param session: Sends the requests, in place of a session that the client makes. Its
-        adapters, proxies and certificates are used; its headers, auth and cookies are
-        not sent.
+        adapters, proxies and certificates are used, and the environment is not read for
+        it here; its headers, auth and cookies are not sent. All threads and processes
+        of the app use it.
     :param clock: Measures the calls, and waits between the tries.
     :raises ValueError: If ``base_url``, ``timeout`` or ``max_network_retries`` is not
         usable.
+    :raises ConfigurationError: If the environment names certificates that do not exist.
 
     .. versionadded:: 0.1
     """
@@ -133,10 +136,10 @@ class StripeClient:
         clock: Clock = time,
     ) -> None:
         self._api_key = api_key
-        self._sessions = _Sessions(session)
         self._clock = clock
         self.api_version = api_version
         self.base_url: str = _checked_base_url(base_url)
+        self._sessions = Sessions(session, Environment.read(self.base_url))
         self.timeout: float | tuple[float, float] | Timeout = _checked_timeout(timeout)
         self.max_network_retries: int = _checked_retries(max_network_retries)
 
@@ -464,50 +467,6 @@ class StripeClient:
             request_id=response.headers.get("Request-Id"),
             replayed=response.headers.get("Idempotent-Replayed") == "true",
         )
-
-
-class _Session(requests.Session):
-    """A session that takes nothing from its environment or from answers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False  # no ~/.netrc, which would replace our key; no proxies
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Keep as many connections open as a busy threaded worker uses at once.
-        self.mount("https://", HTTPAdapter(pool_maxsize=32))
-        self.mount("http://", HTTPAdapter(pool_maxsize=32))
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
-class _Sessions:
-    """One session for each process, shared by a client and its copies.
-
-    A connection that was opened before a fork belongs to the parent process. If two
-    processes wrote to it, they would read each other's answers.
-
-    :param session: A session of the app. It is used in every process.
-    """
-
-    def __init__(self, session: requests.Session | None) -> None:
-        self._app_session = session
-        self._process_session = (os.getpid(), _Session())
-
-    def get(self) -> requests.Session:
-        """Return the app's session, or the one of the current process."""
-        if self._app_session is not None:
-            return self._app_session
-
-        pid, session = self._process_session
-
-        # No lock: a thread of the parent may have held it during the fork, and would
-        # never release it here. At worst two threads make a session, and one is lost.
-        if pid != os.getpid():
-            session = _Session()
-            self._process_session = (os.getpid(), session)
-
-        return session
 
 
 def _checked_base_url(base_url: str) -> str:

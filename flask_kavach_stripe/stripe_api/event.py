@@ -6,6 +6,7 @@ event and attaches it; it also attaches a function that finds the user.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -27,6 +28,11 @@ class Event(dict[str, Any]):
     the dict itself always holds what Stripe sent. Two forms of event arrive. A
     *snapshot* event brings its object as it was at that time. A *thin* event only names
     its object. Handlers see no difference: the extension reads that object first.
+
+    A copy is equal to the event, and knows the object that was read for a thin event.
+    A copy by :mod:`copy` has the same :attr:`user`, who is not copied. One by
+    :mod:`pickle` may be opened in another process and has no user: send the user's
+    primary key with it.
 
     Source: https://docs.stripe.com/api/events/object
     """
@@ -142,6 +148,30 @@ class Event(dict[str, Any]):
         """Whether :attr:`object` is there: a thin event's is first read from Stripe."""
         return not self.is_thin or self._read_object is not None
 
+    def __copy__(self) -> Event:
+        return self._with_state(type(self)(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Event:
+        event = type(self)(copy.deepcopy(dict(self), memo))
+        self._with_state(event)
+        event._read_object = copy.deepcopy(self._read_object, memo)
+        return event
+
+    def _with_state(self, event: Event) -> Event:
+        """Give a copy what the extension has attached to this event."""
+        event._read_object = self._read_object
+        event._find_user = self._find_user
+        event._user = self._user
+        return event
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the dict and the object that was read.
+
+        The function that finds the user belongs to an app and its session, and the
+        user to a session: neither can leave the process.
+        """
+        return _unpickle, (type(self), dict(self), self._read_object)
+
     def attach_object(self, read_object: Mapping[str, Any]) -> None:
         """Give a thin event its object. The extension does this before handlers run.
 
@@ -155,6 +185,19 @@ class Event(dict[str, Any]):
         :param find_user: Called without arguments when :attr:`user` is first read.
         """
         self._find_user = find_user
+
+
+def _unpickle(
+    event_class: type[Event],
+    values: dict[str, Any],
+    read_object: Mapping[str, Any] | None,
+) -> Event:
+    event = event_class(values)
+
+    if read_object is not None:
+        event.attach_object(read_object)
+
+    return event
 
 
 def parse_event(payload: bytes) -> Event:

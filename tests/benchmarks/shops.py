@@ -497,6 +497,7 @@ class HandWritten:
                 "changed": True,
                 "received_at": datetime.now(UTC),
                 "processed_at": processed_at,
+                "attempted_at": None,
                 "attempts": 0,
             },
         )
@@ -575,7 +576,11 @@ class HandWritten:
         session.execute(
             update(events)
             .where(events.c.id == event["id"], events.c.processed_at.is_(None))
-            .values(processed_at=datetime.now(UTC), attempts=1)
+            .values(
+                processed_at=datetime.now(UTC),
+                attempted_at=datetime.now(UTC),
+                attempts=1,
+            )
         )
         session.add(self.shop.Note(text=event["id"]))
         session.commit()

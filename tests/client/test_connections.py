@@ -1,6 +1,6 @@
 """What a mock cannot show of ``StripeClient``, on real connections.
 
-Time-outs, redirects, proxies, ``~/.netrc``, threads and forks, with a server on
+Time-outs, redirects, ``~/.netrc``, threads and forks, with a server on
 127.0.0.1.
 """
 
@@ -214,21 +214,6 @@ def test_netrc_is_ignored(
         server.client(session=None if own_session else session).get("/v1/balance")
 
     assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
-
-
-def test_proxies_of_the_environment_are_ignored(
-    server: Server, other_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, other_server.url)
-
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-    assert requests.utils.get_environ_proxies(server.url)
-    server.client().get("/v1/balance")
-    assert len(server.requests) == 1
-    assert other_server.requests == []
 
 
 @pytest.mark.parametrize("own_session", [True, False])

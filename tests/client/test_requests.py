@@ -228,8 +228,10 @@ def test_negative_retries_are_refused() -> None:
 
 @pytest.mark.parametrize("timeout", [(3.05, 30), 8, Timeout(total=8)])
 def test_timeout_and_tls_checks_reach_the_adapter(
-    timeout: Any, stripe_api: responses.RequestsMock
+    timeout: Any, stripe_api: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     stripe_api.get(
         f"{BASE}/v1/customers",
         json={},

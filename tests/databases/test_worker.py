@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from flask_kavach_stripe import leave_to_worker
+from flask_kavach_stripe.events.retry import DELAYS
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from tests import servers
@@ -38,7 +39,7 @@ CREATED = "customer.subscription.created"
 #: The app of the worker. Its handler writes and says so. There are files that hold it,
 #: or let it fail, as long as they exist.
 APP = """
-import os, time
+import os, sys, time
 from pathlib import Path
 from flask import Flask
 from flask_login import LoginManager, UserMixin
@@ -70,6 +71,9 @@ def remember(event):
     print("began", event.id)
     while (folder / f"hold {event.id}").exists():
         time.sleep(0.02)
+    if (folder / f"kill {event.id}").exists():
+        sys.stdout.flush()
+        os._exit(9)
     if (folder / f"fail {event.id}").exists():
         print("failed", event.id)
         raise LookupError("no template")
@@ -117,17 +121,21 @@ class Work:
         """Have the handler raise."""
         (self.folder / f"fail {event_id}").touch()
 
+    def kill(self, event_id: str) -> None:
+        """Have the handler end its process."""
+        (self.folder / f"kill {event_id}").touch()
+
     def mend(self, event_id: str) -> None:
         (self.folder / f"fail {event_id}").unlink()
 
     def age(self, **by: float) -> None:
-        """Let the events have arrived earlier."""
+        """Let the last attempt at each event be longer ago."""
         model = self.shop.app.extensions["kavach_stripe"].event_model
 
         with self.shop.app.app_context():
             self.shop.db.session.execute(
                 self.shop.db.update(model).values(
-                    received_at=datetime.now(UTC) - timedelta(**by)
+                    attempted_at=datetime.now(UTC) - timedelta(**by)
                 )
             )
             self.shop.db.session.commit()
@@ -166,12 +174,68 @@ def test_worker_that_is_killed_leaves_its_event_to_the_next(work: Work) -> None:
 
     assert work.shop.notes == []
     assert work.shop.events[0].processed_at is None
+    assert work.attempts() == {"evt_1": 1}  # the attempt has counted
 
     work.release("evt_1")
+    work.age(minutes=1)
 
     with work.start() as worker:
         worker.wait_for("(ended evt_1)")
         assert worker.stop() == 0
+
+    assert work.shop.notes == ["evt_1"]
+    assert work.attempts() == {"evt_1": 2}
+
+
+def test_worker_that_dies_at_an_event_comes_to_those_behind_it(work: Work) -> None:
+    """It used to die at the same event at each start."""
+    work.kill("evt_1")
+    work.post("evt_1")
+    work.post("evt_2")
+
+    with work.start() as killed:
+        killed.wait_for("(began evt_1)")
+        assert killed.wait() == 9
+
+    with work.start() as worker:
+        worker.wait_for("(ended evt_2)")
+        work.post("evt_3")
+        worker.wait_for("(ended evt_3)")
+        assert worker.stop() == 0
+        assert "evt_1" not in worker.printed
+
+    assert sorted(work.shop.notes) == ["evt_2", "evt_3"]
+    assert work.attempts() == {"evt_1": 1, "evt_2": 1, "evt_3": 1}
+
+    work.age(minutes=1)
+
+    with work.start() as killed:  # when it is due again, it is tried again
+        assert killed.wait() == 9
+
+    assert work.attempts()["evt_1"] == 2
+
+
+@ROW_LOCKS
+def test_event_that_is_due_again_is_left_to_the_worker_that_is_still_at_it(
+    work: Work,
+) -> None:
+    """Its handlers take longer than the pause between two attempts."""
+    work.post("evt_1")
+    work.hold("evt_1")
+
+    with work.start() as one:
+        one.wait_for("(began evt_1)")
+
+        with work.shop.app.app_context():  # not by an update, which would wait
+            due = work.shop.app.extensions["kavach_stripe"]
+            now = datetime.now(UTC) + timedelta(minutes=2)
+            found = due.ledger.lock_due(work.shop.db.session, "evt_1", now, DELAYS)
+            assert found is None
+            work.shop.db.session.rollback()
+
+        work.release("evt_1")
+        one.wait_for("(ended evt_1)")
+        assert one.stop() == 0
 
     assert work.shop.notes == ["evt_1"]
     assert work.attempts() == {"evt_1": 1}
@@ -191,6 +255,7 @@ def test_worker_that_is_killed_leaves_its_event_to_one_that_runs(work: Work) -> 
             assert "evt_1" not in other.printed
             killed.kill()
             work.release("evt_1")
+            work.age(minutes=1)
             other.wait_for("(ended evt_1)")
             assert other.stop() == 0
 
@@ -396,7 +461,7 @@ def test_second_ctrl_c_ends_a_worker_at_once(work: Work) -> None:
         assert worker.wait() != 0
 
     assert work.shop.notes == []
-    assert work.attempts() == {"evt_1": 0}
+    assert work.attempts() == {"evt_1": 1}
 
 
 @pytest.mark.databases("sqlite")
@@ -441,7 +506,7 @@ def test_worker_outlives_a_restart_of_the_database(
 
     with work.start() as worker:
         worker.wait_for("(ended evt_1)")
-        work.wait_until(lambda: work.attempts() == {"evt_1": 1})
+        work.wait_until(lambda: work.shop.notes == ["evt_1"])
         server.restart()
         work.shop.dispose()
         worker.wait_for("(The database failed)")
@@ -466,12 +531,15 @@ def test_handler_is_run_again_whose_transaction_went_with_the_database(
         server.restart()
         work.shop.dispose()
         work.release("evt_1")
+        worker.wait_for("(The database failed)")
+        assert work.attempts() == {"evt_1": 1}
+        work.age(minutes=1)
         work.wait_until(lambda: work.shop.notes == ["evt_1"])
         assert worker.stop() == 0
         assert worker.printed.count("ended evt_1") == 2
 
     assert work.shop.notes == ["evt_1"]
-    assert work.attempts() == {"evt_1": 1}
+    assert work.attempts() == {"evt_1": 2}
 
 
 @pytest.mark.servers

@@ -312,3 +312,31 @@ def test_log_holds_no_secret(
 
     for secret in ("sk_test_of", "whsec_", "v1=", "private@example.com"):
         assert secret not in caplog.text
+
+
+def test_handler_that_ends_the_process_counts_an_attempt(shop: Any) -> None:
+    """Nothing is recorded then, so the attempt is counted with the event."""
+
+    class Killed(BaseException):
+        """As the end of the process: nobody catches it."""
+
+    kills = [True, False]
+
+    @on(shop, "invoice.paid")
+    def end_once(received: Any) -> None:
+        shop.note("x")
+
+        if kills.pop(0):
+            raise Killed
+
+    sent = paid()
+
+    with pytest.raises(Killed):
+        shop.post_event(sent)
+
+    [row] = shop.events
+    assert (row.processed_at, row.attempts, row.error) == (None, 1, None)
+    assert row.attempted_at is not None
+    ok(shop.post_event(sent))
+    assert shop.events[0].attempts == 2
+    assert shop.notes == ["x"]
