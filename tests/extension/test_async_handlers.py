@@ -62,6 +62,7 @@ KINDS = [a_function, a_partial, a_partial_of_an_object, a_method, Note]
 def without_asgiref(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(sys.modules, "asgiref.sync", raising=False)
     monkeypatch.setitem(sys.modules, request.param, None)
 
 
