@@ -1,4 +1,8 @@
-"""A small client of Stripe's REST API. No Flask, no SQLAlchemy.
+"""A small client of Stripe's REST API.
+
+Every call to Stripe that this package makes goes through :class:`StripeClient`: it
+sends one request, sends it again if Stripe allows that, and returns Stripe's object or
+raises a :exc:`.StripeError`.
 
 Source: https://docs.stripe.com/api
 """
@@ -52,13 +56,13 @@ DEFAULT_API_VERSION = "2026-10-28.endive"
 logger: Final = logging.getLogger(__name__)
 
 _DISTRIBUTION = "flask-kavach-stripe"
-_REFUSED = re.compile(r"[?#\\\x00-\x1f\x7f]")
-_KEY = re.compile(r"[!-~]+")
-_HEADER = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+_FORBIDDEN = re.compile(r"[?#\\\x00-\x1f\x7f]")
+_API_KEY = re.compile(r"[!-~]+")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 
 
 class Clock(Protocol):
-    """The time, as the :mod:`time` module tells it."""
+    """What the client needs of the :mod:`time` module. Tests pass another clock."""
 
     def time(self) -> float:
         """Return the Unix time, in seconds."""
@@ -69,12 +73,12 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float, /) -> None:
-        """Wait."""
+        """Block the thread for this long."""
         ...
 
 
 class StripeResponse(dict[str, Any]):
-    """An object as Stripe sent it, and what the headers say about it."""
+    """An object or a page of Stripe, as sent, with two facts from the headers."""
 
     def __init__(
         self,
@@ -84,31 +88,35 @@ class StripeResponse(dict[str, Any]):
         as_of: datetime | None = None,
     ) -> None:
         super().__init__(values)
-        #: ``req_...``, what Stripe's support asks for.
+        #: The id of the request, ``req_...``. Stripe's support asks for it.
         self.request_id = request_id
         #: Stripe's time when the call began, or a little before: the object is at
-        #: least as new. In whole seconds and UTC; the ``Date`` header less the
-        #: duration of the call, ``None`` without a readable header.
+        #: least as new as this. An aware UTC time of whole seconds, computed as the
+        #: ``Date`` header less the duration of the call. ``None`` if the response has
+        #: no readable ``Date``.
         self.as_of = as_of
 
 
 class StripeClient:
     """Calls Stripe's API with one key.
 
-    Thread-safe; after a fork it opens connections of its own. Redirects, cookies,
-    ``~/.netrc`` and the proxies of the environment are ignored.
+    A client is thread-safe, and a forked process opens its own connections. Redirects,
+    cookies, ``~/.netrc`` and the proxies of the environment are ignored.
 
     :param api_key: ``sk_...`` or ``rk_...``. Without one, every call raises
         :exc:`.ConfigurationError`.
     :param api_version: The ``Stripe-Version`` of the requests.
-    :param base_url: Where Stripe is, without ``/v1``.
-    :param timeout: Seconds for connecting and for each read, as a number, as two, or
-        as a :class:`urllib3.Timeout <urllib3.util.Timeout>`.
+    :param base_url: The URL of Stripe's API, without ``/v1``.
+    :param timeout: Seconds to connect and seconds for each read: one number for both,
+        a pair, or a :class:`urllib3.Timeout <urllib3.util.Timeout>`.
     :param max_network_retries: How often a call that failed for a passing reason is
         sent again, each time with the same idempotency key.
-    :param session: What sends the requests. It is used as it is, for its adapters,
-        proxies and certificates; its headers, auth and cookies are not sent.
-    :param clock: What tells the time and waits between the tries.
+    :param session: Sends the requests, in place of a session that the client makes. Its
+        adapters, proxies and certificates are used; its headers, auth and cookies are
+        not sent.
+    :param clock: Measures the calls, and waits between the tries.
+    :raises ValueError: If ``base_url``, ``timeout`` or ``max_network_retries`` is not
+        usable.
 
     .. versionadded:: 0.1
     """
@@ -141,7 +149,13 @@ class StripeClient:
         timeout: float | tuple[float, float] | Timeout | None = None,
         max_network_retries: int | None = None,
     ) -> StripeClient:
-        """Return a client that differs in what is given, and shares the connections.
+        """Return a copy of this client with other options.
+
+        The copy shares the connections of this client.
+
+        :param timeout: As for the class; ``None`` keeps the timeout.
+        :param max_network_retries: As for the class; ``None`` keeps the number.
+        :raises ValueError: If an option is not usable.
 
         .. versionadded:: 0.1
         """
@@ -188,10 +202,13 @@ class StripeClient:
         :param idempotency_key: Makes Stripe answer a repeated call with its first
             answer, for at least a day. A random one by default.
         :param stripe_account: ``acct_...``, the connected account to act for.
+        :return: Stripe's answer, most often the object after the change.
         :raises StripeError: If Stripe refuses the call or does not answer.
-        :raises ConfigurationError: If there is no usable key.
-        :raises ValueError: If an argument cannot be sent. :exc:`TypeError` where a
-            type is wrong.
+        :raises ConfigurationError: If the client has no usable key.
+        :raises ValueError: If the value of an argument cannot be sent.
+        :raises TypeError: If the type of an argument cannot be sent.
+
+        Source: https://docs.stripe.com/api/idempotent_requests
 
         .. versionadded:: 0.1
         """
@@ -219,11 +236,13 @@ class StripeClient:
     ) -> Iterator[StripeResponse]:
         """Go through all objects of a list or a search, page after page.
 
-        Each object is as new as the page that it came with.
+        Each page is read when its first object is asked for. An object has the
+        ``request_id`` and the ``as_of`` of its page.
 
-        :param params: The filters. Stripe's pages have 10 objects; ``limit`` makes
-            them larger, up to 100. With ``ending_before`` the objects come in
-            reverse, oldest first.
+        :param params: The filters. A page of Stripe has 10 objects; ``limit`` makes
+            it larger, up to 100. With ``ending_before`` the objects come in reverse,
+            oldest first.
+        :raises StripeError: As :meth:`get`; also if an answer is not a list.
 
         Source: https://docs.stripe.com/api/pagination
 
@@ -236,10 +255,13 @@ class StripeClient:
     def pages(
         self, path: str, params: Mapping[str, Any] | None = None
     ) -> Iterator[StripeResponse]:
-        """Go through the pages that :meth:`paginate` goes through.
+        """Go through all pages of a list or a search, for code that works by the page.
 
-        :return: Each page as Stripe sent it, one for each request; with
-            ``ending_before`` its ``data`` is turned round.
+        :param params: As for :meth:`paginate`.
+        :return: Each page as Stripe sent it, one for each request. With
+            ``ending_before`` its ``data`` is reversed.
+        :raises APIError: If an answer is not a list, or the list names no next page.
+        :raises StripeError: As :meth:`get`.
 
         .. versionadded:: 0.1
         """
@@ -260,7 +282,7 @@ class StripeClient:
 
             yield page
 
-            if page.get("next_page_url"):  # of /v2/; never followed as a URL
+            if page.get("next_page_url"):  # of /v2/: taken apart, never called
                 query = parse_qs(urlsplit(str(page["next_page_url"])).query)
                 key, value = "page", query.get("page", [None])[0]
             elif page.get("next_page"):  # of a search
@@ -284,11 +306,20 @@ class StripeClient:
         idempotency_key: str | None,
         stripe_account: str | None,
     ) -> StripeResponse:
+        """Send one request, as often as the retries and Stripe allow.
+
+        Every try sends the same bytes, with the same idempotency key: if an earlier try
+        did reach Stripe, Stripe answers with the result of that try.
+
+        :return: The answer to the first try that succeeded.
+        :raises APIConnectionError: If the last try got no answer.
+        :raises StripeError: If Stripe refused, or the body is not a JSON object.
+        """
         request = self._prepare(method, path, params, idempotency_key, stripe_account)
-        waits = _waits(self.max_network_retries)
+        delays = _retry_delays(self.max_network_retries)
 
         while True:
-            wait = next(waits, None)  # None: this is the last try
+            delay = next(delays, None)  # None: this is the last try
             started = self._clock.monotonic()
 
             try:
@@ -301,7 +332,7 @@ class StripeClient:
                 reason = type(error).__name__
                 logger.debug("%s %s: %s", method, path, reason)
 
-                if wait is None or not _is_passing(error):
+                if delay is None or not _is_transient(error):
                     raise APIConnectionError(
                         f"{method} {path}: no answer from {self.base_url} ({reason})."
                     ) from error
@@ -318,10 +349,10 @@ class StripeClient:
                         body, request_id=request_id, as_of=_as_of(response, duration)
                     )
 
-                if wait is None or not _is_temporary(response, body):
+                if delay is None or not _may_retry(response, body):
                     raise self._error(f"{method} {path}", response, body)
 
-            self._clock.sleep(wait)
+            self._clock.sleep(delay)
 
     def _prepare(
         self,
@@ -331,7 +362,13 @@ class StripeClient:
         idempotency_key: str | None,
         stripe_account: str | None,
     ) -> requests.PreparedRequest:
-        """Build a request without the session, which may add what we do not want."""
+        """Build the request that every try sends.
+
+        The session takes no part: it would add headers, cookies and auth of its own.
+
+        :raises ValueError: If the path, a parameter or a header cannot be sent.
+        :raises ConfigurationError: If there is no usable key.
+        """
         url = self.base_url + _checked_path(path)
         headers = {
             "Accept": "application/json",
@@ -361,7 +398,7 @@ class StripeClient:
             if value is None:
                 continue
 
-            if not _HEADER.fullmatch(value):
+            if not _HEADER_VALUE.fullmatch(value):
                 raise ValueError(f"{name} must be 1 to 255 ASCII characters.")
 
             headers[name] = value
@@ -371,13 +408,18 @@ class StripeClient:
         ).prepare()
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the key to a request, as an ``auth`` of requests.
+
+        :raises ConfigurationError: If the key is missing or cannot be a key. The key
+            itself stays out of the message.
+        """
         if self._api_key is None or not self._api_key.strip():
             raise ConfigurationError(
                 "'STRIPE_SECRET_KEY' is not set. It is the key that starts with 'sk_'"
                 " or 'rk_' in Stripe's Dashboard."
             )
 
-        if not _KEY.fullmatch(self._api_key):
+        if not _API_KEY.fullmatch(self._api_key):
             raise ConfigurationError(
                 "'STRIPE_SECRET_KEY' has a character that no key has, such as a space"
                 " or a line break."
@@ -389,7 +431,13 @@ class StripeClient:
     def _error(
         self, call: str, response: requests.Response, body: dict[str, Any] | None
     ) -> StripeError:
-        """Turn a response that is not a success into an exception."""
+        """Turn a response that is not a success into the exception to raise.
+
+        Its texts are Stripe's, but the API key is replaced by ``***``.
+
+        :param call: Method and path, for the message if Stripe sent none.
+        :param body: The JSON object in the response, ``None`` if there is none.
+        """
         status = response.status_code
         error = _error_object(body)
 
@@ -425,7 +473,7 @@ class _Session(requests.Session):
         super().__init__()
         self.trust_env = False  # no ~/.netrc, which would replace our key; no proxies
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Connections that are kept: as many as a busy threaded worker uses at once.
+        # Keep as many connections open as a busy threaded worker uses at once.
         self.mount("https://", HTTPAdapter(pool_maxsize=32))
         self.mount("http://", HTTPAdapter(pool_maxsize=32))
 
@@ -434,33 +482,39 @@ class _Session(requests.Session):
 
 
 class _Sessions:
-    """One session for each process, shared by the clients of :meth:`with_options`.
+    """One session for each process, shared by a client and its copies.
 
-    A connection that was opened before a fork is the parent's; two processes that
-    write to it would read each other's answers. A session that was given is used in
-    every process.
+    A connection that was opened before a fork belongs to the parent process. If two
+    processes wrote to it, they would read each other's answers.
+
+    :param session: A session of the app. It is used in every process.
     """
 
     def __init__(self, session: requests.Session | None) -> None:
-        self._given = session
-        self._own = (os.getpid(), _Session())
+        self._app_session = session
+        self._process_session = (os.getpid(), _Session())
 
     def get(self) -> requests.Session:
-        if self._given is not None:
-            return self._given
+        """Return the app's session, or the one of the current process."""
+        if self._app_session is not None:
+            return self._app_session
 
-        pid, session = self._own
+        pid, session = self._process_session
 
-        # No lock: another thread may have held it at the time of the fork. At worst
-        # a second session is made, and dropped.
+        # No lock: a thread of the parent may have held it during the fork, and would
+        # never release it here. At worst two threads make a session, and one is lost.
         if pid != os.getpid():
             session = _Session()
-            self._own = (os.getpid(), session)
+            self._process_session = (os.getpid(), session)
 
         return session
 
 
 def _checked_base_url(base_url: str) -> str:
+    """Return the URL without its last slash.
+
+    :raises ValueError: If it is not an http or https URL, or has more than a path.
+    """
     parts = urlsplit(base_url)
 
     # The value stays out of the message, as it may hold a password.
@@ -468,7 +522,7 @@ def _checked_base_url(base_url: str) -> str:
         parts.scheme not in {"http", "https"}
         or not parts.hostname
         or "@" in parts.netloc
-        or _REFUSED.search(base_url)
+        or _FORBIDDEN.search(base_url)
     ):
         raise ValueError(
             "'base_url' must be an http or https URL with a host, and without"
@@ -481,6 +535,11 @@ def _checked_base_url(base_url: str) -> str:
 def _checked_timeout(
     timeout: float | tuple[float, float] | Timeout,
 ) -> float | tuple[float, float] | Timeout:
+    """Return the timeout unchanged.
+
+    :raises ValueError: If a part of it is ``None``, which requests takes for no timeout
+        at all, or is not more than 0.
+    """
     if not isinstance(timeout, Timeout):
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
 
@@ -500,16 +559,18 @@ def _checked_retries(max_network_retries: int) -> int:
 
 
 def _checked_path(path: str) -> str:
-    """Return ``path`` unless it has what changes its meaning.
+    """Return ``path`` unless a part of it could change which object is addressed.
 
-    What is merely unusual, such as a space, requests quotes. It also decodes ``%2E``,
-    so an escaped dot counts as a dot.
+    An unusual character that changes nothing, such as a space, is left to requests,
+    which quotes it. Requests also decodes ``%2E``, so an escaped dot counts as a dot.
+
+    :raises ValueError: If the path is not one of the API.
     """
     segments = path.split("/")[2:]
 
     if (
         not path.startswith(("/v1/", "/v2/"))
-        or _REFUSED.search(path)
+        or _FORBIDDEN.search(path)
         or any(not unquote(segment).strip(".") for segment in segments)
     ):
         raise ValueError(
@@ -520,19 +581,23 @@ def _checked_path(path: str) -> str:
     return path
 
 
-def _waits(retries: int) -> Iterator[float]:
-    """Give the seconds to wait before each retry.
+def _retry_delays(retries: int) -> Iterator[float]:
+    """Yield the seconds to wait before each retry.
 
-    The same as in Stripe's own libraries: 0.5, then 0.5 to 1, 1 to 2, 2 to 4 seconds,
-    from then on 2.5 to 5.
+    They are those of Stripe's own libraries: 0.5, then 0.5 to 1, 1 to 2, 2 to 4
+    seconds, from then on 2.5 to 5. They are random so that the processes of an app do
+    not call again all at once.
     """
     for retry in range(retries):
         longest = min(0.5 * 2**retry, 5.0)
         yield max(0.5, random.uniform(longest / 2, longest))  # noqa: S311 (no secret)
 
 
-def _is_passing(error: requests.RequestException) -> bool:
-    """Whether a request that got no answer may get one the next time."""
+def _is_transient(error: requests.RequestException) -> bool:
+    """Whether a request that got no answer may get one the next time.
+
+    A certificate that is not trusted stays untrusted: it is not tried again.
+    """
     return isinstance(
         error,
         (
@@ -543,8 +608,11 @@ def _is_passing(error: requests.RequestException) -> bool:
     ) and not isinstance(error, requests.exceptions.SSLError)
 
 
-def _is_temporary(response: requests.Response, body: dict[str, Any] | None) -> bool:
-    """Whether Stripe allows to send the same request again.
+def _may_retry(response: requests.Response, body: dict[str, Any] | None) -> bool:
+    """Whether Stripe allows us to send the same request again.
+
+    ``Stripe-Should-Retry`` decides. Without that header the status does: 409, 5xx, and
+    429 if another request holds the object.
 
     Source: https://docs.stripe.com/error-low-level
     """
@@ -554,14 +622,15 @@ def _is_temporary(response: requests.Response, body: dict[str, Any] | None) -> b
         return advice == "true"
 
     if response.status_code == 429:
-        # Not the rate limit, which retries would only prolong: somebody else's
-        # request holds the object, for a moment.
+        # `lock_timeout`: another request holds the object for a moment. Any other 429
+        # is the rate limit, which a retry would only prolong.
         return _error_object(body).get("code") == "lock_timeout"
 
     return response.status_code == 409 or response.status_code >= 500
 
 
 def _json_object(response: requests.Response) -> dict[str, Any] | None:
+    """Return the JSON object in a response, ``None`` if the body is anything else."""
     try:
         body = json.loads(response.content)
     except (ValueError, RecursionError):
@@ -571,16 +640,24 @@ def _json_object(response: requests.Response) -> dict[str, Any] | None:
 
 
 def _error_object(body: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the ``error`` of an answer, empty if the answer is not one of Stripe's.
+
+    Stripe's OAuth endpoints send ``error`` and ``error_description`` as two texts. They
+    become ``code`` and ``message``, as in every other error.
+    """
     error = (body or {}).get("error")
 
-    if isinstance(error, str):  # OAuth's form
+    if isinstance(error, str):  # of an OAuth endpoint
         return {"code": error, "message": (body or {}).get("error_description", error)}
 
     return error if isinstance(error, dict) else {}
 
 
 def _error_class(status: int, error: dict[str, Any]) -> type[StripeError]:
-    """Choose the class; the numbers alone say nothing if the body is not Stripe's.
+    """Choose the exception for a status and Stripe's ``error`` object.
+
+    An answer without such an object comes from a proxy or a wrong address. Its status
+    does not mean what it means at Stripe, so it is an :exc:`.APIError`.
 
     Source: https://docs.stripe.com/api/errors
     """
@@ -602,6 +679,11 @@ def _error_class(status: int, error: dict[str, Any]) -> type[StripeError]:
 
 
 def _as_of(response: requests.Response, duration: float) -> datetime | None:
+    """Return :attr:`StripeResponse.as_of`: the ``Date`` less the seconds of the call.
+
+    Stripe writes ``Date`` when it answers. The object may have been read at any time
+    during the call, so only the time of its beginning is certain.
+    """
     try:
         date = parsedate_to_datetime(response.headers["Date"])
 
@@ -617,6 +699,7 @@ def _as_of(response: requests.Response, duration: float) -> datetime | None:
 
 @cache
 def _user_agent() -> str:
+    """Return the name and the version of this package, as installed."""
     try:
         return f"{_DISTRIBUTION}/{importlib.metadata.version(_DISTRIBUTION)}"
     except importlib.metadata.PackageNotFoundError:  # not installed, only on the path

@@ -1,4 +1,10 @@
-"""How Stripe takes parameters: ids in paths, and nested values in forms."""
+"""Write parameters as Stripe reads them: ids in paths, and nested values in forms.
+
+The client encodes every form and query string with :func:`encode`. Code that calls the
+client builds its paths with :func:`quote_path`.
+
+Source: https://docs.stripe.com/api
+"""
 
 from __future__ import annotations
 
@@ -16,13 +22,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def quote_path(template: str, *ids: str) -> str:
-    """Put ids into a path, each as one segment whatever it holds.
+    """Put ids into a path, each as one quoted segment.
 
     >>> quote_path("/v1/subscriptions/{}", "sub_1")
     '/v1/subscriptions/sub_1'
 
-    :raises ValueError: If an id is empty or has only dots, and so would name another
-        path.
+    :param template: The path, with ``{}`` in place of each id.
+    :raises TypeError: If an id is not a string.
+    :raises ValueError: If an id is empty or has only dots: the path would then address
+        another object.
 
     .. versionadded:: 0.1
     """
@@ -42,14 +50,15 @@ def encode(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     >>> encode({"items": [{"price": "price_1"}], "prorate": True})
     [('items[0][price]', 'price_1'), ('prorate', 'true')]
 
-    ``None`` is left out wherever it stands, and empty lists and mappings send
-    nothing: to clear a field at Stripe, send ``""``. Times must be aware; they are
-    sent as whole Unix seconds.
+    ``None`` is left out at every level, and empty lists and mappings send nothing: to
+    clear a field at Stripe, send ``""``. Times must be aware; they are sent as whole
+    Unix seconds.
 
-    :raises TypeError: If a value is of a type that has no form, or a key is not a
-        string. Like all of them, the message names the parameter.
-    :raises ValueError: If a number is not finite, a time is naive or a string is not
-        Unicode.
+    :return: The names and values in the order of ``params``, not yet URL-encoded.
+    :raises TypeError: If Stripe has no form for the type of a value, or a key is not a
+        string. The message of each error names the parameter.
+    :raises ValueError: If a number is not finite, a time is naive, or a string has lone
+        surrogates and so is not Unicode.
 
     .. versionadded:: 0.1
     """
@@ -59,6 +68,11 @@ def encode(params: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _pairs(
     value: Mapping[str, Any] | list[Any] | tuple[Any, ...], name: str
 ) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of one mapping or list, and of all within it.
+
+    :param name: The parameter that holds ``value``, such as ``items[0]``; empty at the
+        top.
+    """
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
         inner = f"{name}[{key}]" if name else str(key)
 
@@ -72,6 +86,13 @@ def _pairs(
 
 
 def _scalar(value: object, name: str) -> str:
+    """Write a single value as Stripe reads it.
+
+    The order of the checks matters: a ``bool`` is an ``int``, and the members of many
+    enums are texts or numbers.
+
+    :param name: The parameter, for messages.
+    """
     if isinstance(value, str):
         try:
             value.encode()
@@ -84,7 +105,7 @@ def _scalar(value: object, name: str) -> str:
         return "true" if value else "false"
 
     if isinstance(value, int):
-        return str(int(value))  # int(): a member of an IntEnum too
+        return str(int(value))  # int(): str() of an enum's member may be its name
 
     if isinstance(value, float) and math.isfinite(value):
         return repr(float(value))

@@ -1,4 +1,8 @@
-"""From the bytes of a webhook to an event, and from its type to the handlers."""
+"""An event of Stripe: parsed from a webhook's verified body, then given to handlers.
+
+Nothing here calls Stripe or the database. ``events.receive`` reads the object of a thin
+event and attaches it; it also attaches a function that finds the user.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,11 @@ from .objects import read_time
 class Event(dict[str, Any]):
     """One of Stripe's events: the dict as sent, with its usual keys as attributes.
 
+    An attribute is ``None`` if the key is missing or its value is of the wrong type;
+    the dict itself always holds what Stripe sent. Two forms of event arrive. A
+    *snapshot* event brings its object as it was at that time. A *thin* event only names
+    its object. Handlers see no difference: the extension reads that object first.
+
     Source: https://docs.stripe.com/api/events/object
     """
 
@@ -28,54 +37,65 @@ class Event(dict[str, Any]):
 
     @cached_property
     def is_thin(self) -> bool:
-        """Whether it came without its object, as ``v2.core.event``."""
+        """Whether the event came without its object, as ``v2.core.event``.
+
+        Source: https://docs.stripe.com/event-destinations#thin-events
+        """
         return self.get("object") == "v2.core.event"
 
     @cached_property
     def id(self) -> str | None:
-        """``evt_...``. A thin event has the id of its snapshot, where there is one.
+        """The event's id, ``evt_...``; ``None`` for one made by hand without an id.
 
-        ``None`` for an event made by hand without one.
+        For a thin event it is the id of the snapshot event, if Stripe names one: an
+        app that receives both forms runs its handlers only once.
         """
         snapshot_id = read_text(self.get("snapshot_event")) if self.is_thin else None
         return snapshot_id or read_text(self.get("id"))
 
     @cached_property
     def type(self) -> str:
-        """The event type, such as ``"invoice.paid"``, also for a thin event."""
+        """The event type, such as ``"invoice.paid"``.
+
+        The ``v1.`` that thin events put before it is removed. Empty if the event has
+        no type.
+        """
         event_type = read_text(self.get("type")) or ""
         return event_type.removeprefix("v1.") if self.is_thin else event_type
 
     @property
     def created(self) -> int | None:
-        """When it happened, in Unix seconds."""
+        """Stripe's time of the event, in Unix seconds."""
         time = self.time
         return None if time is None else int(time.timestamp())
 
     @cached_property
     def time(self) -> datetime | None:
-        """When it happened, as an aware UTC time of whole seconds."""
+        """Stripe's time of the event, as an aware UTC time of whole seconds."""
         return read_time(self.get("created"))
 
     @property
     def livemode(self) -> bool | None:
-        """Whether it happened in live mode."""
+        """Whether the event happened in live mode."""
         livemode = self.get("livemode")
         return livemode if isinstance(livemode, bool) else None
 
     @property
     def account(self) -> str | None:
-        """The connected account where it happened, ``acct_...``; mostly ``None``."""
+        """The connected account of the event, ``acct_...``; ``None`` for your own."""
         return read_text(self.get("context" if self.is_thin else "account"))
 
     @property
     def api_version(self) -> str | None:
-        """The API version of the payload."""
+        """The API version that the payload is written in."""
         return read_text(self.get("api_version"))
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """``object`` and, for updates, ``previous_attributes``."""
+        """The event's ``object`` and, for updates, its ``previous_attributes``.
+
+        For a thin event it holds the object that was read from Stripe.
+        """
         if self._read_object is not None:
             return {"object": self._read_object}
 
@@ -83,12 +103,16 @@ class Event(dict[str, Any]):
 
     @property
     def object(self) -> Mapping[str, Any]:
-        """The object that it is about: as it was then, or as read for a thin event."""
+        """The object that the event is about.
+
+        As it was at the time of the event; for a thin event, as it was read from Stripe
+        afterwards. Empty if a thin event's object was not read.
+        """
         return as_mapping(self.data.get("object"))
 
     @property
     def object_id(self) -> str | None:
-        """The id of the object that it is about."""
+        """The id of the object that the event is about. A thin event has it, too."""
         if self.is_thin:
             return read_id(as_mapping(self.get("related_object")).get("id"))
 
@@ -96,13 +120,17 @@ class Event(dict[str, Any]):
 
     @property
     def previous_attributes(self) -> Mapping[str, Any] | None:
-        """The values that an update replaced, ``None`` where Stripe sent none."""
+        """The values that an update replaced, ``None`` if Stripe sent none."""
         previous = self.data.get("previous_attributes")
         return previous if isinstance(previous, Mapping) else None
 
     @property
     def user(self) -> Any:
-        """The app's user whom it concerns, or ``None``. Loaded when first asked for."""
+        """The app's user to whom the event's customer belongs; ``None`` if nobody.
+
+        Reads the database on first use, in the session of the app context. Later uses
+        return the same instance.
+        """
         if self._find_user is not None:
             self._user = self._find_user()
             self._find_user = None
@@ -111,22 +139,31 @@ class Event(dict[str, Any]):
 
     @property
     def has_object(self) -> bool:
-        """Whether the object is there: a thin event's has to be read from Stripe."""
+        """Whether :attr:`object` is there: a thin event's is first read from Stripe."""
         return not self.is_thin or self._read_object is not None
 
     def attach_object(self, read_object: Mapping[str, Any]) -> None:
-        """Set the object of a thin event, as it was read from Stripe."""
+        """Give a thin event its object. The extension does this before handlers run.
+
+        :param read_object: The object, as read from Stripe.
+        """
         self._read_object = read_object
 
     def attach_user(self, find_user: Callable[[], Any]) -> None:
-        """Say how to find the user."""
+        """Give the event a function that finds its user, in place of the former one.
+
+        :param find_user: Called without arguments when :attr:`user` is first read.
+        """
         self._find_user = find_user
 
 
 def parse_event(payload: bytes) -> Event:
-    """Parse a webhook's body whose signature is good.
+    """Parse the body of a webhook.
 
-    :raises InvalidPayloadError: If it is not a JSON object.
+    Verify the signature first: nothing here checks where the body is from.
+
+    :param payload: The body, byte by byte as it arrived.
+    :raises InvalidPayloadError: If the body is not a JSON object in UTF-8.
     """
     try:
         event = json.loads(payload.decode())

@@ -1,7 +1,9 @@
 """Readers of Stripe's objects. The differences between API versions end here.
 
-A reader takes whatever arrived and gives back what can be trusted: values of the
-right type that every database can store, ``None`` for the rest. None of them raises.
+A reader takes any JSON value, from an event or from an answer of Stripe. It returns
+values of the right type that every database can store, and ``None`` in place of a value
+that is missing or unusable. It does not raise: one odd field must not stop a webhook.
+:func:`read_page` is the exception, as nothing can be done without its values.
 """
 
 from __future__ import annotations
@@ -23,39 +25,50 @@ FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})
 #: The metadata key under which everything that we create names its user.
 USER_ID_KEY: Final = "kavach_user_id"
 
-# Not only dots: `..` in the path of a URL would address another object.
+# Not only dots: `..` in a URL path would address another object.
 _ID = re.compile(r"(?!\.+\Z)[\x21-\x7e]{1,255}")
 _STATUS = re.compile(r"[\x21-\x7e]{1,32}")
-# 9999-12-30T23:59:59Z: a datetime in every time zone that a database may answer in.
+# 9999-12-30T23:59:59Z. A database may answer in any time zone, and Python has no
+# `datetime` after the year 9999 in any of them.
 _LAST_SECOND = 253402214399
-_MAX_QUANTITY = 2**31 - 1
+_MAX_QUANTITY = 2**31 - 1  # the largest value of an INTEGER column
 _MAX_REFERENCE_LENGTH = 200  # Stripe's, for `client_reference_id`
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:
-    """The object, or an empty one where there is none."""
+    """Return ``value`` if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def read_text(value: object) -> str | None:
-    """A text that looks like one of Stripe's ids, types or versions."""
+    """Read an id, an event type or a version: printable ASCII without spaces.
+
+    :return: The text; ``None`` if it has other characters, or more than 255.
+    """
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def now() -> datetime:
-    """The current time in whole seconds, as Stripe writes times."""
+    """Return the current time, in UTC and in whole seconds like Stripe's times."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def read_id(value: object) -> str | None:
-    """The id, from an id or from the expanded object."""
+    """Read the id in a field that holds an id or, if it is expanded, the whole object.
+
+    Source: https://docs.stripe.com/api/expanding_objects
+    """
     return read_text(
         value["id"] if isinstance(value, Mapping) and "id" in value else value
     )
 
 
 def read_time(value: object) -> datetime | None:
-    """Unix seconds, or the ISO 8601 text of a thin event, as an aware UTC time."""
+    """Read Unix seconds, or the ISO 8601 text of a thin event.
+
+    :return: An aware UTC time of whole seconds, ``None`` if the time is before 1970, or
+        too late to be stored.
+    """
     if isinstance(value, str):
         value = _read_iso_time(value)
 
@@ -69,6 +82,7 @@ def read_time(value: object) -> datetime | None:
 
 
 def _read_iso_time(text: str) -> float | None:
+    """Return the Unix seconds of an ISO 8601 text, ``None`` without a time zone."""
     try:
         time = datetime.fromisoformat(text)
         return time.timestamp() if time.tzinfo else None
@@ -76,25 +90,35 @@ def _read_iso_time(text: str) -> float | None:
         return None
 
 
-def _first(*values: datetime | str | None) -> Any:
+def _first_known(*values: datetime | str | None) -> Any:
+    """Return the first value that is not ``None``.
+
+    For a field that moved: give the newer place first, then the older.
+    """
     return next((value for value in values if value is not None), None)
 
 
 def _list_data(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a list of Stripe, ``{"object": "list", "data": [...]}``."""
     data = as_mapping(value).get("data")
     yield from (as_mapping(item) for item in data) if isinstance(data, list) else ()
 
 
 class SubscriptionState(NamedTuple):
-    """What we keep of a subscription."""
+    """The fields of a subscription that we keep, the same for every API version.
+
+    Times are aware and in UTC.
+    """
 
     id: str
     customer_id: str
     status: str
+    #: The price of the first item, ``price_...``.
     price_id: str | None = None
+    #: The quantity of the first item.
     quantity: int | None = None
     current_period_end: datetime | None = None
-    #: Scheduled to cancel, however Stripe says it.
+    #: Whether it is scheduled to cancel, by ``cancel_at_period_end`` or ``cancel_at``.
     cancel_at_period_end: bool = False
     trial_end: datetime | None = None
     ended_at: datetime | None = None
@@ -102,10 +126,16 @@ class SubscriptionState(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
+        """Whether the status is final: Stripe never revives this subscription."""
         return self.status in FINAL_STATUSES
 
     def ended(self, at: datetime | None) -> SubscriptionState:
-        """The same subscription after its end."""
+        """Return the same subscription after its end.
+
+        A final status and a time of the end that are known already stay.
+
+        :param at: When it ended, ``None`` if unknown.
+        """
         return self._replace(
             status=self.status if self.has_ended else "canceled",
             cancel_at_period_end=False,
@@ -114,12 +144,16 @@ class SubscriptionState(NamedTuple):
 
 
 def read_subscription(value: object) -> SubscriptionState | None:
-    """A subscription of any API version since 2024-12-18.acacia.
+    """Read a subscription of any API version since 2024-12-18.acacia.
 
     The billing period moved from the subscription to its items with
-    2025-03-31.basil; of several items the earliest end counts, as in Stripe's own
-    list filter. The customer portal of a subscription in flexible billing mode sets
-    ``cancel_at`` and leaves ``cancel_at_period_end`` false.
+    2025-03-31.basil. If the items' periods end at different times, the earliest end
+    counts, as in Stripe's own list filter.
+
+    A subscription that is scheduled to cancel may say so in ``cancel_at`` alone: in
+    flexible billing mode the customer portal leaves ``cancel_at_period_end`` false.
+
+    :return: ``None`` if it has no usable id, customer or status.
 
     Source: https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
     """
@@ -145,11 +179,11 @@ def read_subscription(value: object) -> SubscriptionState | None:
         id=subscription_id,
         customer_id=customer_id,
         status=status,
-        price_id=_first(
+        price_id=_first_known(
             read_id(first_item.get("price")), read_id(first_item.get("plan"))
         ),
         quantity=_read_quantity(first_item.get("quantity")),
-        current_period_end=_first(
+        current_period_end=_first_known(
             min((end for end in period_ends if end is not None), default=None),
             read_time(subscription.get("current_period_end")),
         ),
@@ -161,6 +195,7 @@ def read_subscription(value: object) -> SubscriptionState | None:
 
 
 def _read_quantity(value: object) -> int | None:
+    """Read a quantity that an INTEGER column can store; ``None`` for any other."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
 
@@ -168,20 +203,24 @@ def _read_quantity(value: object) -> int | None:
 
 
 class InvoiceFacts(NamedTuple):
-    """What an invoice says about its subscription."""
+    """The facts of an invoice that tell whether its subscription is past due."""
 
     customer_id: str | None
     subscription_id: str | None
+    #: Why Stripe made the invoice, such as ``subscription_cycle`` for a renewal.
     billing_reason: str | None
     #: The latest end of the periods that its lines bill.
     period_end: datetime | None
 
 
 def read_invoice(value: object) -> InvoiceFacts:
-    """An invoice of any API version since 2024-12-18.acacia.
+    """Read an invoice of any API version since 2024-12-18.acacia.
 
     ``invoice.subscription`` became ``invoice.parent.subscription_details`` with
-    2025-03-31.basil; the old key may still be there and null.
+    2025-03-31.basil. The old key may still be there and null. The first line names the
+    subscription, too.
+
+    :return: Always facts; each is ``None`` if the invoice does not have it.
 
     Source: https://docs.stripe.com/changelog/basil/2025-03-31/adds-new-parent-field-to-invoicing-objects
     """
@@ -193,7 +232,7 @@ def read_invoice(value: object) -> InvoiceFacts:
     ends = [read_time(as_mapping(line.get("period")).get("end")) for line in lines]
     return InvoiceFacts(
         customer_id=read_id(invoice.get("customer")),
-        subscription_id=_first(
+        subscription_id=_first_known(
             read_id(details.get("subscription")),
             read_id(invoice.get("subscription")),
             read_id(line_details.get("subscription")),
@@ -204,23 +243,32 @@ def read_invoice(value: object) -> InvoiceFacts:
 
 
 class CheckoutFacts(NamedTuple):
-    """What a Checkout session says about who bought what."""
+    """The facts of a Checkout session that tell who bought which subscription."""
 
     customer_id: str | None
     subscription_id: str | None
+    #: The buyer's user id, as the app or a Payment Link gave it to Stripe.
     client_reference_id: str | None
-    #: A session without a mode, from a hand-made test, counts as one.
+    #: Whether the mode is ``subscription``. A session without a mode, as in an event
+    #: that a test made by hand, counts as one.
     is_subscription: bool
     is_complete: bool
-    #: Someone opened a Payment Link, which takes the reference from its URL's query.
+    #: Whether it comes from a Payment Link. Anyone can put a reference into the query
+    #: of that link's URL, so the reference proves nothing.
     from_payment_link: bool
-    #: The metadata name a user: this extension made the session, here or in another
-    #: application of the same Stripe account.
+    #: Whether the metadata name a user: this extension made the session, here or in
+    #: another application of the same Stripe account.
     names_user: bool
 
 
 def read_checkout_session(value: object) -> CheckoutFacts:
-    """A Checkout session."""
+    """Read a Checkout session.
+
+    :return: Always facts. Whether they suffice to link the customer to a user is for
+        ``events.link`` to decide.
+
+    Source: https://docs.stripe.com/api/checkout/sessions/object
+    """
     session = as_mapping(value)
     return CheckoutFacts(
         customer_id=read_id(session.get("customer")),
@@ -234,6 +282,7 @@ def read_checkout_session(value: object) -> CheckoutFacts:
 
 
 def _read_reference(value: object) -> str | None:
+    """Read a ``client_reference_id``: a printable text of at most 200 characters."""
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_REFERENCE_LENGTH:
         return None
 
@@ -241,7 +290,7 @@ def _read_reference(value: object) -> str | None:
 
 
 def read_customer_id(value: object) -> str | None:
-    """The customer an object belongs to, or is."""
+    """Read the id of the customer of an object, also if the object is a customer."""
     stripe_object = as_mapping(value)
 
     if stripe_object.get("object") == "customer":
@@ -251,6 +300,11 @@ def read_customer_id(value: object) -> str | None:
 
 
 def read_page(session: Mapping[str, Any]) -> tuple[str, str]:
+    """Read where to send the customer: to Checkout or to the billing portal.
+
+    :return: The id and the URL of the session.
+    :raises APIError: If it lacks one of them.
+    """
     session_id, url = read_id(session.get("id")), session.get("url")
 
     if session_id is None or not isinstance(url, str):

@@ -1,9 +1,9 @@
-"""Sign and verify the ``Stripe-Signature`` header. Bytes in, no Flask.
+"""Sign and verify the ``Stripe-Signature`` header: the first step of every webhook.
 
 A header is ``t=1492774577,v1=5257a8...,v0=6ffbb5...``: items of a key, ``=`` and a
-value, joined by commas. ``t`` is the Unix time of this delivery; each ``v1`` is the
-lower-case hexadecimal HMAC-SHA256 of ``t``, a dot and the body. There are several
-``v1`` while a secret is being rolled, one for each secret.
+value, joined by commas. ``t`` is the Unix time of this delivery. Each ``v1`` is the
+lower-case hexadecimal HMAC-SHA256 of ``t``, a dot and the body. While a secret is being
+rolled there are several ``v1``, one for each secret.
 
 Source: https://docs.stripe.com/webhooks#verify-manually
 """
@@ -40,16 +40,16 @@ def verify_signature(
     :param payload: The raw request body. Parsing and dumping it again changes the
         bytes and breaks the signature.
     :param header: The value of ``Stripe-Signature``.
-    :param secrets: The signing secrets, ``whsec_...``, whole; one that matches is
-        enough. Blank ones never match.
-    :param tolerance: Largest accepted distance between the timestamp and ``now``, in
-        seconds, to either side.
+    :param secrets: The signing secrets, with their ``whsec_``. It is enough if one of
+        them matches. A blank one never matches.
+    :param tolerance: Largest accepted difference between the timestamp and ``now``, in
+        seconds, in the past or in the future.
     :param now: The current Unix time, in seconds.
     :raises SignatureVerificationError: If the header is missing or malformed, no
-        ``v1`` signature matches, or the timestamp is too far away. The sentence has
-        the word ``signature`` or ``timestamp``, whichever is at fault.
-    :raises TypeError: If ``secrets`` is a single string. Its letters would count as
-        secrets, and anybody can sign with a letter.
+        ``v1`` signature matches, or the timestamp is too far away. The message has the
+        word ``signature`` or ``timestamp``, depending on which of them is wrong.
+    :raises TypeError: If ``secrets`` is a single string. Each of its letters would
+        count as a secret, and anybody can sign with a letter.
     :raises ValueError: If ``tolerance`` is not more than 0.
 
     Source: https://docs.stripe.com/webhooks#verify-manually
@@ -96,8 +96,9 @@ def sign_payload(
     """Make the ``Stripe-Signature`` header that Stripe would send with ``payload``.
 
     :param payload: The request body; text is encoded as UTF-8.
-    :param secret: The signing secret, ``whsec_...``, whole.
+    :param secret: The signing secret, with its ``whsec_``.
     :param timestamp: The time of the delivery, in Unix seconds; by default now.
+    :return: The value of the header, with one ``v1`` signature.
 
     .. versionadded:: 0.1
     """
@@ -112,13 +113,20 @@ def sign_payload(
 
 
 def _compute(payload: bytes, secret: str, timestamp: bytes) -> bytes:
+    """Return the ``v1`` signature of a body, as lower-case hexadecimal ASCII."""
     mac = hmac.new(secret.encode(), timestamp + b".", hashlib.sha256)
     mac.update(payload)
     return mac.hexdigest().encode()
 
 
 def _parse(header: str | bytes | None) -> tuple[bytes, list[bytes]]:
-    """Split a header into its timestamp, as sent, and its ``v1`` signatures."""
+    """Split a header into its timestamp and its ``v1`` signatures.
+
+    The timestamp stays as it was sent: Stripe signed these characters.
+
+    :raises SignatureVerificationError: If there is no header, an item is malformed, or
+        there is not exactly one timestamp and at least one ``v1``.
+    """
     if not header:
         raise SignatureVerificationError(
             "There is no signature: the 'Stripe-Signature' header is missing."
@@ -147,7 +155,7 @@ def _parse(header: str | bytes | None) -> tuple[bytes, list[bytes]]:
 
         if key == b"t":
             timestamps.append(value)
-        elif key == b"v1":  # anything else would let an attacker pick the scheme
+        elif key == b"v1":  # no other: an attacker must not choose the scheme
             signatures.append(value)
 
     if len(timestamps) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]):
