@@ -1,4 +1,24 @@
-"""Stripe subscriptions for Flask apps."""
+"""Stripe subscriptions for Flask apps.
+
+.. code-block:: python
+
+    kavach_stripe = KavachStripe()
+
+    def create_app():
+        app = Flask(__name__)
+        app.config.from_prefixed_env()  # FLASK_STRIPE_PRICES, ...
+        db.init_app(app)
+        login_manager.init_app(app)
+        kavach_stripe.init_app(app)
+        return app
+
+What can be imported from here is public; apps' tests also import
+:mod:`flask_kavach_stripe.testing` and :mod:`flask_kavach_stripe.sandbox`. Every other
+module is private and may change. A browser's request goes from ``views`` to
+``billing``, a webhook from ``views`` to ``events``. Both use ``stripe_api`` (calls,
+signatures, objects) and ``database`` (our three tables). ``subscriptions`` has the
+rules: which event wins, and what the user's columns say.
+"""
 
 from .billing.checkout import CheckoutSession as CheckoutSession
 from .billing.portal import PortalSession as PortalSession

@@ -1,7 +1,13 @@
 """The ``STRIPE_*`` keys of ``app.config``, read and checked once, in ``init_app``.
 
-One function per rule: each takes a key and its value and gives the checked value, or
-raises :exc:`.ConfigurationError` with both. The two secrets are never in a message.
+A wrong value stops the start of the app, not the first payment. Everything after the
+start works with :class:`Settings` and never reads ``app.config`` again.
+
+One function per rule: each takes a key and its value and returns the checked value, or
+raises :exc:`.ConfigurationError` with the key, the value and what is allowed. Messages
+about the two secrets name the key alone.
+
+What each key means to an app is in ``docs/configuration.rst``.
 """
 
 from __future__ import annotations
@@ -35,7 +41,8 @@ T = TypeVar("T")
 
 logger: Final = logging.getLogger("flask_kavach_stripe")
 
-#: Every key with the value it has when the app does not set it.
+#: The defaults of all keys. Where a secret is ``None``, the environment variable of the
+#: same name is read.
 DEFAULTS: dict[str, Any] = {
     "STRIPE_SECRET_KEY": None,
     "STRIPE_WEBHOOK_SECRET": None,
@@ -56,44 +63,59 @@ DEFAULTS: dict[str, Any] = {
     "STRIPE_SUBSCRIPTION_VIEW": None,
 }
 
-#: What Stripe accepts at most as ``trial_period_days``.
+#: The largest ``trial_period_days`` that Stripe accepts.
 MAX_TRIAL_DAYS = 730
 
-#: Statuses that may give access; the other two, ``canceled`` and
-#: ``incomplete_expired``, are those of a subscription that has ended.
+#: The statuses that ``STRIPE_ACTIVE_STATUSES`` may contain. Stripe's other two,
+#: ``canceled`` and ``incomplete_expired``, mean that the subscription has ended.
 RUNNING_STATUSES = ("active", "trialing", "past_due", "unpaid", "paused", "incomplete")
 
+#: Every key without one of these prefixes counts as a test key.
 LIVE_KEY_PREFIXES = ("sk_live_", "rk_live_", "sk_org_")
 
-#: ``None`` opens these to browsers with a test key and closes them with a live one.
+#: The keys that say what a browser may choose. With a test key, ``None`` lets browsers
+#: choose freely. With a live key, ``None`` allows no trial and no origin but the app's,
+#: and ``STRIPE_PRICES`` has to be set.
 ALLOW_LISTS = ("STRIPE_PRICES", "STRIPE_TRIAL_DAYS", "STRIPE_TRUSTED_ORIGINS")
 
 _ANY_PRICE = "*"
 #: ``2026-10-28.endive``; before 2024-09-30, versions had no name.
 API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
+#: A lone surrogate, such as ``"\ud800"``, cannot be encoded as UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Price(NamedTuple):
-    """A price that browsers may buy."""
+    """An entry of ``STRIPE_PRICES``: a price that browsers may buy.
+
+    The name of the entry is its key in :attr:`Settings.prices`.
+    """
 
     #: Stripe's id, ``price_...``.
     id: str
 
-    #: Trial of a first subscription to this price, in days; ``None`` for that of
-    #: ``STRIPE_TRIAL_DAYS``.
+    #: Free trial of a user's first subscription, if it is to this price, in days.
+    #: ``None``: ``STRIPE_TRIAL_DAYS`` decides. 0: no trial.
     trial_days: int | None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked configuration of one app."""
+    """The checked configuration of one app.
 
-    #: ``None`` if there is none: then the first call to Stripe fails.
+    An attribute has the name of its key, without ``STRIPE_`` and in lower case. Where
+    one key answers several questions, there is an attribute for each:
+    ``STRIPE_PRICES`` gives :attr:`prices` and :attr:`any_price`,
+    ``STRIPE_TRUSTED_ORIGINS`` gives :attr:`trusted_origins` and
+    :attr:`any_redirect_origin`. The two secrets are not in the ``repr``, which ends up
+    in logs and tracebacks.
+    """
+
+    #: ``None`` if no key is set: then the first call to Stripe raises.
     secret_key: str | None = field(repr=False)
 
-    #: Empty if there is none: then every webhook is rejected.
+    #: Empty if no secret is set: then every webhook is rejected.
     webhook_secrets: tuple[str, ...] = field(repr=False)
 
     api_version: str
@@ -109,40 +131,47 @@ class Settings:
     #: By name; empty if ``STRIPE_PRICES`` names none.
     prices: Mapping[str, Price]
 
-    #: Whether browsers may buy what is not in :attr:`prices`, too.
+    #: Whether browsers may also buy prices that are not in :attr:`prices`.
     any_price: bool
 
-    #: As configured, in days. See :attr:`max_requested_trial_days`.
+    #: Free trial of a user's first subscription, in days, if the browser asks for no
+    #: number; ``None`` for no trial. See also :attr:`max_requested_trial_days`.
     trial_days: int | None
 
+    #: A path or an absolute URL, as the next two.
     success_url: str | None
     cancel_url: str | None
     portal_return_url: str | None
 
-    #: As :func:`origin_of` writes them.
+    #: In the form of :func:`.origin_of`, so that they can be compared as text.
     trusted_origins: frozenset[str]
 
     #: Whether redirects may lead to every http(s) origin.
     any_redirect_origin: bool
 
+    #: The statuses that give access, each once.
     active_statuses: tuple[str, ...]
 
-    #: Seconds, past and future.
+    #: How many seconds a signature's timestamp may be from our clock, before or after.
     webhook_tolerance: int
 
-    #: Seconds, one number or connect and read.
+    #: Seconds: one number for both, or one to connect and one for each read.
     timeout: float | tuple[float, float]
 
     max_network_retries: int
+
+    #: The name of a Flask endpoint.
     subscription_view: str | None
 
     @classmethod
     def from_app(cls, app: Flask) -> Settings:
-        """Read and check the configuration of ``app``, which gets the defaults of all
-        keys it does not set.
+        """Read and check the configuration of an app.
+
+        Writes the default of each key that the app does not set into ``app.config``.
+        With a test key, one warning names the keys that let browsers choose freely.
 
         :raises ConfigurationError: If a value is wrong, or ``STRIPE_PRICES`` is not set
-            although the key is a live one.
+            although the secret key is a live one.
         """
         for key, default in DEFAULTS.items():
             app.config.setdefault(key, default)
@@ -194,12 +223,20 @@ class Settings:
 
     @property
     def livemode(self) -> bool | None:
-        """Whether the key is a live one; ``None`` without a key."""
+        """Whether the secret key is a live one; ``None`` if no key is set.
+
+        Stripe's events carry a ``livemode`` of their own. Those of the other mode are
+        ignored.
+        """
         return None if self.secret_key is None else _is_live(self.secret_key)
 
     @property
     def max_requested_trial_days(self) -> int:
-        """The longest trial that a browser may ask for, in days."""
+        """The longest trial that a browser may ask for, in days.
+
+        ``STRIPE_TRIAL_DAYS``, if it is set. Else a live key allows no trial, a test key
+        any that Stripe accepts. A :attr:`Price.trial_days` comes before this rule.
+        """
         if self.trial_days is not None:
             return self.trial_days
 
@@ -216,6 +253,11 @@ def _is_live(secret_key: str | None) -> bool:
 
 
 def _wrong(key: str, value: object, expected: str) -> ConfigurationError:
+    """The error for a wrong value. Never for a secret: the message shows the value.
+
+    :param key: The key, or an entry in it, such as ``STRIPE_PRICES[pro]``.
+    :param expected: What is allowed; it ends the phrase "must be".
+    """
     return ConfigurationError(f"'{key}' must be {expected}, not {value!r}.")
 
 
@@ -223,6 +265,15 @@ def _wrong(key: str, value: object, expected: str) -> ConfigurationError:
 
 
 def _secret_key(key: str, value: Any) -> str | None:
+    """The secret key of the configuration, else of the environment.
+
+    A publishable key and a signing secret are refused by their prefixes: they are
+    easily copied in place of the secret key. Any other prefix is accepted, so that a
+    new kind of key works.
+
+    :return: Without white space around it, which copying adds. ``None`` if it is
+        blank: the app starts, and a call to Stripe raises.
+    """
     value = os.environ.get(key) if value is None else value
 
     if value is None:
@@ -255,6 +306,11 @@ def _secret_key(key: str, value: Any) -> str | None:
 
 
 def _webhook_secrets(key: str, value: Any) -> tuple[str, ...]:
+    """The signing secrets of the configuration, else of the environment.
+
+    There may be several: while one is rotated, or if several webhook endpoints lead to
+    this app. They are used as UTF-8 bytes, so lone surrogates are refused.
+    """
     secrets = _items(os.environ.get(key, "") if value is None else value)
 
     if secrets is None:
@@ -270,8 +326,12 @@ def _webhook_secrets(key: str, value: Any) -> tuple[str, ...]:
 
 
 def _items(value: Any) -> tuple[str, ...] | None:
-    """The items of a list or of comma-separated text, without blank ones, each once;
-    ``None`` if it is neither."""
+    """The items of a list, or of comma-separated text, as in an environment variable.
+
+    :return: Each item once, in order, without blank ones and without white space around
+        them. ``None`` if the value is neither text nor a list of texts; the caller
+        knows whether its message may show the value.
+    """
     if isinstance(value, str):
         value = value.split(",")
 
@@ -285,6 +345,7 @@ def _items(value: Any) -> tuple[str, ...] | None:
 
 
 def _origins(key: str, value: Any) -> frozenset[str]:
+    """Origins in the form in which :func:`.origin_of` gives those of requests."""
     items = _items(() if value is None else value)
 
     if items is None:
@@ -303,6 +364,7 @@ def _origin(key: str, value: str) -> str:
 
 
 def _active_statuses(key: str, value: Any) -> tuple[str, ...]:
+    """At least one of Stripe's statuses, and none of a subscription that has ended."""
     if not isinstance(value, list | tuple) or not value:
         raise _wrong(key, value, "a list of at least one status")
 
@@ -321,6 +383,14 @@ def _active_statuses(key: str, value: Any) -> tuple[str, ...]:
 
 
 def _prices(key: str, value: Any) -> Mapping[str, Price]:
+    """The prices by name; empty for ``None`` and for ``"*"``.
+
+    Those two differ in :attr:`Settings.any_price` and, with a live key, in that
+    ``None`` stops the start.
+
+    :raises ConfigurationError: If a name or an entry is wrong, or two entries share a
+        name or a price id.
+    """
     if value is None or value == _ANY_PRICE:
         return MappingProxyType({})
 
@@ -331,25 +401,31 @@ def _prices(key: str, value: Any) -> Mapping[str, Price]:
 
     for name, entry in value.items():
         if not isinstance(name, str) or not name or UNSAFE.search(name):
-            raise _wrong(key, name, "a dict whose names are texts")
+            raise _wrong(key, name, "a dict with texts as names")
 
         prices[name] = _price(f"{key}[{name}]", entry)
 
-    # `subscription_required` takes names and ids, and a subscription knows its name by
-    # its price's id: each text may mean one price only.
-    owners: dict[str, str] = {}
+    # `subscription_required` accepts names and price ids, and `Subscription.price`
+    # looks a name up by its price id. So each text may stand for one entry only.
+    name_by_text: dict[str, str] = {}
 
     for name, price in prices.items():
         for text in (name, price.id):
-            if owners.setdefault(text, name) != name:
+            if name_by_text.setdefault(text, name) != name:
                 raise ConfigurationError(
-                    f"'{key}' uses {text!r} for both {owners[text]!r} and {name!r}."
+                    f"'{key}' uses {text!r} for both {name_by_text[text]!r} and"
+                    f" {name!r}."
                 )
 
     return MappingProxyType(prices)
 
 
 def _price(key: str, value: Any) -> Price:
+    """An entry of ``STRIPE_PRICES``.
+
+    :param key: The key with the entry's name, for messages.
+    :param value: A price id, or a dict with ``price`` and perhaps ``trial_days``.
+    """
     if isinstance(value, str):
         value = {"price": value}
 
@@ -383,6 +459,10 @@ def _trial_days(key: str, value: Any) -> int | None:
 
 
 def _api_base(key: str, value: Any) -> str:
+    """The URL that Stripe's paths, ``/v1/...``, are appended to.
+
+    A user name or password in a refused URL is masked in the message.
+    """
     split = split_url(value) if isinstance(value, str) else None
 
     if split is None or re.search(r"[?#\s]", split[1]):
@@ -393,7 +473,8 @@ def _api_base(key: str, value: Any) -> str:
 
 
 def _url_prefix(key: str, value: Any) -> str:
-    # "<" would make it a rule with variables, which our views do not take.
+    """The path below which the endpoints are, without a slash at the end."""
+    # "<" would begin a variable of Flask's URL rules, and our views take no arguments.
     if not isinstance(value, str) or not is_path(value) or re.search(r"[?#<\s]", value):
         raise _wrong(key, value, "a path that begins with one '/'")
 
@@ -401,6 +482,11 @@ def _url_prefix(key: str, value: Any) -> str:
 
 
 def _url(key: str, value: Any) -> str | None:
+    """A path or an absolute http(s) URL.
+
+    Its origin is not compared with ``STRIPE_TRUSTED_ORIGINS``: that list binds
+    browsers, not the app's own configuration.
+    """
     if value is None:
         return None
 
@@ -414,6 +500,7 @@ def _url(key: str, value: Any) -> str | None:
 
 
 def _api_version(key: str, value: Any) -> str:
+    """A value for the header ``Stripe-Version``; only its form is checked."""
     if not isinstance(value, str) or not API_VERSION.fullmatch(value):
         raise _wrong(key, value, "a version such as '2026-10-28.endive'")
 
@@ -428,6 +515,7 @@ def _boolean(key: str, value: Any) -> bool:
 
 
 def _is_integer(value: Any) -> TypeGuard[int]:
+    """Whether it is an integer; to ``isinstance`` alone, ``True`` is one as well."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -446,6 +534,10 @@ def _natural_number(key: str, value: Any) -> int:
 
 
 def _timeout(key: str, value: Any) -> float | tuple[float, float]:
+    """Seconds, as one number or as two: to connect, and for each read.
+
+    A list of two becomes a tuple, as ``requests`` wants it: JSON has no tuples.
+    """
     if _is_duration(value):
         return value
 
@@ -455,14 +547,20 @@ def _timeout(key: str, value: Any) -> float | tuple[float, float]:
         if _is_duration(connect) and _is_duration(read):
             return connect, read
 
-    raise _wrong(key, value, "seconds greater than 0, or two such: connect, read")
+    raise _wrong(key, value, "seconds greater than 0, or a pair: connect, read")
 
 
 def _is_duration(value: Any) -> TypeGuard[float]:
+    """Whether it is a finite number of seconds above 0; ``nan`` and ``inf`` are not."""
     return (_is_integer(value) or isinstance(value, float)) and 0 < value < math.inf
 
 
 def _endpoint(key: str, value: Any) -> str | None:
+    """The name of a Flask endpoint.
+
+    Whether the app has it cannot be checked yet: its views may be registered after
+    ``init_app``.
+    """
     if value is None:
         return None
 

@@ -1,4 +1,7 @@
-"""The exceptions that an app meets.
+"""The exceptions that an app meets, and nothing about HTTP responses or terminals.
+
+``views`` turns them into responses, ``cli`` into messages. ``except KavachStripeError``
+catches all of them.
 
 .. code-block:: text
 
@@ -25,26 +28,30 @@ from typing import Final
 
 
 class KavachStripeError(Exception):
-    """Base of all errors that this extension raises on its own account."""
+    """Base of all errors of this extension.
+
+    Mistakes in calling it stay :exc:`TypeError`, :exc:`ValueError` or
+    :exc:`RuntimeError`, as in Flask.
+    """
 
 
 class ConfigurationError(KavachStripeError, RuntimeError):
     """A ``STRIPE_*`` key is missing or wrong, or a part of the set-up is not found.
 
-    A :exc:`RuntimeError` too, as Flask's own set-up mistakes are.
+    It is also a :exc:`RuntimeError`, as Flask's own errors about the set-up are.
     """
 
 
 class SignatureVerificationError(KavachStripeError):
-    """The webhook request is not from Stripe, or cannot be shown to be."""
+    """The signature of a webhook is missing, wrong or too old."""
 
 
 class InvalidPayloadError(SignatureVerificationError):
-    """The webhook's bytes are signed, but they are not an event."""
+    """The webhook is signed, but its body is not one of Stripe's events."""
 
 
 class NoCustomerError(KavachStripeError):
-    """The user has no Stripe customer, or is not known at all."""
+    """The user has no Stripe customer, or there is no such user."""
 
 
 class CheckoutSessionMismatch(KavachStripeError):
@@ -53,6 +60,9 @@ class CheckoutSessionMismatch(KavachStripeError):
 
 class StripeError(KavachStripeError):
     """Stripe refused a request or did not answer it.
+
+    The parameters become attributes of the same names. Each but ``replayed`` is
+    ``None`` if Stripe did not send it.
 
     :param message: Stripe's text. It is written for developers; show customers your
         own.
@@ -78,7 +88,7 @@ class StripeError(KavachStripeError):
         super().__init__(message)
         #: Stripe's text, without our key.
         self.message = message
-        #: The status of the response, ``None`` if there was none.
+        #: The HTTP status of Stripe's response, ``None`` if there was no response.
         self.http_status = http_status
         #: Stripe's ``error.type``, such as ``"invalid_request_error"``.
         self.type = type
@@ -88,7 +98,7 @@ class StripeError(KavachStripeError):
         self.param = param
         #: The issuer's reason for a declined card.
         self.decline_code = decline_code
-        #: ``req_...``, what Stripe's support asks for.
+        #: The id of the request, ``req_...``, which Stripe's support asks for.
         self.request_id = request_id
         #: Whether Stripe repeated a stored answer to the same idempotency key.
         self.replayed = replayed
@@ -101,7 +111,11 @@ class StripeError(KavachStripeError):
 
 
 class APIConnectionError(StripeError):
-    """Stripe could not be reached, or the answer did not come in time."""
+    """Stripe could not be reached, or did not answer in time.
+
+    Stripe may still have done what it was asked to do. The same idempotency key makes
+    it safe to ask again.
+    """
 
     should_retry = True
 
@@ -133,10 +147,11 @@ class RateLimitError(StripeError):
 
 
 class APIError(StripeError):
-    """Stripe failed, or what answered was not Stripe."""
+    """Stripe failed, or the answer was not Stripe's, such as a proxy's HTML page."""
 
 
-#: What the next call to Stripe would meet, too.
+#: Errors that every further call to Stripe would raise, too. A command that works on
+#: many users stops at the first one.
 FATAL_ERRORS: Final = (
     APIConnectionError,
     AuthenticationError,

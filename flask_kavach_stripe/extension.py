@@ -1,4 +1,9 @@
-"""The extension object: wires the parts to an app."""
+"""The extension object: wires the parts to an app.
+
+:class:`KavachStripe` keeps what all apps share: the handlers and the arguments of its
+constructor. What one app has is a :class:`.State` in ``app.extensions``, so that one
+``KavachStripe`` can serve several apps of a factory.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +46,15 @@ class KavachStripe:
 
     :param app: Calls :meth:`init_app` at once.
     :param db: The Flask-SQLAlchemy object; by default the one of the app.
-    :param user_model: The model of those who pay; by default the one class with
+    :param user_model: The model of the users who pay; by default the one class with
         :class:`.StripeUserMixin` on this ``db``.
-    :param event_model: An own class with :class:`.StripeEventMixin`.
-    :param subscription_model: An own class with :class:`.StripeSubscriptionMixin`.
-    :param on_subscription_change: As the decorator of that name.
-    :param enqueue: As for :meth:`init_app`.
+    :param event_model: Your own class with :class:`.StripeEventMixin`. By default the
+        one such class on this ``db``, or else a class that :meth:`init_app` defines.
+    :param subscription_model: Your own class with :class:`.StripeSubscriptionMixin`, by
+        default found or defined in the same way.
+    :param on_subscription_change: A function to register with
+        :meth:`on_subscription_change`.
+    :param enqueue: Passed on to :meth:`init_app`.
 
     .. versionadded:: 0.1
     """
@@ -87,14 +95,16 @@ class KavachStripe:
         endpoints and the ``flask stripe`` commands.
 
         Call it after ``SQLAlchemy(app)`` and ``LoginManager(app)``. The user model may
-        be defined later.
+        be defined later. Neither the database nor Stripe is reached.
 
+        :param db: As for the constructor; here it counts for this app alone.
+        :param user_model: As for the constructor; here it counts for this app alone.
         :param enqueue: Called with the id of each stored event that has handlers to
-            run, so that a worker runs them with :meth:`process_event`. Without it they
-            run before the webhook is answered. If it raises, Stripe is asked to send
-            the event again.
-        :raises ConfigurationError: If a ``STRIPE_*`` key is wrong or there is no
-            Flask-SQLAlchemy.
+            run, so that a worker runs them with :meth:`process_event`. Without
+            ``enqueue`` they run before the webhook is answered. If ``enqueue`` raises,
+            the webhook is answered with 503, and Stripe sends the event again.
+        :raises ConfigurationError: If a ``STRIPE_*`` key is wrong, there is no
+            Flask-SQLAlchemy, or two classes have the same mixin.
         :raises RuntimeError: If the app has a ``KavachStripe`` already.
         """
         if EXTENSION_KEY in app.extensions:
@@ -125,52 +135,64 @@ class KavachStripe:
 
     @property
     def client(self) -> StripeClient:
-        """The client of the current app, for everything that has no helper here."""
+        """The client of the current app, for calls of Stripe that have no helper here.
+
+        :raises RuntimeError: Outside of an app context.
+        """
         return get_state().client
 
     # -- handlers ----------------------------------------------------------------
 
     def on(self, *event_types: str) -> Callable[[H], H]:
-        """Register a handler of events.
+        """Register a function that is called with each event of some types.
 
         .. code-block:: python
 
             @kavach_stripe.on("invoice.paid", "customer.subscription.*")
             def remember(event): ...
 
-        Handlers run after the columns are stored, in order of registration, in one
-        transaction of their own: what they write to ``db.session`` happens once. One
-        that raises undoes what all of this event wrote; the webhook is answered with
-        500, and Stripe sends the event again.
+        Handlers run after the user's columns are committed, in order of registration
+        and in one transaction of their own: what they write to ``db.session`` is
+        written once, however often Stripe sends the event. If a handler raises, the
+        writes of all handlers of this event are rolled back, the webhook is answered
+        with 500, and Stripe sends the event again.
 
         :param event_types: Stripe's types; ``*`` stands for any text.
+        :return: A decorator that returns the function as it is.
+        :raises TypeError: If no type is given, as in ``@kavach_stripe.on``.
 
         .. versionadded:: 0.1
         """
         return self._registry.on(*event_types)
 
     def on_subscription_change(self, handler: S) -> S:
-        """Register a function that is told when a user's subscription changed.
+        """Register a function that is called when a user's subscription has changed.
 
-        It is called as ``handler(user, subscription)``, with what is true now; when
-        nothing runs any more, with the subscription that ended. Otherwise it is as a
-        handler of :meth:`on`.
+        It is called as ``handler(user, subscription)``, with the subscription as it is
+        now, which may be newer than the event. If no subscription is running any more,
+        it gets the one that ended. For transactions and errors, the rules of :meth:`on`
+        hold.
+
+        :return: The function as it is.
 
         .. versionadded:: 0.1
         """
         return self._registry.on_subscription_change(handler)
 
     def handle_webhook(self, payload: bytes, signature: str) -> Event:
-        """Verify a webhook and do all that its event asks for, as the endpoint does.
+        """Verify a webhook, store its event and run the handlers, as the endpoint does.
 
-        For tests, and for events that arrive in another way.
+        For tests, and for events that arrive in another way than over HTTP. Commits the
+        open transaction of ``db.session``, then the event, then the handlers' writes.
 
-        :param payload: The body, byte by byte as it came.
+        :param payload: The raw body. Parsing and dumping it again changes the bytes and
+            breaks the signature.
         :param signature: The ``Stripe-Signature`` header.
-        :raises SignatureVerificationError: If it is not from Stripe.
+        :return: The event, also if it was stored before.
+        :raises SignatureVerificationError: If the webhook is not from Stripe.
         :raises StripeError: If Stripe had to be asked and gave no answer.
 
-        An error of a handler is raised as it is.
+        A handler's exception is raised unchanged, after its writes were rolled back.
 
         .. versionadded:: 0.1
         """
@@ -178,18 +200,19 @@ class KavachStripe:
             return receive(get_state(), payload, signature)
 
     def process_event(self, event_id: str) -> bool:
-        """Run the handlers of an event that the webhook gave to ``enqueue``.
+        """Run the handlers of an event that the webhook passed to ``enqueue``.
 
-        However often it is called, and by however many workers, what the handlers write
-        to ``db.session`` is written once.
+        Any number of workers may call it, any number of times: what the handlers write
+        to ``db.session`` is written once. Commits the open transaction of
+        ``db.session``, then the handlers' writes.
 
-        :param event_id: What ``enqueue`` was given.
-        :return: Whether they ran now; ``False`` if they had been run before, or if the
-            event is not in the ledger any more.
+        :param event_id: The id that ``enqueue`` was called with.
+        :return: Whether the handlers ran now; ``False`` if they had run before, or if
+            the event is not in the ledger any more.
         :raises StripeError: If the object of a thin event could not be read.
 
-        An error of a handler is noted in the ledger and raised as it is, so that the
-        queue tries again.
+        A handler's exception is recorded in the ledger and raised unchanged, so that
+        the queue tries again.
 
         .. versionadded:: 0.1
         """

@@ -1,7 +1,10 @@
 """The body of a request to our endpoints, field by field.
 
-Names are KavachOS's, in camel case; snake case works, too. A form sends the same
-fields as text.
+A body is a JSON object or an HTML form with the same fields, all of them text. The
+names of fields are KavachOS's, in camel case; snake case works, too.
+
+``views`` reads the fields, ``billing.offers`` decides whether a browser may have what
+they ask for. Both refuse with :exc:`RequestRefused`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data"
 _INTEGER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _UPPER = re.compile(r"[A-Z]")
 
-# Stripe's limits. One of its 50 keys is ours.
+# Stripe's limits for metadata. It allows 50 keys, and we add one for the user's id.
 # Source: https://docs.stripe.com/api/metadata
 _MAX_METADATA_KEYS: Final = 49
 _METADATA_KEY = re.compile(r"[^\[\]]{1,40}")
@@ -28,10 +31,12 @@ _MAX_METADATA_VALUE: Final = 500
 
 
 class RequestRefused(KavachStripeError):
-    """What an endpoint answers instead of doing what a browser asked for.
+    """An endpoint refuses what a browser asked for.
+
+    The blueprint's error handler answers with these three values.
 
     :param message: The sentence for the browser.
-    :param code: The machine-readable code beside it.
+    :param code: What programs compare, such as ``"missing_field"``.
     :param status: The HTTP status.
     """
 
@@ -42,11 +47,13 @@ class RequestRefused(KavachStripeError):
 
 
 class Fields:
-    """The fields of one request.
+    """The fields of one request, read by type.
 
-    Each method gives ``None`` where the field is missing, null or an empty text.
+    Each method takes a name in camel case. It returns ``None`` if the field is missing,
+    null or an empty text, as an HTML form sends for an input that was left blank. It
+    raises :exc:`RequestRefused` if the field has a wrong type or value.
 
-    :raises RequestRefused: If the body, or later a field, is not what it should be.
+    :raises RequestRefused: If the body is neither a form nor a JSON object.
     """
 
     def __init__(self, request: Request) -> None:
@@ -56,13 +63,14 @@ class Fields:
         )
 
     def _get(self, name: str) -> Any:
+        """A value as it was sent, by its name in camel case or in snake case."""
         snake_case = _UPPER.sub(lambda match: f"_{match[0].lower()}", name)
         value = self._values.get(name)
         value = self._values.get(snake_case) if value is None else value
         return None if value == "" else value
 
     def text(self, name: str) -> str | None:
-        """A text of at most 5,000 characters, as Stripe takes them."""
+        """A text of at most 5,000 characters, which is Stripe's limit."""
         value = self._get(name)
 
         if value is None:
@@ -74,7 +82,11 @@ class Fields:
         return value
 
     def name(self, name: str) -> str | None:
-        """A text that names something: it can be read, letter by letter."""
+        """A text that names something, such as a price.
+
+        Control characters, and the replacement character of a form that was not UTF-8,
+        are refused here, as no name and no id of Stripe's has them.
+        """
         value = self.text(name)
 
         if value is not None and (not value.isprintable() or "\ufffd" in value):
@@ -83,7 +95,7 @@ class Fields:
         return value
 
     def integer(self, name: str, *, minimum: int, maximum: int) -> int | None:
-        """A whole number; from a form, as text."""
+        """A whole number; in a form, its digits as text. ``true`` is no number."""
         value = self._get(name)
 
         if self.is_form and value is not None and _INTEGER.fullmatch(value):
@@ -102,7 +114,7 @@ class Fields:
         return value
 
     def metadata(self, name: str) -> dict[str, str] | None:
-        """Texts by name, within Stripe's limits. A form cannot send them."""
+        """Texts by key, within Stripe's limits. Only JSON can carry them."""
         value = self._get(name)
 
         if value is None:
@@ -141,6 +153,13 @@ def invalid_field(name: str, expected: str) -> RequestRefused:
 
 
 def _read_json(body: bytes) -> Mapping[str, Any]:
+    """The fields of a JSON body; an empty body has none.
+
+    The ``Content-Type`` is not looked at: clients forget it, and a page of another site
+    is recognised by :func:`.is_cross_site`, not by its missing header.
+
+    :raises RequestRefused: If it is not a JSON object in UTF-8.
+    """
     if not body:
         return {}
 
@@ -158,5 +177,9 @@ def _read_json(body: bytes) -> Mapping[str, Any]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether the text has no half characters, which JSON can smuggle in."""
+    """Whether the text has no lone surrogates.
+
+    JSON can write them, ``"\\ud800"``, but they cannot be encoded as UTF-8, neither for
+    Stripe nor for the database.
+    """
     return not any("\ud800" <= character <= "\udfff" for character in text)

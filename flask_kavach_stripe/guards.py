@@ -1,4 +1,8 @@
-"""Views for subscribers only, and the subscription of whoever is logged in."""
+"""Views for subscribers only, and the subscription of the logged-in user.
+
+Both read the columns of the user that Flask-Login has loaded, and never call Stripe:
+webhooks keep the columns up to date.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,10 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def find_current_subscription() -> Subscription | None:
-    """The subscription of the logged-in user.
+    """The subscription of the logged-in user, from the user's columns.
 
-    ``None`` in an app without log-in, and for a user of another model, such as an
-    administrator.
+    :return: ``None`` if no subscription is running, nobody is logged in, the user is of
+        another model than the one that pays, or the app has no ``LoginManager``.
     """
     if not hasattr(current_app, "login_manager"):
         return None
@@ -40,6 +44,11 @@ def find_current_subscription() -> Subscription | None:
 
 
 def _subscription_of(user: Any) -> Subscription | None:
+    """The subscription in a user's columns; ``None`` for a user of another model.
+
+    :param user: Flask-Login's user: an instance, perhaps detached, or an anonymous
+        user.
+    """
     state = get_state()
     payers = state.payers
 
@@ -49,7 +58,8 @@ def _subscription_of(user: Any) -> Subscription | None:
     return state.describe(payers.columns_of(payers.keys.attached(state.session, user)))
 
 
-#: The subscription of the logged-in user: a proxy, false where there is none.
+#: The subscription of the logged-in user, looked up at each use. It is a proxy, and
+#: never ``None`` itself: test its truth, which is false if there is no subscription.
 current_subscription: Subscription | None = cast(
     "Subscription | None", LocalProxy(find_current_subscription)
 )
@@ -72,14 +82,17 @@ def subscription_required(*args: Any) -> Any:
         @subscription_required("pro", "team")
         def reports(): ...
 
-    Who is not logged in gets what Flask-Login's ``unauthorized()`` gives; who has no
-    active subscription is redirected to ``STRIPE_SUBSCRIPTION_VIEW``, or gets a 402
-    where that is not set, as JSON if the client prefers it.
+    A visitor who is not logged in gets the response of Flask-Login's
+    ``unauthorized()``. A user without an active subscription is redirected to
+    ``STRIPE_SUBSCRIPTION_VIEW``. If that key is not set, the answer is 402, as JSON if
+    the client prefers it.
 
-    :param prices: Names from ``STRIPE_PRICES`` or price ids, any of which will do. None
-        given: every price will do.
-    :raises ConfigurationError: At the first request, if a name is not in
-        ``STRIPE_PRICES``.
+    Put it below the decorator of the route, as above. Async views work, too.
+
+    :param prices: Names from ``STRIPE_PRICES`` or price ids. A subscription to any of
+        them opens the view; without prices, every active subscription does.
+    :raises TypeError: If a price is not a text.
+    :raises ConfigurationError: At each request, if a name is not in ``STRIPE_PRICES``.
 
     .. versionadded:: 0.1
     """
@@ -94,6 +107,11 @@ def subscription_required(*args: Any) -> Any:
 
 
 def _guard(view: V, prices: tuple[str, ...]) -> V:
+    """Wrap a view.
+
+    :param prices: Resolved to ids in each request, as only an app knows its prices.
+    """
+
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         price_ids = {_price_id(price, get_state().settings) for price in prices}
@@ -112,30 +130,40 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
 
 
 def _has_access(user: Any, price_ids: set[str]) -> bool:
+    """Whether one of a user's subscriptions is active and to one of the prices.
+
+    The columns hold the best subscription alone. Only if that one is to another price,
+    the user's other subscriptions are read from the database.
+    """
     subscription = _subscription_of(user)
 
     if subscription is None:
         return False
 
-    if _opens(subscription, price_ids):
+    if _grants_access(subscription, price_ids):
         return True
 
     return bool(price_ids) and any(
-        _opens(each, price_ids) for each in list_subscriptions(user)
+        _grants_access(other, price_ids) for other in list_subscriptions(user)
     )
 
 
-def _opens(subscription: Subscription, price_ids: set[str]) -> bool:
+def _grants_access(subscription: Subscription, price_ids: set[str]) -> bool:
     return subscription.is_active and (
         not price_ids or subscription.price_id in price_ids
     )
 
 
 def _price_id(price: str, settings: Settings) -> str:
-    named = settings.prices.get(price)
+    """The id of a price that is given by its name in ``STRIPE_PRICES`` or by its id.
 
-    if named is not None:
-        return named.id
+    :raises ConfigurationError: If it is neither: a misspelt name would keep out every
+        subscriber.
+    """
+    configured = settings.prices.get(price)
+
+    if configured is not None:
+        return configured.id
 
     if price in settings.price_names or price.startswith("price_"):
         return price
@@ -148,6 +176,7 @@ def _price_id(price: str, settings: Settings) -> str:
 
 
 def _subscription_missing() -> ResponseReturnValue:
+    """The answer to a user without access: a redirect, or 402 as JSON or as text."""
     view = get_state().settings.subscription_view
 
     if view is not None:
@@ -162,6 +191,10 @@ def _subscription_missing() -> ResponseReturnValue:
 
 
 def _prefers_json() -> bool:
+    """Whether the client sent JSON, or accepts it rather than HTML.
+
+    A client that accepts both alike, as ``*/*`` does, gets text.
+    """
     accepted = request.accept_mimetypes
     best = accepted.best_match(("text/html", "application/json"), default="text/html")
     return request.is_json or best == "application/json"

@@ -1,7 +1,9 @@
 """Where a browser may be sent, and from which sites it may post.
 
-Both rules compare origins, ``scheme://host[:port]``, and know three kinds: ours, those
-of ``STRIPE_TRUSTED_ORIGINS``, and all others.
+Both rules compare origins, ``scheme://host[:port]``, and know three kinds: the app's
+own, those of ``STRIPE_TRUSTED_ORIGINS``, and all others. ``views`` applies them to what
+browsers send. The app's own URLs only become absolute here (:func:`site_url`), as
+Stripe takes no paths.
 """
 
 from __future__ import annotations
@@ -19,22 +21,23 @@ from .errors import KavachStripeError
 from .urls import is_path
 from .urls import origin_of
 
-#: What browsers remember and then add to requests by themselves, as they do cookies.
+#: The schemes of ``Authorization`` for which browsers remember a password and send it
+#: by themselves, as they send cookies. ``Bearer`` is none: a script has to add it.
 _REMEMBERED_SCHEMES: Final = ("basic", "digest", "negotiate", "ntlm")
 
 
 class UntrustedRedirect(KavachStripeError, ValueError):
-    """The URL leads somewhere that a browser may not choose."""
+    """The URL leads to an origin that a browser may not choose."""
 
 
 def resolve_redirect(url: str, *, settings: Settings) -> str:
-    """Check a URL that a browser chose, and complete it if it is a path.
+    """Check a URL that a browser chose, and make it absolute.
 
     :param url: A path, ``/account``, or an absolute http(s) URL.
-    :returns: The URL as given, with our origin before a path. Nothing is escaped, so
-        ``{CHECKOUT_SESSION_ID}`` reaches Stripe as it must.
-    :raises UntrustedRedirect: If its origin is neither ours nor trusted, or it is
-        written such that browsers could read another origin in it.
+    :return: The URL as given, with the request's origin before a path. Nothing is
+        escaped, so ``{CHECKOUT_SESSION_ID}`` reaches Stripe with its braces.
+    :raises UntrustedRedirect: If its origin is neither the app's nor a trusted one, or
+        if a browser could read another origin in it.
     """
     if is_path(url):
         return absolute_url(url)
@@ -61,9 +64,10 @@ def resolve_redirect(url: str, *, settings: Settings) -> str:
 
 
 def absolute_url(url: str) -> str:
-    """``url``, with the current request's origin before it if it is a path.
+    """Put the current request's origin before ``url``, if it is a path.
 
-    Nothing is checked: for URLs of the app's own configuration and code.
+    An absolute URL is returned unchecked. Browsers' URLs go through
+    :func:`resolve_redirect` instead.
 
     :raises UntrustedRedirect: If it is a path and the request's host is malformed.
     """
@@ -79,11 +83,14 @@ def absolute_url(url: str) -> str:
 
 
 def is_cross_site(request: Request, settings: Settings) -> bool:
-    """Whether another site made the browser send this request with its cookies, or
-    with the password that it remembers.
+    """Whether another site made the browser send this request as the logged-in user.
 
-    Without them there is nothing to abuse. What is not a browser sends neither
-    ``Sec-Fetch-Site`` nor ``Origin``, and passes.
+    Only cookies, and passwords that the browser remembers, are sent without the user's
+    knowledge, so a request without them passes. A client that is not a browser passes,
+    too: it sends neither ``Sec-Fetch-Site`` nor ``Origin``.
+
+    A subdomain counts as another site, as others may control it. Trusted origins do
+    not.
 
     Source: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
     """
@@ -92,15 +99,15 @@ def is_cross_site(request: Request, settings: Settings) -> bool:
 
     site = request.headers.get("Sec-Fetch-Site")
 
-    if site in ("same-origin", "none"):
+    if site in ("same-origin", "none"):  # "none" is a bookmark or a URL typed in
         return False
 
-    header = request.headers.get("Origin")
+    origin_header = request.headers.get("Origin")
 
-    if header is None:
+    if origin_header is None:
         return site in ("same-site", "cross-site")
 
-    origin = origin_of(header)
+    origin = origin_of(origin_header)
 
     if origin in settings.trusted_origins:
         return False
@@ -114,14 +121,24 @@ def _has_remembered_password(request: Request) -> bool:
 
 
 def _own_origins(request: Request) -> set[str]:
-    """The origin of ``request``, and its ``https`` form: behind a proxy that ends TLS,
-    an app without ``ProxyFix`` sees ``http``."""
+    """The origins under which ``request`` may have reached the app.
+
+    Its own scheme, and ``https``: behind a proxy that ends TLS, an app without
+    ``ProxyFix`` sees ``http``.
+
+    :return: Empty if the request's host is malformed.
+    """
     # Not `host_url`, which is decoded to an IRI: "bücher.example" for "xn--...".
-    written = (f"{scheme}://{request.host}" for scheme in (request.scheme, "https"))
-    return {origin for url in written if (origin := origin_of(url)) is not None}
+    urls = (f"{scheme}://{request.host}" for scheme in (request.scheme, "https"))
+    return {origin for url in urls if (origin := origin_of(url)) is not None}
 
 
 def root_path() -> str:
+    """The path of the app's root, with a slash at the end.
+
+    From the request, where a proxy or a dispatcher may have mounted the app below a
+    path; without a request, ``APPLICATION_ROOT``.
+    """
     if has_request_context():
         return f"{request.script_root}/"
 
@@ -129,7 +146,14 @@ def root_path() -> str:
 
 
 def site_url(url: str) -> str:
-    """The URL; a path is completed with the origin of the app."""
+    """Put the app's origin before ``url``, if it is a path.
+
+    For URLs of the app's code and configuration. Nothing else is checked.
+
+    :raises ConfigurationError: If it is a path, there is no request, and
+        ``SERVER_NAME`` is not set.
+    :raises UntrustedRedirect: If it is a path and the request's host is malformed.
+    """
     if not is_path(url):
         return url
 

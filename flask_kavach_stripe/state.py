@@ -1,4 +1,8 @@
-"""What one app has: its settings, its client, its tables."""
+"""What one app has: its settings, its client, its tables.
+
+``init_app`` makes one :class:`State` for each app. Everything below the views takes it
+as an argument and finds the rest through it, so two apps in one process never mix.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +37,17 @@ from .subscriptions import UNKNOWN_STATUS
 
 EXTENSION_KEY: Final = "kavach_stripe"
 
-#: Seconds that reading from Stripe may take in a webhook.
+#: The longest time that one call to Stripe may take in a webhook, in seconds.
 WEBHOOK_TIMEOUT: Final = 8
 
 
 def make_client(
     settings: Settings, session: requests.Session | None = None
 ) -> StripeClient:
-    """The client of an app.
+    """Build the client for an app's settings. It sends nothing yet.
 
-    :param session: What sends the requests, in place of a session of its own.
+    :param session: The session that sends the requests, such as one that leads to a
+        local sandbox. By default the client opens its own.
     """
     return StripeClient(
         settings.secret_key,
@@ -55,7 +60,14 @@ def make_client(
 
 
 class State:
-    """The extension's part of one app, in ``app.extensions["kavach_stripe"]``."""
+    """The extension's part of one app, in ``app.extensions["kavach_stripe"]``.
+
+    :param registry: The handlers, shared by all apps of one ``KavachStripe``.
+    :param enqueue: Takes the ids of events, and their handlers run elsewhere. ``None``:
+        they run in the webhook.
+    :param user_model: ``None`` for the one class with the mixin, which may be defined
+        later.
+    """
 
     def __init__(
         self,
@@ -71,7 +83,6 @@ class State:
     ) -> None:
         self.db = db
         self.registry = registry
-        #: Takes the ids of events whose handlers run elsewhere.
         self.enqueue = enqueue
         self.event_model = event_model
         self.subscription_model = subscription_model
@@ -82,24 +93,32 @@ class State:
         self.use(settings, client)
 
     def use(self, settings: Settings, client: StripeClient) -> None:
-        """Talk to this Stripe from now on; tests put another one in its place."""
+        """Set or replace the settings and the client together.
+
+        Tests connect an app that is running to a sandbox, and back again.
+        """
         self.settings = settings
         self.client = client
-        #: One try, so that a webhook is answered before Stripe stops waiting.
+        #: Tries once and briefly: a webhook should be answered before Stripe gives the
+        #: delivery up. If the call fails, Stripe sends the event again.
         self.webhook_client: StripeClient = client.with_options(
             timeout=Timeout(total=WEBHOOK_TIMEOUT), max_network_retries=0
         )
 
     @property
     def session(self) -> Session:
-        """The session of the current app context."""
+        """The session of the current app context, the same that the app uses."""
         return self.db.session()
 
     @cached_property
     def payers(self) -> Payers:
-        """The users who pay. Their model may be defined after ``init_app``.
+        """The users who pay, in the table of the user model.
 
-        :raises ConfigurationError: If there is no such model.
+        Built at the first use, as the user model may be defined after ``init_app``. An
+        error is not kept: the next use looks for the model again.
+
+        :raises ConfigurationError: If no model has the mixin, if several have, or if
+            the primary key is not one column.
         """
         user_model = self._user_model or find_model(self.db, StripeUserMixin)
 
@@ -113,11 +132,18 @@ class State:
 
     @property
     def models(self) -> tuple[type[Any], ...]:
-        """The models of the three tables."""
+        """The models of the three tables: users, events, subscriptions."""
         return self.payers.user_model, self.event_model, self.subscription_model
 
     def describe(self, columns: SubscriptionColumns) -> Subscription | None:
-        """What the columns say, for the app; ``None`` if they name no subscription."""
+        """The object that apps get for a user's columns.
+
+        It knows the app's ``STRIPE_ACTIVE_STATUSES`` and ``STRIPE_PRICES``, which the
+        columns do not.
+
+        :return: ``None`` if the columns name no subscription, as after the last one
+            has ended.
+        """
         if columns.subscription_id is None:
             return None
 
@@ -133,10 +159,10 @@ class State:
 
 
 def get_state(app: Flask | None = None) -> State:
-    """The state of an app, by default of the current one.
+    """The state of an app, by default of the current app.
 
-    :raises RuntimeError: If the app has no ``KavachStripe``, or none is given outside
-        of an app context.
+    :raises RuntimeError: If the app has no ``KavachStripe``, or if no app is given and
+        there is no app context.
     """
     try:
         state: State = (app or current_app).extensions[EXTENSION_KEY]

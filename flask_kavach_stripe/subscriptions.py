@@ -1,4 +1,15 @@
-"""Which event wins, and what the user's columns say. Pure: no database, no clock."""
+"""Which event wins, and what the user's columns say. Pure: no database, no clock.
+
+Stripe delivers events late, twice and in any order. ``events`` turns each event and
+each answer of Stripe into a :data:`Change`. Under the lock on the user's row it applies
+the change to the stored :class:`CustomerState`:
+
+1. :meth:`CustomerState.after` gives the new rows. For each change it calls
+   :func:`decide`, which holds the rules of order.
+2. :meth:`CustomerState.projected` computes the user's columns from these rows.
+
+Source: https://docs.stripe.com/webhooks#event-ordering
+"""
 
 from __future__ import annotations
 
@@ -20,12 +31,13 @@ from .stripe_api.objects import SubscriptionState
 CREATED: Final = "customer.subscription.created"
 UPDATED: Final = "customer.subscription.updated"
 
-#: Stripe stamps events with whole seconds and says not to order events by them:
-#: what is at most this far apart may have happened either way round.
+#: Stripe stamps events with whole seconds and says not to order events by these times.
+#: Of two events that are at most this far apart, either may have happened first.
 #: Source: https://docs.stripe.com/webhooks#event-ordering
 TICK: Final = timedelta(seconds=1)
 
-#: After the statuses that give access, which of several subscriptions counts.
+#: Which of several subscriptions counts, best first. Subscriptions with one of the
+#: app's active statuses count before all of these.
 STATUS_ORDER: Final = (
     "trialing",
     "active",
@@ -35,18 +47,23 @@ STATUS_ORDER: Final = (
     "incomplete",
 )
 
-#: Of columns that name a subscription and no status. It promises nothing.
+#: The status of a subscription that the user's columns name without a status. It gives
+#: no access, unless it is in ``STRIPE_ACTIVE_STATUSES``.
 UNKNOWN_STATUS: Final = "incomplete"
 
-#: The statuses that a failed payment can lead away from.
+#: The statuses that a failed payment turns into ``past_due``, or leaves at it.
 _PAYABLE: Final = frozenset({"active", "trialing", "past_due"})
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A user's subscription, as the six columns tell it."""
+    """A subscription of a user, for the app to read.
 
-    #: ``sub_...``
+    It is what the user's columns say, or one row of the subscription table. Nothing in
+    it asks the database or Stripe.
+    """
+
+    #: The id of the subscription, ``sub_...``.
     id: str
     #: One of Stripe's statuses, such as ``"active"``.
     status: str
@@ -54,9 +71,9 @@ class Subscription:
     price_id: str | None
     #: When the paid period ends, as an aware UTC time.
     current_period_end: datetime | None
-    #: Whether it is scheduled to cancel, however that was asked for.
+    #: Whether it is scheduled to cancel, at the end of the period or at another time.
     cancel_at_period_end: bool
-    #: ``STRIPE_ACTIVE_STATUSES`` of the app.
+    #: The statuses in ``STRIPE_ACTIVE_STATUSES``.
     active_statuses: Sequence[str] = field(
         default=("active", "trialing"), repr=False, compare=False, kw_only=True
     )
@@ -92,7 +109,7 @@ class Subscription:
 
     @property
     def price(self) -> str | None:
-        """The name of the price in ``STRIPE_PRICES``."""
+        """The name of the price in ``STRIPE_PRICES``, ``None`` if it has none there."""
         return self.price_names.get(self.price_id or "")
 
 
@@ -100,19 +117,23 @@ class StoredSubscription(NamedTuple):
     """A row of the subscription table."""
 
     state: SubscriptionState
-    #: Stripe's time of this state; unknown for what was there before the table.
+    #: Stripe's time of this state, ``None`` if unknown, as for an adopted row.
     synced_at: datetime | None = None
-    #: Counts the writes to the row.
+    #: Counts the writes to the row, also those that change nothing.
     revision: int = 1
 
 
 class Snapshot(NamedTuple):
-    """The subscription inside a ``customer.subscription.*`` event."""
+    """The subscription inside a ``customer.subscription.*`` event.
+
+    It is as it was at the time of the event, so it may be older than the row.
+    """
 
     state: SubscriptionState
     #: The event's ``created``.
     time: datetime | None
     event_type: str
+    #: Whether the event says what it replaced, as Stripe's updates always do.
     has_previous_attributes: bool = True
 
     @property
@@ -121,10 +142,15 @@ class Snapshot(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The subscription, read from Stripe after the row was."""
+    """The subscription as Stripe answered when we asked.
+
+    Stripe was asked after the row was read. ``events.store`` drops an answer if the row
+    was written in the meantime, so this always replaces the row.
+    """
 
     state: SubscriptionState
-    #: A time at which Stripe's answer was true, not later than it was made.
+    #: A time at which the answer was true: the latest that we know of, before Stripe
+    #: sent it.
     time: datetime | None
 
     @property
@@ -133,35 +159,47 @@ class Answer(NamedTuple):
 
 
 class PaymentFailure(NamedTuple):
-    """An ``invoice.payment_failed`` event."""
+    """An ``invoice.payment_failed`` event.
+
+    It says nothing of the subscription itself, but may arrive before the event that
+    makes the subscription past due.
+    """
 
     subscription_id: str
     time: datetime | None
+    #: Why Stripe made the invoice, such as ``subscription_cycle`` for a renewal.
     billing_reason: str | None
     #: The latest end of the periods that the invoice bills.
     period_end: datetime | None
 
 
 class Ending(NamedTuple):
-    """The customer is gone, or Stripe does not list the subscription any more."""
+    """The subscription does not exist at Stripe any more, so it has ended.
+
+    Stripe did not list it among the customer's subscriptions when we asked.
+    """
 
     subscription_id: str
     time: datetime | None
 
 
 class CustomerDeleted(NamedTuple):
-    """The customer is gone: every subscription has ended, the link is cleared."""
+    """The customer was deleted at Stripe.
+
+    All of its subscriptions have ended, and the user has no customer any more.
+    """
 
     time: datetime | None
 
 
-#: What an event or an answer of Stripe says of one subscription.
+#: What an event or an answer of Stripe says about one subscription.
 SubscriptionChange: TypeAlias = Snapshot | Answer | PaymentFailure | Ending
+#: What it says about one subscription, or about the customer as a whole.
 Change: TypeAlias = SubscriptionChange | CustomerDeleted
 
 
 class Verdict(enum.Enum):
-    """What to do with a change that is not simply written."""
+    """What to do with a change that gives no new row."""
 
     #: The row stays as it is.
     KEEP = enum.auto()
@@ -172,10 +210,14 @@ class Verdict(enum.Enum):
 def decide(
     stored: StoredSubscription | None, change: SubscriptionChange
 ) -> StoredSubscription | Verdict:
-    """The row after a change, or why there is none to write.
+    """Decide what a change does to the row of its subscription.
+
+    A subscription that has ended never changes again. An answer of Stripe is always
+    written. The other changes come from events, and each kind has its own rule below.
 
     :param stored: The row, ``None`` if the subscription is not stored yet.
-    :param change: What an event or an answer of Stripe says of this subscription.
+    :param change: What an event or an answer of Stripe says about this subscription.
+    :return: The row to write, or why there is none.
     """
     if stored is not None and stored.state.has_ended:
         return Verdict.KEEP
@@ -194,6 +236,13 @@ def decide(
 def _decide_snapshot(
     stored: StoredSubscription | None, snapshot: Snapshot
 ) -> StoredSubscription | Verdict:
+    """Decide by the times of the row and of the event.
+
+    A newer event is written, an older one ignored. Within :data:`TICK` their order is
+    unknown: if the two differ, Stripe has to be asked. If a time is missing, the event
+    is written. Three kinds of event need no comparison: the first one of a
+    subscription, the final one, and ``created``, which is older than any row.
+    """
     state, time = snapshot.state, snapshot.time
 
     if stored is None or state.has_ended:
@@ -205,7 +254,8 @@ def _decide_snapshot(
     if time is None or stored.synced_at is None:
         return _write(stored, state, time)
 
-    newer_by = time - stored.synced_at  # a time moved by a tick may be out of range
+    # Not `time < synced_at - TICK`: that time may be out of the range of `datetime`.
+    newer_by = time - stored.synced_at
 
     if newer_by < -TICK:
         return Verdict.KEEP
@@ -214,7 +264,8 @@ def _decide_snapshot(
         return _write(stored, state, time)
 
     if snapshot.event_type == UPDATED and not snapshot.has_previous_attributes:
-        # Stripe always sends them: this one is hand-made, and arrives as it was sent.
+        # Stripe always sends them. This event was made by hand, in a test, and events
+        # of a test arrive in the order in which they were sent.
         return _write(stored, state, time)
 
     return Verdict.REREAD
@@ -223,6 +274,15 @@ def _decide_snapshot(
 def _decide_payment_failure(
     stored: StoredSubscription | None, failure: PaymentFailure
 ) -> StoredSubscription | Verdict:
+    """Decide whether a failed payment makes the subscription past due.
+
+    Only the invoice of a renewal does, or one without a billing reason. The event has
+    to be newer than the row by more than :data:`TICK`, and the invoice must not be for
+    a period that was paid already. A failed first payment leaves the subscription
+    ``incomplete``.
+
+    Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+    """
     if stored is None or stored.state.status not in _PAYABLE:
         return Verdict.KEEP
 
@@ -239,24 +299,31 @@ def _decide_payment_failure(
         if failure.period_end < paid_until:  # a retry of an old invoice
             return Verdict.KEEP
 
-    # The time stays: the true change comes with an `updated` of its own, which may
-    # be stamped with the same second.
+    # Keep `synced_at`: Stripe also sends `customer.subscription.updated`, perhaps with
+    # the same second, and that must still apply.
     return _write(stored, stored.state._replace(status="past_due"), None)
 
 
 def _write(
     stored: StoredSubscription | None, state: SubscriptionState, time: datetime | None
 ) -> StoredSubscription:
+    """Return the row with a new state, one revision later. Nothing is stored here.
+
+    :param stored: The row so far, ``None`` for a new one.
+    :param time: Stripe's time of the state. ``None``, or an older time, keeps the one
+        that the row has.
+    """
     if stored is None:
         return StoredSubscription(state, time)
 
-    # A write that changes nothing counts, too: an older answer of Stripe may be under
-    # way, and must not be stored after it.
+    # Count a write even if nothing changes: an older answer of Stripe may be under way,
+    # and the revision is what shows that the answer is outdated.
     synced_at = latest(stored.synced_at, time)
     return StoredSubscription(state, synced_at, stored.revision + 1)
 
 
 def _ended(stored: StoredSubscription, time: datetime | None) -> StoredSubscription:
+    """Return the row after the end of its subscription; a row that has ended stays."""
     if stored.state.has_ended:
         return stored
 
@@ -264,12 +331,16 @@ def _ended(stored: StoredSubscription, time: datetime | None) -> StoredSubscript
 
 
 def latest(*times: datetime | None) -> datetime | None:
-    """The latest of the known times."""
+    """Return the latest of the times that are not ``None``; ``None`` if all are."""
     return max((time for time in times if time is not None), default=None)
 
 
 class SubscriptionColumns(NamedTuple):
-    """The five columns of a user that a subscription fills."""
+    """The five columns of a user that describe a subscription.
+
+    The sixth one is the customer's id. All are empty if there never was a subscription;
+    after the last one ended, only the status is set.
+    """
 
     subscription_id: str | None = None
     status: str | None = None
@@ -279,7 +350,7 @@ class SubscriptionColumns(NamedTuple):
 
     @classmethod
     def of(cls, state: SubscriptionState) -> SubscriptionColumns:
-        """The columns that name this subscription."""
+        """Return the columns that describe a subscription, also one that has ended."""
         return cls(
             subscription_id=state.id,
             status=state.status,
@@ -292,7 +363,13 @@ class SubscriptionColumns(NamedTuple):
 def project(
     states: Iterable[SubscriptionState], active_statuses: Sequence[str]
 ) -> SubscriptionColumns:
-    """What a user's columns say, given all subscriptions of the customer."""
+    """Compute a user's columns from all subscriptions of the customer.
+
+    The best subscription that has not ended fills them. If all have ended, only the
+    status is set: that of the newest.
+
+    :param active_statuses: ``STRIPE_ACTIVE_STATUSES``.
+    """
     ranked = best_first(states, active_statuses)
 
     if not ranked:
@@ -309,7 +386,14 @@ def project(
 def best_first(
     states: Iterable[SubscriptionState], active_statuses: Sequence[str]
 ) -> list[SubscriptionState]:
-    """Sort subscriptions by what they are worth to the one who pays."""
+    """Sort subscriptions by how much they give the user, best first.
+
+    Running ones come before ended ones, then the app's active statuses, then the order
+    of :data:`STATUS_ORDER`, then statuses that are new at Stripe. Among equals the
+    newest is first. Their ids decide last, so that the order never changes by chance.
+
+    :param active_statuses: ``STRIPE_ACTIVE_STATUSES``.
+    """
 
     def key(state: SubscriptionState) -> tuple[bool, int, float, str]:
         created = state.created.timestamp() if state.created else 0.0
@@ -319,6 +403,7 @@ def best_first(
 
 
 def _rank(state: SubscriptionState, active_statuses: Sequence[str]) -> int:
+    """Return the place of a status; the best is 0. All ended ones are equal."""
     if state.has_ended or state.status in active_statuses:
         return 0
 
@@ -329,11 +414,14 @@ def _rank(state: SubscriptionState, active_statuses: Sequence[str]) -> int:
 
 
 def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription | None:
-    """The row of what the columns said before there were rows.
+    """Make a row of the subscription that a user's columns name.
 
-    Its times are unknown, so whatever arrives first is applied to it, unless it tells
-    of the creation, which is past. Columns that name a subscription and no status
-    promise nothing: they count as ``incomplete``.
+    An app that comes from another library, or that wrote the columns itself, has no row
+    for it. The new row has no time, so the first event that arrives is applied, except
+    for ``customer.subscription.created``, which is surely older. Columns that name no
+    status count as :data:`UNKNOWN_STATUS`.
+
+    :return: ``None`` if the columns name no subscription.
     """
     if columns.subscription_id is None:
         return None
@@ -351,23 +439,31 @@ def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription 
 
 
 class Payer(NamedTuple):
-    """The row of a user: primary key and the six columns."""
+    """A row of the app's table that pays: today a user. Its key and the six columns."""
 
+    #: The primary key, in the type of its column.
     user_id: Any
+    #: The Stripe customer, ``cus_...``.
     customer_id: str | None
     columns: SubscriptionColumns
 
 
 class CustomerState(NamedTuple):
-    """What we keep of a customer: the user's columns, and the rows behind them."""
+    """What we keep of a customer: the user's columns, and the rows behind them.
+
+    A value that never changes: :meth:`after` and :meth:`projected` return new ones.
+    """
 
     payer: Payer
-    #: By subscription id.
+    #: The rows of the subscription table, by subscription id.
     rows: Mapping[str, StoredSubscription]
 
     @property
     def known(self) -> dict[str, StoredSubscription]:
-        """The rows, and the one that the columns name without there being one."""
+        """The rows, with a row for the subscription that only the columns name.
+
+        See :func:`adopt`. It is written with the first change of the customer.
+        """
         adopted = adopt(self.payer.columns, self.payer.customer_id or "")
 
         if adopted is None or adopted.state.id in self.rows:
@@ -377,15 +473,22 @@ class CustomerState(NamedTuple):
 
     @property
     def states(self) -> Mapping[str, SubscriptionState]:
+        """The states in the rows, by subscription id."""
         return {id_: stored.state for id_, stored in self.rows.items()}
 
     def best_first(self, active_statuses: Sequence[str]) -> list[SubscriptionState]:
-        """All of them, as :func:`best_first` sorts them."""
+        """Sort all known subscriptions, see the function :func:`best_first`."""
         states = (stored.state for stored in self.known.values())
         return best_first(states, active_statuses)
 
     def revisions(self, subscription_id: str | None = None) -> Mapping[str, int]:
-        """The revisions of one row, or of all."""
+        """Return the revisions of the known rows, by subscription id.
+
+        If they are equal before and after a question to Stripe, nobody wrote the rows
+        in the meantime, and the answer may be stored.
+
+        :param subscription_id: The only row to look at; ``None`` for all.
+        """
         return {
             id_: stored.revision
             for id_, stored in self.known.items()
@@ -393,7 +496,13 @@ class CustomerState(NamedTuple):
         }
 
     def after(self, changes: Iterable[Change]) -> CustomerState | None:
-        """The customer after some changes, ``None`` if only Stripe can tell."""
+        """Apply changes, in their order, to the known rows.
+
+        The columns of the payer stay as they are; :meth:`projected` computes them.
+
+        :return: The customer's state after all changes. ``None`` if one of them cannot
+            be decided: then Stripe has to be asked.
+        """
         payer, rows = self.payer, self.known
 
         for change in changes:
@@ -415,7 +524,12 @@ class CustomerState(NamedTuple):
         return CustomerState(payer, rows)
 
     def projected(self, active_statuses: Sequence[str]) -> CustomerState:
-        """With the columns that the rows give; without rows, as they are."""
+        """Compute the payer's columns from the rows, see :func:`project`.
+
+        A customer without rows keeps the columns: no row says anything against them.
+
+        :param active_statuses: ``STRIPE_ACTIVE_STATUSES``.
+        """
         if not self.rows:
             return self
 

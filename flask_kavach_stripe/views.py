@@ -1,4 +1,13 @@
-"""The four endpoints: HTTP in, HTTP out. The rules are elsewhere."""
+"""The four endpoints: HTTP in, HTTP out. The rules are elsewhere.
+
+A view reads the request (``forms``, ``origins``), calls ``billing`` or, for a webhook,
+``events.receive``, and turns the result into a response. Errors become JSON,
+``{"error": "<a sentence>", "code": "<for programs>"}``, through error handlers that
+are registered on the blueprint alone: the app's own error pages stay as they are.
+
+The views are functions of this module, so that an app can name one of them, as in
+``csrf.exempt(views.webhook)``.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +57,7 @@ from .subscriptions import Subscription
 
 logger: Final = logging.getLogger(__name__)
 
-#: The largest webhook that is read, in bytes.
+#: The largest body that the webhook endpoint accepts, in bytes.
 MAX_WEBHOOK_SIZE: Final = 1024 * 1024
 
 _MAX_QUANTITY: Final = 999_999
@@ -56,7 +65,23 @@ _RETRY_AFTER: Final = {"Retry-After": "5"}  # seconds
 
 
 def checkout() -> ResponseReturnValue:
-    """Create a Checkout session and say where it is."""
+    """``POST /checkout``: create a Checkout session and answer with its URL.
+
+    The fields of the body are ``priceId`` or ``price`` (a name in ``STRIPE_PRICES``),
+    ``quantity``, ``trialDays``, ``metadata``, ``successUrl`` and ``cancelUrl``. They
+    are checked before a query looks for the user's subscriptions, and long before
+    Stripe creates anything. The trial is checked last, as it depends on those
+    subscriptions.
+
+    Commits the open transaction of ``db.session``, and calls Stripe.
+
+    :return: ``{"url": ..., "sessionId": ...}``; for a form, a redirect to that URL.
+    :raises RequestRefused: If the user is not logged in, a field is wrong, or the user
+        may not buy this.
+    :raises NoCustomerError: If the user cannot pay, see :func:`_authenticate_payer`,
+        or has no customer and ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
     user = _authenticate_payer()
     settings = get_state().settings
     fields = Fields(request)
@@ -90,7 +115,17 @@ def checkout() -> ResponseReturnValue:
 
 
 def portal() -> ResponseReturnValue:
-    """Create a session of the billing portal and say where it is."""
+    """``POST /portal``: create a session of the billing portal, answer with its URL.
+
+    The one field of the body is ``returnUrl``, by default
+    ``STRIPE_PORTAL_RETURN_URL``. Commits the open transaction of ``db.session``, and
+    calls Stripe.
+
+    :return: ``{"url": ...}``; for a form, a redirect to that URL.
+    :raises RequestRefused: If the user is not logged in or the field is wrong.
+    :raises NoCustomerError: If the user has no customer, or none any more.
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
     user = _authenticate_payer()
     fields = Fields(request)
     return_url = _redirect_field(fields, "returnUrl")
@@ -107,18 +142,37 @@ def portal() -> ResponseReturnValue:
 
 
 def subscription() -> ResponseReturnValue:
-    """Say what the logged-in user has."""
+    """``GET /subscription``: answer with the subscription of the logged-in user.
+
+    Only reads the user's columns; neither writes nor calls Stripe.
+
+    :return: ``{"subscription": {...}}``, ``null`` if no subscription is running or the
+        user is not of the model that pays.
+    :raises RequestRefused: If the user is not logged in.
+    """
     _authenticate()
-    found = find_current_subscription()
-    return jsonify(subscription=None if found is None else _to_json(found))
+    current = find_current_subscription()
+    return jsonify(subscription=None if current is None else _to_json(current))
 
 
 def webhook() -> ResponseReturnValue:
-    """Take an event from Stripe."""
+    """``POST /webhook``: store an event from Stripe and run the app's handlers.
+
+    Stripe sends an event again unless the answer is 2xx: 200 if the event is stored and
+    its handlers have run or are in the queue, 500 if a handler raised, 503 if the queue
+    or Stripe could not be reached. :func:`.receive` describes the transactions.
+
+    :return: ``{"received": true}``, also for a duplicate and for an event without
+        handlers.
+    :raises SignatureVerificationError: If Stripe did not sign the body, answered with
+        400.
+    :raises RequestEntityTooLarge: If the body is larger than :data:`MAX_WEBHOOK_SIZE`.
+    """
+    # One byte more than is allowed, because Werkzeug truncates a chunked body silently.
     request.max_content_length = MAX_WEBHOOK_SIZE + 1
     payload = request.get_data()
 
-    if len(payload) > MAX_WEBHOOK_SIZE:  # a body in chunks is cut without a word
+    if len(payload) > MAX_WEBHOOK_SIZE:
         raise RequestEntityTooLarge
 
     try:
@@ -136,7 +190,11 @@ def webhook() -> ResponseReturnValue:
 
 
 def create_blueprint() -> Blueprint:
-    """The blueprint ``kavach_stripe`` of one app."""
+    """A new blueprint ``kavach_stripe``, with the endpoints and their error handlers.
+
+    One part reaches beyond the endpoints: ``current_subscription``, in all templates of
+    the app.
+    """
     bp = Blueprint("kavach_stripe", __name__)
     bp.post("/checkout")(checkout)
     bp.post("/portal")(portal)
@@ -157,7 +215,13 @@ def create_blueprint() -> Blueprint:
 
 
 def _authenticate() -> Any:
-    """The logged-in user."""
+    """The logged-in user, of whatever model.
+
+    :raises RequestRefused: With status 401 if nobody is logged in. ``login_required``
+        would redirect as soon as the app sets ``login_view``, which no JSON client
+        expects.
+    :raises RuntimeError: If the app has no ``LoginManager``.
+    """
     if not hasattr(current_app, "login_manager"):
         raise RuntimeError("No Flask-Login is registered. Call 'LoginManager(app)'.")
 
@@ -170,7 +234,13 @@ def _authenticate() -> Any:
 
 
 def _authenticate_payer() -> Any:
-    """The logged-in user, who can pay and whose browser no other site sent here."""
+    """The logged-in user of a request that may spend money.
+
+    :raises RequestRefused: With status 401 if nobody is logged in, with 403 if another
+        site made the browser send the request.
+    :raises NoCustomerError: If the user is of another model than the one that pays,
+        such as an administrator.
+    """
     user, state = _authenticate(), get_state()
 
     if is_cross_site(request, state.settings):
@@ -181,12 +251,17 @@ def _authenticate_payer() -> Any:
         )
 
     if not isinstance(user, state.payers.user_model):
-        raise NoCustomerError(f"A {type(user).__name__!r} is not one of those who pay.")
+        raise NoCustomerError(f"{type(user).__name__!r} is not the model that pays.")
 
     return user
 
 
 def _redirect_field(fields: Fields, name: str) -> str | None:
+    """The URL in a field, made absolute; ``None`` if the field is missing.
+
+    :raises RequestRefused: If the URL leads to another site than those allowed. The
+        sentence names the field, which the :exc:`.UntrustedRedirect` cannot.
+    """
     url = fields.text(name)
 
     if url is None:
@@ -200,33 +275,39 @@ def _redirect_field(fields: Fields, name: str) -> str | None:
         ) from error
 
 
-def _to_json(found: Subscription) -> dict[str, Any]:
-    end = found.current_period_end
+def _to_json(current: Subscription) -> dict[str, Any]:
+    """A subscription as KavachOS's clients expect it: camel case, times in UTC."""
+    end = current.current_period_end
     return {
-        "id": found.id,
-        "status": found.status,
-        "priceId": found.price_id,
+        "id": current.id,
+        "status": current.status,
+        "priceId": current.price_id,
         "currentPeriodEnd": end and end.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "cancelAtPeriodEnd": found.cancel_at_period_end,
+        "cancelAtPeriodEnd": current.cancel_at_period_end,
     }
 
 
 def _template_context() -> dict[str, Any]:
-    """What every template gets; error pages, too, where there may be no database."""
+    """The variable ``current_subscription``, for every template of the app.
+
+    The app's error pages are templates, too. If the database fails, the variable is
+    ``None`` and the error is logged, so that an error page can still be rendered.
+    """
     try:
-        found = find_current_subscription()
+        current = find_current_subscription()
     except (ConfigurationError, SQLAlchemyError) as error:
         logger.warning("There is no 'current_subscription': %s", type(error).__name__)
-        found = None
+        current = None
 
-    return {"current_subscription": found}
+    return {"current_subscription": current}
 
 
 def _exempt_webhook(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    """Let Stripe, which knows no token, pass Flask-WTF's CSRF protection.
+    """Exempt the webhook from Flask-WTF's CSRF protection: Stripe sends no token.
 
-    Done here, as Flask calls this before any ``before_request`` function: it does not
-    matter which of the two extensions was initialised first.
+    The other endpoints keep the protection. Flask calls this function before any
+    ``before_request`` function, and so before the protection, whichever of the two
+    extensions was initialised first.
     """
     csrf = current_app.extensions.get("csrf")
 
@@ -235,6 +316,7 @@ def _exempt_webhook(endpoint: str | None, values: dict[str, Any] | None) -> None
 
 
 def _forbid_caching(response: Response) -> Response:
+    """Keep every answer out of caches: it belongs to one user."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -245,10 +327,18 @@ def _forbid_caching(response: Response) -> Response:
 def _error(
     sentence: str, code: str, status: int, headers: dict[str, str] | None = None
 ) -> ResponseReturnValue:
+    """The JSON of every error.
+
+    :param sentence: A fixed text of ours, or one about a field. Texts of Stripe and of
+        the database go to the log, never to the browser.
+    :param code: What programs compare; ``docs/errors.rst`` lists all codes.
+    :param status: The HTTP status.
+    """
     return jsonify(error=sentence, code=code), status, headers or {}
 
 
 def _unavailable(code: str) -> ResponseReturnValue:
+    """503 with ``Retry-After``, for a failure that may be over in a moment."""
     return _error("Try again in a moment.", code, 503, _RETRY_AFTER)
 
 
@@ -257,7 +347,12 @@ def _handle_refusal(error: RequestRefused) -> ResponseReturnValue:
 
 
 def _handle_untrusted_redirect(error: UntrustedRedirect) -> ResponseReturnValue:
-    """The app's own root URL, asked for under a malformed host."""
+    """400 for a request with a malformed ``Host`` header.
+
+    The app's own redirect URLs are often paths, and :func:`.absolute_url` completes
+    them with that header. URLs from the body never come here: :func:`_redirect_field`
+    refuses them.
+    """
     return _error(str(error), "untrusted_redirect", 400)
 
 
@@ -266,11 +361,11 @@ def _handle_no_customer(error: NoCustomerError) -> ResponseReturnValue:
 
 
 def _handle_signature(error: SignatureVerificationError) -> ResponseReturnValue:
+    """400 with the error's sentence, which Stripe's Dashboard shows at the delivery."""
     logger.warning("A webhook was rejected: %s", error)
-    is_payload = isinstance(error, InvalidPayloadError)
-    return _error(
-        str(error), "invalid_json" if is_payload else "invalid_signature", 400
-    )
+    is_signed = isinstance(error, InvalidPayloadError)
+    code = "invalid_json" if is_signed else "invalid_signature"
+    return _error(str(error), code, 400)
 
 
 def _handle_configuration(error: ConfigurationError) -> ResponseReturnValue:
@@ -279,6 +374,12 @@ def _handle_configuration(error: ConfigurationError) -> ResponseReturnValue:
 
 
 def _handle_stripe(error: StripeError) -> ResponseReturnValue:
+    """Log Stripe's text and answer with a sentence of our own.
+
+    400 for a parameter that Stripe refuses, 503 if another try may succeed, 502 for
+    everything else, such as a wrong key. Stripe's ``code`` and the name of the
+    parameter reach the browser, Stripe's message does not.
+    """
     logger.error("Stripe failed: %s", error)
 
     if isinstance(error, InvalidRequestError):
@@ -294,7 +395,11 @@ def _handle_stripe(error: StripeError) -> ResponseReturnValue:
 
 
 def _handle_database(error: SQLAlchemyError) -> ResponseReturnValue:
-    """Log what failed without its parameters, which are the customers' data."""
+    """Log a database error without its parameters, which are the customers' data.
+
+    Rolls back. Then the tables are looked at, as a migration that was not run is the
+    likeliest reason: 500 if a table or a column is missing, else 503.
+    """
     state = get_state()
     state.session.rollback()
 
@@ -315,21 +420,31 @@ def _handle_database(error: SQLAlchemyError) -> ResponseReturnValue:
 
 
 def _summarise(error: SQLAlchemyError) -> str:
+    """The classes of a database error, its code and its statement.
+
+    The driver's own text is left out: it quotes values, such as the key that is there
+    twice.
+    """
     if not isinstance(error, DBAPIError):
         return type(error).__name__
 
-    original = error.orig
-    code = getattr(original, "sqlstate", None)  # PostgreSQL's drivers
+    driver_error = error.orig
+    code = getattr(driver_error, "sqlstate", None)  # PostgreSQL's drivers
 
-    if code is None and original is not None:
-        code = next((arg for arg in original.args if isinstance(arg, int)), None)
+    if code is None and driver_error is not None:  # MySQL's have a number among `args`
+        code = next((arg for arg in driver_error.args if isinstance(arg, int)), None)
 
     return (
-        f"{type(error).__name__} ({type(original).__name__}, code {code})"
+        f"{type(error).__name__} ({type(driver_error).__name__}, code {code})"
         f" in {error.statement!r}"
     )
 
 
 def _handle_http(error: HTTPException) -> ResponseReturnValue:
+    """Errors of Flask and Werkzeug as JSON, such as 413 ``request_entity_too_large``.
+
+    Only those that a view of this blueprint raises, or a function that Flask runs
+    before it; a wrong method or path is answered before Flask knows the blueprint.
+    """
     code = error.name.lower().replace(" ", "_")
     return _error(error.description or error.name, code, error.code or 500)

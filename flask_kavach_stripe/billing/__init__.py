@@ -1,1 +1,22 @@
-"""What an app calls: customers, Checkout, the portal, subscriptions."""
+"""What an app calls: customers, Checkout, the billing portal, subscriptions.
+
+The public functions are *helpers*: methods of ``KavachStripe`` that need an app
+context. They take a user as a model instance, as ``current_user`` or as a primary key.
+
+Helpers work in ``db.session``. They flush it first, commit it before a call to Stripe,
+so that no lock is held during the call, and commit again after storing. Within a
+handler the extension owns the transaction, and each of these commits is only a flush.
+
+``users``
+    Find the user that a helper was given, and the user's row.
+``lookup``
+    Read subscriptions from our database.
+``customers``
+    Create a customer at Stripe, or record that Stripe deleted it.
+``refresh``
+    Read a customer's subscriptions from Stripe, and store them.
+``checkout``, ``portal``
+    Sessions at Stripe: pages to which the app sends the browser.
+``offers``
+    The rules for browsers: which price, which trial, no second subscription.
+"""

@@ -1,4 +1,9 @@
-"""Checkout and portal sessions: the pages of Stripe's that we send users to."""
+"""Checkout sessions: the pages at Stripe where users subscribe.
+
+Before the page, :func:`create_checkout_session` sends the browser to Stripe. After the
+payment Stripe sends it back, and :func:`complete_checkout` stores the subscription, so
+that the success page does not have to wait for the webhook.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +43,21 @@ from .customers import record_deletion
 from .lookup import get_subscription
 from .users import get_payer
 
-#: How often a customer that Stripe deleted is replaced in one call. A replayed answer
-#: to an idempotency key may name another one that is gone.
+#: How many times one call replaces a customer that was deleted at Stripe. Stripe may
+#: replay its answer to an earlier idempotency key, which names another deleted one.
 MAX_REPLACEMENTS: Final = 3
 
-#: Checkout parameters that say who pays for what; these are not the caller's.
+#: Checkout parameters that say who pays for what. Callers must not set them.
 _RESERVED: Final = frozenset({"mode", "customer", "client_reference_id"})
 
 
 @dataclass(frozen=True)
 class CheckoutSession:
-    """A page of Stripe's where a customer subscribes."""
+    """A page at Stripe where a customer subscribes."""
 
     #: ``cs_...``
     id: str
-    #: Where to send the browser, once and now.
+    #: The URL to which you send the browser, at once and only once.
     url: str
 
 
@@ -70,19 +75,29 @@ def create_checkout_session(
 ) -> CheckoutSession:
     """Create a Checkout session in which a user subscribes to a price.
 
+    A user without a customer gets one first, and so does a user with a customer that
+    was deleted at Stripe. Commits ``db.session`` before each call to Stripe.
+
+    :param user: The model instance, ``current_user`` or a primary key.
     :param price_id: ``price_...``
-    :param success_url: Where Stripe sends who has paid; ``{CHECKOUT_SESSION_ID}`` in
-        it becomes the session's id, for :func:`complete_checkout`. By default
-        ``STRIPE_SUCCESS_URL``, else the root of the app.
-    :param cancel_url: Where Stripe sends who has not. By default
-        ``STRIPE_CANCEL_URL``, else the root of the app.
-    :param trial_days: Length of the free trial in days; none by default.
-    :param quantity: How many; ``None`` for a metered price, which takes no quantity.
+    :param success_url: The URL to which Stripe sends the browser after the payment.
+        ``{CHECKOUT_SESSION_ID}`` in it becomes the session's id, for
+        :func:`complete_checkout`. By default ``STRIPE_SUCCESS_URL``, else the root of
+        the app.
+    :param cancel_url: The URL to which Stripe's page links back without a payment. By
+        default ``STRIPE_CANCEL_URL``, else the root of the app.
+    :param trial_days: Length of the free trial in days; no trial by default.
+    :param quantity: Number of units; ``None`` for a metered price, which takes no
+        quantity.
     :param metadata: Stored on the session and on the subscription.
     :param params: Any further parameter of Checkout, such as ``discounts`` or
         ``subscription_data``. ``line_items`` are added after the subscription's.
+    :return: The session's id and URL.
     :raises NoCustomerError: If there is no such user, or the user has no customer and
         ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises TypeError: If ``params`` has a parameter that is set here, such as ``mode``.
+    :raises ValueError: If ``trial_days`` or ``quantity`` is out of range, or a key in
+        ``params`` has brackets.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     Source: https://docs.stripe.com/api/checkout/sessions/create
@@ -139,6 +154,11 @@ def create_checkout_session(
 def _check_checkout_arguments(
     trial_days: int | None, quantity: int | None, params: Mapping[str, Any]
 ) -> None:
+    """Refuse arguments that Stripe would refuse, or that would replace ours.
+
+    :raises TypeError: If ``params`` has a reserved parameter.
+    :raises ValueError: If a number is out of range, or a key has brackets.
+    """
     if trial_days is not None and trial_days < 0:
         raise ValueError(f"'trial_days' must be 0 or more, not {trial_days!r}.")
 
@@ -148,21 +168,22 @@ def _check_checkout_arguments(
     for name in _RESERVED & params.keys():
         raise TypeError(f"{name!r} is set by 'create_checkout_session' itself.")
 
-    # `{"metadata[kavach_user_id]": ...}` would stand beside ours, and might win.
-    for key in _keys_of(params):
+    # `{"metadata[kavach_user_id]": ...}` would be sent beside our own user id. Stripe
+    # might take either of the two.
+    for key in _nested_keys(params):
         if "[" in key or "]" in key:
             raise ValueError(f"The parameter {key!r} has brackets. Nest dicts instead.")
 
 
-def _keys_of(value: object) -> Iterator[str]:
-    """The keys of nested dicts and lists."""
+def _nested_keys(value: object) -> Iterator[str]:
+    """The keys of a dict, and of all dicts and lists in it."""
     if isinstance(value, Mapping):
         yield from map(str, value)
         value = list(value.values())
 
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _keys_of(item)
+            yield from _nested_keys(item)
 
 
 def _checkout_params(
@@ -173,13 +194,19 @@ def _checkout_params(
     metadata: Mapping[str, str] | None,
     params: Mapping[str, Any],
 ) -> dict[str, Any]:
-    own_metadata = {USER_ID_KEY: str(user_id)}
+    """The parameters of a Checkout session, without its customer and URLs.
+
+    The user's primary key goes into ``client_reference_id`` and into the metadata of
+    session and subscription. The metadata show later that we created the session, see
+    :mod:`flask_kavach_stripe.events.link`. Our own keys replace those of the caller.
+    """
+    user_metadata = {USER_ID_KEY: str(user_id)}
     subscription_data = dict(params.get("subscription_data") or {})
     subscription_metadata = subscription_data.get("metadata") or {}
     subscription_data["metadata"] = {
         **(metadata or {}),
         **subscription_metadata,
-        **own_metadata,
+        **user_metadata,
     }
 
     if trial_days:
@@ -190,18 +217,20 @@ def _checkout_params(
         "mode": "subscription",
         "client_reference_id": str(user_id),
         "line_items": [line_item, *(params.get("line_items") or ())],
-        "metadata": {**(metadata or {}), **own_metadata},
+        "metadata": {**(metadata or {}), **user_metadata},
         "subscription_data": subscription_data,
     }
 
 
 def _success_url(state: State, url: str | None) -> str:
+    """The absolute URL of the success page, by default with the session's id."""
     url = url or state.settings.success_url
     url = url or f"{root_path()}?session_id={{CHECKOUT_SESSION_ID}}"
-    # `url_for` escapes the braces, and Stripe would leave them like that.
+    # `url_for` escapes the braces. Stripe replaces only the unescaped text.
     return site_url(url).replace("%7BCHECKOUT_SESSION_ID%7D", "{CHECKOUT_SESSION_ID}")
 
 
+#: The form of a Checkout session's id, which comes from a browser's query.
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
@@ -209,14 +238,18 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 def complete_checkout(
     session_id: str | None, user: Any = current_user
 ) -> Subscription | None:
-    """Store what was bought in a Checkout session, before its webhook is here.
+    """Store the subscription of a Checkout session without waiting for the webhook.
 
-    For the view behind ``success_url``. An id that is empty, unknown or of a session
-    that is not finished changes nothing.
+    For the view behind ``success_url``. Nothing changes if the id is empty or unknown,
+    or if the session is not complete. Reads the session and its subscription from
+    Stripe. Commits ``db.session`` before that and after storing, and runs the app's
+    ``on_subscription_change`` handlers.
 
     :param session_id: ``cs_...``, from the query of the request.
-    :return: What the columns say then.
-    :raises CheckoutSessionMismatch: If the session is not this user's.
+    :param user: The model instance, ``current_user`` or a primary key.
+    :return: The subscription that the user's columns name now, or ``None``.
+    :raises CheckoutSessionMismatch: If another user bought in the session. Nothing is
+        stored then.
     :raises NoCustomerError: If there is no such user.
     :raises StripeError: If Stripe refuses, or does not answer.
 
@@ -252,7 +285,13 @@ def complete_checkout(
 
 
 def _retrieve_checkout(state: State, session_id: object) -> CheckoutFacts | None:
-    """A finished Checkout session for a subscription, ``None`` if it is not one."""
+    """Read a Checkout session from Stripe. Call it while no lock is held.
+
+    :param session_id: Anything that a browser sent.
+    :return: ``None`` if there is no such session, if it is not complete, or if it is
+        not for a subscription.
+    :raises StripeError: If Stripe refuses otherwise, or does not answer.
+    """
     if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
         return None
 

@@ -1,9 +1,7 @@
-"""The users of the app, and the customers that they are at Stripe.
+"""Create the Stripe customer of a user, and record that Stripe deleted one.
 
-The helpers, here and in the modules above, work in the current app and take a user as
-the model instance, ``current_user`` or a primary key. They flush ``db.session`` first
-and commit it before a call to Stripe and after storing; inside a handler they only
-flush.
+A user has at most one customer, stored in ``stripe_customer_id``. Once set, the id
+stays until Stripe says that the customer is deleted.
 """
 
 from __future__ import annotations
@@ -42,12 +40,15 @@ def create_customer(
 ) -> str:
     """Create the Stripe customer of a user and store its id.
 
-    A user who has one keeps it; Stripe is not called then.
+    A user with a customer keeps it, and Stripe is not called. Commits ``db.session``
+    before the call to Stripe and after storing the id.
 
-    :param email: By default ``user.email``, where there is one.
-    :param name: By default ``user.name``, where there is one.
-    :return: The customer's id.
+    :param user: The model instance, ``current_user`` or a primary key.
+    :param email: By default ``user.email``, if the model has it.
+    :param name: By default ``user.name``, if the model has it.
+    :return: The customer's id, ``cus_...``.
     :raises NoCustomerError: If there is no such user.
+    :raises StripeError: If Stripe refuses, or does not answer.
 
     .. versionadded:: 0.1
     """
@@ -69,6 +70,20 @@ def make_customer(
     name: str | None = None,
     replacing: str | None = None,
 ) -> str:
+    """Create a customer at Stripe and link it to a user without one.
+
+    Commits before the call to Stripe and after the link. Parallel calls for one user
+    send the same idempotency key, so that Stripe creates one customer for all of them.
+
+    :param replacing: The deleted customer that the new one replaces. It makes another
+        idempotency key; with the old key Stripe would return the deleted customer.
+    :return: The id that is stored now. It is another customer's if a call with other
+        arguments was faster.
+    :raises NoCustomerError: If the user was deleted in the meantime.
+    :raises StripeError: If Stripe refuses, or does not answer.
+
+    Source: https://docs.stripe.com/api/idempotent_requests
+    """
     session, payers = state.session, state.payers
     params = {
         "email": email or _text_attribute(instance, "email"),
@@ -84,6 +99,8 @@ def make_customer(
         if not error.replayed:
             raise
 
+        # Stripe repeated its answer to an earlier call with this idempotency key. The
+        # cause of that error may be gone, so try once more, with a new key.
         customer = state.client.post("/v1/customers", params)
 
     customer_id = read_id(customer.get("id"))
@@ -95,24 +112,29 @@ def make_customer(
         payers.link(session, payer.user_id, customer_id)
         session.commit()
 
-    # A parallel checkout may have been first: what is stored now counts.
-    winner = payers.get(session, payer.user_id)
+    # A parallel checkout may have linked another customer first. The stored id counts.
+    stored_payer = payers.get(session, payer.user_id)
     session.commit()
     payers.refresh(session, instance)
 
-    if winner is None or winner.customer_id is None:
+    if stored_payer is None or stored_payer.customer_id is None:
         raise NoCustomerError("The user was deleted meanwhile.")
 
-    return winner.customer_id
+    return stored_payer.customer_id
 
 
 def _text_attribute(instance: Any, name: str) -> str | None:
+    """An attribute of the app's model, ``None`` if it is missing, empty or no text."""
     value = getattr(instance, name, None)
     return value if isinstance(value, str) and value else None
 
 
 def _idempotency_key(*parts: Any) -> str:
-    """One key for one purpose: parallel requests get the same customer of Stripe."""
+    """The idempotency key for creating a customer, the same for the same arguments.
+
+    It is keyed with a secret of the app, so that two apps with the same Stripe account
+    and the same primary keys do not get each other's customers.
+    """
     secret = current_app.secret_key or get_state().settings.secret_key or ""
     text = json.dumps(parts, default=str, sort_keys=True)
     key = secret if isinstance(secret, bytes) else secret.encode()
@@ -120,7 +142,10 @@ def _idempotency_key(*parts: Any) -> str:
 
 
 def get_customer_id(user: Any) -> str | None:
-    """The Stripe customer of a user, ``None`` where there is none, or no such user.
+    """The id of a user's Stripe customer. No call to Stripe.
+
+    :param user: The model instance, ``current_user`` or a primary key.
+    :return: ``cus_...``, or ``None`` if the user has no customer or does not exist.
 
     .. versionadded:: 0.1
     """
@@ -129,7 +154,11 @@ def get_customer_id(user: Any) -> str | None:
 
 
 def is_deleted_customer(error: InvalidRequestError) -> bool:
-    """Whether Stripe does not know the customer, in neither of its modes."""
+    """Whether Stripe says that the customer of a request does not exist.
+
+    A customer of the other mode, live or test, is not deleted. Then the secret key is
+    the wrong one, and Stripe adds to its message that a similar object exists.
+    """
     return (
         error.code == "resource_missing"
         and error.param == "customer"
@@ -138,7 +167,13 @@ def is_deleted_customer(error: InvalidRequestError) -> bool:
 
 
 def record_deletion(state: State, instance: Any, customer_id: str) -> None:
-    """Store that Stripe does not have this customer any more."""
+    """Store that a customer was deleted at Stripe.
+
+    Ends the subscriptions, clears the user's customer id, and runs the app's
+    ``on_subscription_change`` handlers. Logs a warning. Commits; does not call Stripe.
+
+    :param instance: The user. Its columns are refreshed from the database.
+    """
     logger.warning("Customer %s does not exist at Stripe any more.", customer_id)
     update = Update(customer_id, (CustomerDeleted(now()),))
     store_change(state, instance, update)

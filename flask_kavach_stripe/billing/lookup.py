@@ -1,4 +1,8 @@
-"""What a user has: from the columns, from our rows, or read from Stripe."""
+"""Read a user's subscriptions from our database. Nothing here calls Stripe.
+
+The user's columns hold the one subscription that counts. The rows of the subscription
+table hold all of them, also those that have ended.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,12 @@ from .users import find_user
 
 
 def get_subscription(user: Any) -> Subscription | None:
-    """The subscription that a user's columns tell of.
+    """The subscription that a user's columns name.
 
     No query beyond loading the user, no call to Stripe.
 
-    :return: ``None`` where no subscription is running.
+    :param user: The model instance, ``current_user`` or a primary key.
+    :return: ``None`` if no subscription is running, or there is no such user.
 
     .. versionadded:: 0.1
     """
@@ -34,9 +39,13 @@ def get_subscription(user: Any) -> Subscription | None:
 
 
 def list_subscriptions(user: Any) -> list[Subscription]:
-    """All subscriptions of a user's customer, those that ended included, best first.
+    """All subscriptions of a user's customer, also those that have ended.
 
-    No call to Stripe.
+    Flushes ``db.session``. No call to Stripe.
+
+    :param user: The model instance, ``current_user`` or a primary key.
+    :return: The best subscription first: the one that the columns name. Empty if the
+        user has none, or does not exist.
 
     .. versionadded:: 0.1
     """
@@ -44,11 +53,18 @@ def list_subscriptions(user: Any) -> list[Subscription]:
     state.session.flush()
     instance = find_user(state, user)
     ranked = [] if instance is None else _stored_subscriptions(state, instance)
-    described = (state.describe(SubscriptionColumns.of(each)) for each in ranked)
+    described = (
+        state.describe(SubscriptionColumns.of(subscription)) for subscription in ranked
+    )
     return [subscription for subscription in described if subscription is not None]
 
 
 def _stored_subscriptions(state: State, instance: Any) -> list[SubscriptionState]:
+    """The subscriptions in the rows and in the columns, best first. One query.
+
+    The columns may name a subscription without a row: one that was stored before the
+    app had the subscription table.
+    """
     customer_id, columns = (
         instance.stripe_customer_id,
         state.payers.columns_of(instance),
@@ -63,7 +79,11 @@ def _stored_subscriptions(state: State, instance: Any) -> list[SubscriptionState
 
 
 def has_ever_subscribed(user: Any) -> bool:
-    """Whether a user has or had a subscription, as far as the database knows."""
+    """Whether a user has or had a subscription, as far as our database knows.
+
+    The columns keep the status of a subscription that has ended, also for a user
+    without a customer now.
+    """
     state = get_state()
     instance = find_user(state, user)
 

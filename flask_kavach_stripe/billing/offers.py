@@ -1,6 +1,8 @@
 """What a browser may buy: the rules of the checkout endpoint.
 
-They bind browsers only; the app's own code may do anything that Stripe allows.
+A browser may ask for a price, a trial and a second subscription. These functions decide
+by the app's configuration and the user's subscriptions. The rules bind browsers alone:
+the app's own code may call ``create_checkout_session`` with anything that Stripe takes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from .refresh import sync_subscription
 
 logger: Final = logging.getLogger(__name__)
 
-#: With one of these, a second checkout would charge twice.
+#: A user with a subscription of one of these statuses would pay for two after a second
+#: checkout.
 _BLOCKING_STATUSES: Final = frozenset(
     {"active", "trialing", "past_due", "unpaid", "paused"}
 )
@@ -30,7 +33,10 @@ def choose_price(
 ) -> Price:
     """The price that a browser names, by its id or by its name in ``STRIPE_PRICES``.
 
-    :raises RequestRefused: If it is not on the list.
+    :param name: If given, it decides; ``price_id`` must then be absent or fit to it.
+    :return: The price in ``STRIPE_PRICES``, with its own trial. If the configuration
+        allows any price, also another one, without a trial of its own.
+    :raises RequestRefused: If the price is not for sale.
     """
     if name is not None:
         price = settings.prices.get(name)
@@ -60,10 +66,16 @@ def _price_refused(field: str) -> RequestRefused:
 def grant_trial(
     settings: Settings, user: Any, price: Price, requested_days: int | None
 ) -> int:
-    """The days of trial that a user gets.
+    """The length of the free trial that a user gets, in days.
 
-    :param requested_days: What the browser asks for; ``None`` for what we grant.
-    :raises RequestRefused: If it asks for more than it may have.
+    Only a user that never had a subscription gets a trial. The price's own length
+    replaces ``STRIPE_TRIAL_DAYS``, both as the default and as the longest trial that a
+    browser may ask for.
+
+    :param requested_days: The days that the browser asks for. ``None`` grants what the
+        configuration says.
+    :return: 0 for no trial.
+    :raises RequestRefused: If the browser asks for more days than it may have.
     """
     is_first = not has_ever_subscribed(user)
 
@@ -92,12 +104,12 @@ def _trial_refused(sentence: str) -> RequestRefused:
 
 
 def refuse_second_subscription(user: Any) -> None:
-    """Check that a user has no subscription yet.
+    """Check that a user has no subscription that is still running.
 
-    Before refusing, Stripe is asked: our columns may be behind. If it does not answer,
-    they decide.
+    Our rows may be behind Stripe. So before refusing, the subscriptions are read from
+    Stripe, stored and committed. If Stripe does not answer, our rows decide.
 
-    :raises RequestRefused: If there is one.
+    :raises RequestRefused: If the user has one, with HTTP status 409.
     """
     if not _is_subscribed(user):
         return
@@ -116,4 +128,8 @@ def refuse_second_subscription(user: Any) -> None:
 
 
 def _is_subscribed(user: Any) -> bool:
-    return any(each.status in _BLOCKING_STATUSES for each in list_subscriptions(user))
+    """Whether a second checkout would make the user pay twice, by our rows alone."""
+    return any(
+        subscription.status in _BLOCKING_STATUSES
+        for subscription in list_subscriptions(user)
+    )

@@ -1,4 +1,6 @@
-"""Sessions of the billing portal, where a customer manages the subscription."""
+"""Sessions of the billing portal: the pages at Stripe where a customer cancels, changes
+the payment method, or reads invoices.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,12 @@ from .users import get_payer
 
 @dataclass(frozen=True)
 class PortalSession:
-    """A page of Stripe's where a customer manages the subscription."""
+    """A page at Stripe where a customer manages the subscription."""
 
     #: ``bps_...``
     id: str
-    #: Where to send the browser, once and now. It gives full control of the billing.
+    #: The URL to which you send the browser, at once and only once. Whoever has it
+    #: controls the user's billing.
     url: str
 
 
@@ -32,10 +35,17 @@ def create_portal_session(
 ) -> PortalSession:
     """Create a session of the billing portal, where a user manages the subscription.
 
-    :param return_url: Where the portal's link leads back to. By default
-        ``STRIPE_PORTAL_RETURN_URL``, else what Stripe's Dashboard says.
+    Commits ``db.session`` before the call to Stripe. If Stripe says that the customer
+    is deleted, this is stored.
+
+    :param user: The model instance, ``current_user`` or a primary key.
+    :param return_url: The URL of the portal's link back to the app. By default
+        ``STRIPE_PORTAL_RETURN_URL``, else the one that is set in Stripe's Dashboard.
     :param params: Any further parameter of portal sessions, such as ``flow_data``.
-    :raises NoCustomerError: If the user has no Stripe customer.
+    :return: The session's id and URL.
+    :raises NoCustomerError: If there is no such user, or the user has no Stripe
+        customer, or the customer is deleted.
+    :raises TypeError: If ``params`` has a ``customer``, which is set here.
     :raises StripeError: If Stripe refuses, or does not answer.
 
     Source: https://docs.stripe.com/api/customer_portal/sessions/create

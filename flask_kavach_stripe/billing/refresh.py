@@ -1,4 +1,8 @@
-"""Read a customer's subscriptions from Stripe, and store them."""
+"""Read a customer's subscriptions from Stripe, and store them.
+
+For the helper :func:`sync_subscription`, and for ``flask stripe sync``, which does the
+same for many users.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +32,13 @@ from .users import get_payer
 def sync_subscription(user: Any) -> Subscription | None:
     """Read all subscriptions of a user from Stripe and store them.
 
-    Those that Stripe does not list have ended.
+    A stored subscription that Stripe does not list has ended. Commits ``db.session``
+    before the call to Stripe and after storing, and runs the app's
+    ``on_subscription_change`` handlers. Stripe is not called for a user without a
+    customer.
 
-    :return: What the columns say then.
+    :param user: The model instance, ``current_user`` or a primary key.
+    :return: The subscription that the user's columns name now, or ``None``.
     :raises NoCustomerError: If there is no such user.
     :raises StripeError: If Stripe refuses, or does not answer.
 
@@ -55,10 +63,16 @@ def sync_customer(
     ask: Ask,
     changes: tuple[Change, ...] | None = None,
 ) -> None:
-    """Store what Stripe knows of a user's customer.
+    """Store a customer's subscriptions as they are at Stripe. Commits.
 
-    :param ask: Asks Stripe for all of the customer, see :func:`list_from_stripe`.
-    :param changes: What it said already; Stripe is asked where that is not enough.
+    If Stripe says that the customer is deleted, this is stored instead.
+
+    :param instance: The user. Its columns are refreshed from the database.
+    :param ask: Reads all subscriptions of the customer from Stripe, as
+        :func:`list_from_stripe` does.
+    :param changes: Changes that Stripe's list showed already. Stripe is asked only if
+        they do not decide. ``None`` to ask in any case.
+    :raises StripeError: If Stripe had to be asked and refused, or gave no answer.
     """
     try:
         store_change(state, instance, Update(customer_id, changes, ask=ask))
@@ -72,19 +86,24 @@ def sync_customer(
 def list_from_stripe(
     state: State, customer_id: str, customer: CustomerState
 ) -> tuple[Change, ...]:
-    """All subscriptions of a customer; the rows that Stripe does not list have ended.
+    """Read all subscriptions of a customer from Stripe. Call it while no lock is held.
 
+    :param customer: The customer as it is stored. Each of its subscriptions that Stripe
+        does not list has ended. The time of the end is that of Stripe's oldest answer.
+    :return: One answer for each listed subscription, one ending for each missing one.
     :raises StripeError: If Stripe refuses, or does not answer.
+
+    Source: https://docs.stripe.com/api/subscriptions/list
     """
     listed = state.client.paginate(
         "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
     )
     answers = [to_answer(subscription) for subscription in listed]
-    own = {
+    by_id = {
         answer.subscription_id: answer
         for answer in answers
         if answer.state.customer_id == customer_id
     }
     time = min((answer.time for answer in answers if answer.time), default=now())
-    endings = (Ending(id_, time) for id_ in customer.known if id_ not in own)
-    return (*own.values(), *endings)
+    endings = (Ending(id_, time) for id_ in customer.known if id_ not in by_id)
+    return (*by_id.values(), *endings)

@@ -1,4 +1,8 @@
-"""The user that a helper was given: an instance, ``current_user`` or a primary key."""
+"""Find the user that a helper was given, and the user's row.
+
+Every helper takes a user in three forms: as an instance of the user model, as
+Flask-Login's ``current_user``, or as a primary key, also one written as text.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,12 @@ from ..subscriptions import Payer
 
 
 def find_user(state: State, user: Any) -> Any:
-    """The model instance that is meant, or ``None`` for nobody.
+    """Find the model instance of a user. Does not flush and does not commit.
 
-    :raises TypeError: If it is neither an instance nor a primary key.
+    :param user: A model instance, ``current_user`` or a primary key.
+    :return: The instance. ``None`` for ``None``, for an anonymous user, and for a key
+        without a user.
+    :raises TypeError: If ``user`` is neither an instance nor a primary key.
     """
     if isinstance(user, LocalProxy):
         user = user._get_current_object()
@@ -38,8 +45,12 @@ def find_user(state: State, user: Any) -> Any:
 
 
 def get_payer(state: State, user: Any) -> tuple[Any, Payer]:
-    """The instance and its account, as the database has it now.
+    """Find the model instance of a user, and read the user's row. Flushes.
 
+    The instance may be older than the row: another process may have stored a customer
+    id or a subscription since the instance was loaded.
+
+    :return: The instance, and the row as the database has it now.
     :raises NoCustomerError: If there is no such user.
     """
     state.session.flush()

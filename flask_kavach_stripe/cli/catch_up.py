@@ -1,4 +1,4 @@
-"""``flask stripe catch-up``: the events that never reached the webhook."""
+"""``flask stripe catch-up``: process the events that never reached the webhook."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def catch_up_command(since: timedelta) -> None:
 
 
 def _describe(recovered: RecoveredEvent) -> str:
+    """One line about an event: time, id, type, user, and the error if it failed."""
     event = recovered.event
     time = "" if event.time is None else f"{event.time:%Y-%m-%d %H:%M:%S}  "
     user = "" if recovered.user_id is None else f"  user {recovered.user_id}"

@@ -1,4 +1,4 @@
-"""``flask stripe doctor``: is everything set up?"""
+"""``flask stripe doctor``: check the set-up, here and at Stripe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def doctor_command() -> None:
     width = max(map(len, checks_of(state)))
     findings: list[Finding] = []
 
-    for finding in examine(state):  # printed as they come: Stripe may be slow
+    for finding in examine(state):  # print each at once: Stripe may be slow
         findings.append(finding)
         verdict = click.style(f"{finding.verdict:<4}", fg=_COLORS[finding.verdict])
         click.echo(f"{verdict}  {finding.name:<{width}}  {finding.text}")

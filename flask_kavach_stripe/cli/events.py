@@ -1,4 +1,8 @@
-"""``flask stripe events`` and ``replay``: the ledger, and what it still owes."""
+"""``flask stripe events`` and ``replay``: the stored events, and their handlers.
+
+An event is *processed*, *pending* if its handlers have not run yet, or *failed* if one
+of them raised in the last attempt.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from ..state import get_state
 from ..state import State
 
 _COLORS = {"processed": "green", "failed": "red", "pending": "yellow"}
+#: What ``events show`` prints of an entry, besides its status, error and payload.
 _FIELDS = (
     "id",
     "type",
@@ -68,7 +73,7 @@ def events_command(
         return
 
     state = get_state()
-    found = state.ledger.search(
+    events = state.ledger.search(
         state.session,
         failed=failed,
         event_type=event_type,
@@ -76,13 +81,13 @@ def events_command(
         limit=limit,
     )
 
-    if not found:
+    if not events:
         click.echo("There is no such event in the ledger.", err=True)
         return
 
-    width = max(len(event.type) for event in found)
+    width = max(len(event.type) for event in events)
 
-    for event in found:
+    for event in events:
         status = _status_of(event)
         click.echo(
             f"{_show_time(event.received_at)}"
@@ -128,10 +133,10 @@ def show_command(event_id: str) -> None:
 def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> None:
     """Run the handlers of stored events again.
 
-    Of the events that are named: also if they were processed, so what their handlers
-    write is then written once more. The user's columns are not touched. Of the others,
-    what a worker is at is left to it. The exit status is 1 if a handler failed, or an
-    event is not in the ledger.
+    An event that you name runs even if it was processed before: its handlers then write
+    a second time. With --failed and --pending, an event that a worker is running now is
+    left to the worker. The user's columns do not change. The exit status is 1 if a
+    handler failed, or an event is not in the ledger.
 
     \b
     Examples:
@@ -145,7 +150,7 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
     unprocessed = state.ledger.list_unprocessed(
         state.session, failed=failed, pending=pending
     )
-    state.session.commit()  # the runs have sessions of their own, and may take long
+    state.session.commit()  # each run has a session of its own, and may take long
     runs = [(event_id, replay) for event_id in event_ids]
     runs += [(event_id, run_if_free) for event_id in unprocessed]
     failures = sum(not _try(state, event_id, run) for event_id, run in runs)
@@ -158,7 +163,11 @@ def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> N
 
 
 def _try(state: State, event_id: str, run: Callable[[State, str], bool]) -> bool:
-    """Run the handlers of one event and say how it went."""
+    """Run the handlers of one event, and print one line about the outcome.
+
+    :param run: :func:`.replay` or :func:`.run_if_free`.
+    :return: ``False`` if it failed. Left to another process is no failure.
+    """
     try:
         with current_app.app_context():  # a session of its own, as a request has
             outcome = "processed" if run(state, event_id) else "left to another process"
@@ -175,6 +184,7 @@ def _try(state: State, event_id: str, run: Callable[[State, str], bool]) -> bool
 
 
 def _status_of(event: StripeEventMixin) -> str:
+    """The status of an event's handlers, a key of :data:`_COLORS`."""
     if event.processed_at is not None:
         return "processed"
 
@@ -182,4 +192,5 @@ def _status_of(event: StripeEventMixin) -> str:
 
 
 def _show_time(time: datetime) -> str:
+    """A UTC time to the second, such as ``2025-03-01 12:00:00Z``."""
     return time.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""How commands read and write values."""
+"""How commands read the values of options, and print values."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ def duration(
     longest: timedelta = timedelta.max,
     because: str = "",
 ) -> Callable[[str], timedelta]:
-    """The type of an option such as ``90s``, ``15m``, ``12h`` or ``3d``.
+    """Make the Click type of an option such as ``90s``, ``15m``, ``12h`` or ``3d``.
 
-    :param because: Why it may not be shorter or longer, in a sentence.
+    :param because: The reason for the limits, as a sentence for the error message.
+    :return: Converts the text. It raises :exc:`click.BadParameter` for another form,
+        and for a time outside of the limits.
     """
 
     def convert(value: str) -> timedelta:
@@ -34,22 +36,22 @@ def duration(
                 f"{value!r} is not a time such as 90s, 15m, 12h or 3d."
             )
 
-        found = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        length = timedelta(**{_UNITS[match[2]]: int(match[1])})
 
-        if not shortest <= found <= longest:
-            limit = "too short" if found < shortest else "too long"
+        if not shortest <= length <= longest:
+            limit = "too short" if length < shortest else "too long"
             raise click.BadParameter(f"{value} is {limit}. {because}".strip())
 
-        return found
+        return length
 
     return convert
 
 
 def show_value(value: Any) -> str:
-    """A value of a column."""
+    """The value of a user's column as text. Times are in ISO 8601."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def count(number: int, noun: str) -> str:
-    """``1 user``, ``1,200 users``."""
+    """A number with its noun in the singular or plural: ``1 user``, ``1,200 users``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

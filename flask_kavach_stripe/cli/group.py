@@ -1,7 +1,7 @@
-"""The group of commands: which there are, and how they fail.
+"""The group ``flask stripe``: its commands, and how they report errors.
 
-A command's module is imported when the command is asked for, so that the start of an
-app waits for none of them.
+A command's module is imported when the command is called or listed with its help. So
+the start of an app does not wait for any of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from werkzeug.utils import import_string
 from ..errors import KavachStripeError
 from ..operations.explanations import explain
 
-#: Where each command is, below this package. A test holds the table to the modules.
+#: By name: the module and the function of each command, below this package. A test
+#: compares the table with the modules.
 COMMANDS: Final = {
     "catch-up": "catch_up:catch_up_command",
     "doctor": "doctor:doctor_command",
@@ -33,7 +34,11 @@ COMMANDS: Final = {
 
 
 class StripeGroup(AppGroup):
-    """Commands whose errors are one sentence that says what to do, and status 1."""
+    """Imports commands late, and prints an error of ours in one line, with status 1.
+
+    Without it, a command would end with a traceback if, for example, Stripe refuses the
+    key.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *COMMANDS})
@@ -50,7 +55,7 @@ class StripeGroup(AppGroup):
             return super().invoke(ctx)
         except KavachStripeError as error:
             raise click.ClickException(explain(error)) from None
-        except SQLAlchemyError as error:  # its text may have a customer's data
+        except SQLAlchemyError as error:  # its message may hold a customer's data
             raise click.ClickException(
                 f"The database failed ({type(error).__name__}). Run 'flask stripe"
                 " doctor'."

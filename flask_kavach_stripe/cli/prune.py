@@ -1,4 +1,4 @@
-"""``flask stripe prune``: keep the ledger small."""
+"""``flask stripe prune``: delete old events from the ledger."""
 
 from __future__ import annotations
 

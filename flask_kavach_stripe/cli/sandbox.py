@@ -1,4 +1,4 @@
-"""``flask stripe sandbox``: a local Stripe beside the app."""
+"""``flask stripe sandbox``: run a local Stripe beside the app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from werkzeug.utils import import_string
 from ..operations.webhook_endpoints import webhook_path
 from ..state import get_state
 
-#: Found by name, when it is to run: the start of an app must not wait for it.
+#: Imported by name when the command runs: the start of an app must not wait for it.
 SERVE = "flask_kavach_stripe.sandbox.terminal:serve"
 
 DEFAULT_PORT = 12111

@@ -69,7 +69,14 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
 def _progress(
     state: State, *, is_shown: bool
 ) -> Iterator[tuple[Callable[[], object], Callable[[int], object]]]:
-    """A bar on a terminal: how to make place for a line, and how to move it on."""
+    """Show a progress bar, if the errors go to a terminal.
+
+    The number of our rows stands for the number of subscriptions that Stripe will list.
+    The bar is on the standard error, so it does not mix with redirected output.
+
+    :return: Two functions. The first one clears the bar's line, before another line is
+        printed. The second one moves the bar on by a number of subscriptions.
+    """
     if not is_shown or not sys.stderr.isatty():
         yield (lambda: None), (lambda read: None)
         return
@@ -82,6 +89,7 @@ def _progress(
 
 
 def _describe(outcome: Outcome) -> str:
+    """One line about a user: the changed columns, else the changed subscriptions."""
     user = f"user {outcome.user_id} ({outcome.customer_id})"
 
     if isinstance(outcome, Failure):

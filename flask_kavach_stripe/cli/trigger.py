@@ -1,4 +1,4 @@
-"""``flask stripe trigger``: a sample event for the app."""
+"""``flask stripe trigger``: post a sample event to the app's own webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flask stripe webhook``: the webhook endpoints at Stripe."""
+"""``flask stripe webhook``: create and list the webhook endpoints at Stripe."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def create_command(url: str, named: tuple[str, ...], force: bool) -> None:
     events = choose_events(state.registry, named)
 
     if not force:
-        _refuse_another(state, url)
+        _refuse_duplicate(state, url)
 
     endpoint, secret = create_endpoint(state, url, events)
     click.echo(f"STRIPE_WEBHOOK_SECRET={secret}")
@@ -81,7 +81,13 @@ def create_command(url: str, named: tuple[str, ...], force: bool) -> None:
         )
 
 
-def _refuse_another(state: State, url: str) -> None:
+def _refuse_duplicate(state: State, url: str) -> None:
+    """Check that Stripe has no endpoint with this URL yet.
+
+    With two of them, Stripe sends each event twice.
+
+    :raises click.ClickException: If there is one.
+    """
     for endpoint in list_endpoints(state.client):
         if endpoint.get("url") == url:
             raise click.ClickException(
@@ -118,6 +124,7 @@ def list_command() -> None:
 
 
 def _row(endpoint: Mapping[str, Any], path: str) -> list[str]:
+    """The cells of an endpoint in the table, marked if it has the app's path."""
     return [
         "*" if path_of(endpoint) == path else "",
         str(endpoint.get("id")),
@@ -129,6 +136,7 @@ def _row(endpoint: Mapping[str, Any], path: str) -> list[str]:
 
 
 def _number_of(events: object) -> str:
+    """The number of an endpoint's event types as text. ``?`` if Stripe sent no list."""
     if not isinstance(events, list):
         return "? events"
 
@@ -136,6 +144,7 @@ def _number_of(events: object) -> str:
 
 
 def _echo_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, each as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     for row in rows:

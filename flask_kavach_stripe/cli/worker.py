@@ -1,4 +1,8 @@
-"""``flask stripe worker``: handlers in a process of their own, without a broker."""
+"""``flask stripe worker``: run handlers in a process of their own, without a broker.
+
+The ledger is the queue: a worker polls it for events that are due, and locks one event
+at a time. Several workers may run beside each other.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +28,17 @@ from ..state import State
 
 logger: Final = logging.getLogger(__name__)
 
-#: Seconds to wait for a database that failed: doubled each time, up to this.
+#: The longest pause after a failure of the database, in seconds. The first pause is 1
+#: second, and each further one is twice as long.
 MAX_PAUSE: Final = 30
 
 
 class Stop:
-    """Whether the end was asked for.
+    """The request to end the worker, which a signal handler makes.
 
-    Not a :class:`threading.Event`: the lock in it is not made for a signal that comes
-    while it is held.
+    Not a :class:`threading.Event`: its lock is not reentrant, so a signal that arrives
+    while the lock is held would wait for itself. ``SimpleQueue.put`` is reentrant.
+    Source: https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put
     """
 
     def __init__(self) -> None:
@@ -40,11 +46,12 @@ class Stop:
         self._requests: SimpleQueue[None] = SimpleQueue()
 
     def request(self) -> None:
+        """End the worker after the present event, and wake it if it waits."""
         self.is_requested = True
         self._requests.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Wait, or until the end is asked for."""
+        """Wait for some seconds, or until the end is requested."""
         with suppress(Empty):
             self._requests.get(timeout=seconds)
 
@@ -75,7 +82,7 @@ def worker_command(once: bool, poll: float) -> None:
         flask stripe worker
     """
     state = get_state()
-    find_due(state)  # what is wrong from the beginning is no reason to wait
+    find_due(state)  # a database that is wrong from the beginning ends the command
 
     with _stopped_by_signals() as stop:
         click.echo("Waiting for events. Ctrl-C ends it.", err=True)
@@ -104,7 +111,11 @@ def worker_command(once: bool, poll: float) -> None:
 
 
 def _try_all(state: State, stop: Stop) -> bool:
-    """Try what is due now, and say whether any of it was left to this worker."""
+    """Try each event that is due now.
+
+    :return: Whether this worker tried any of them. If other workers had them all, or
+        none is due, it is time to wait.
+    """
     has_tried = False
 
     for event_id in find_due(state):
@@ -122,8 +133,12 @@ def _try(state: State, event_id: str) -> bool:
 
 
 def _wait_for_database(stop: Stop, error: SQLAlchemyError, failures: int) -> None:
+    """Log the failure, and wait, the longer the more failures came in a row.
+
+    :param failures: The number of failures in a row, from 1.
+    """
     pause = min(2 ** (failures - 1), MAX_PAUSE)
-    logger.error(  # without its text, which may have a customer's data
+    logger.error(  # without the error's message, which may hold a customer's data
         "The database failed (%s). The worker goes on in %s s.",
         type(error).__name__,
         pause,
@@ -133,7 +148,11 @@ def _wait_for_database(stop: Stop, error: SQLAlchemyError, failures: int) -> Non
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[Stop]:
-    """Take the signals that would end the process."""
+    """Turn SIGINT and SIGTERM into a request to stop, within the block.
+
+    After the first signal, SIGINT is Python's own again: a second Ctrl-C raises
+    :exc:`KeyboardInterrupt` in the middle of the work.
+    """
     stop = Stop()
     previous = {
         number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,9 @@
-"""Primary keys of users: from text and back, and the user of a key."""
+"""Primary keys of the app's user model: from text to a key, and from a key to the user.
+
+Keys leave the database as text: as ``client_reference_id`` at Stripe, as ``user_id`` in
+the ledger, and on the command line. They come back through :meth:`Keys.parse`, which
+accepts a key only as we write it.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +23,14 @@ from sqlalchemy.types import TypeEngine
 from ..errors import ConfigurationError
 from .models import StripeUserMixin
 
-#: How many bits the integers of a column type have, outside of SQLite.
+#: How many bits an integer column has in databases other than SQLite. 64 for the rest.
 _INTEGER_BITS: Final[dict[type[Any], int]] = {SmallInteger: 16, Integer: 32}
 
 
 class Keys:
     """The primary keys of the user model. Nothing here commits.
 
+    :param user_model: The app's class with ``StripeUserMixin``.
     :raises ConfigurationError: If the key has several columns.
     """
 
@@ -40,16 +46,24 @@ class Keys:
         #: The column of the key.
         self.column: Final[Any] = mapper.primary_key[0]
         self._column_type: TypeEngine[Any] = self.column.type
-        #: What keys are in Python.
+        #: The Python type of a key; ``object`` if the column type does not say.
         self.type: Final = _python_type(self._column_type)
 
     def of(self, user: Any) -> Any:
-        """The primary key of an instance, ``None`` before it is stored."""
+        """Return the primary key of a user, ``None`` before the user is stored.
+
+        No query: it also works for an instance that is detached or expired.
+        """
         identity = inspect(user).identity
         return None if identity is None else identity[0]
 
     def parse(self, session: Session, value: Any) -> Any:
-        """A primary key of the right type, or ``None`` where the value is none."""
+        """Turn a value from outside into a primary key. No query.
+
+        :param value: A key, or the text of one.
+        :return: The key in the type of the column; ``None`` if the value cannot be a
+            key, so that no user has it.
+        """
         if isinstance(value, str):
             key = self._parse_text(value)
         else:
@@ -61,7 +75,10 @@ class Keys:
         return None if self._is_too_large(session, key) else key
 
     def _parse_text(self, text: str) -> Any:
-        """A key that is written as we write it: `int` would take " 1" and "1_0"."""
+        """Read a key only as ``str(key)`` writes it.
+
+        ``int`` would also take ``" 1"`` and ``"1_0"``: then one user had several texts.
+        """
         if self.type is object:
             return text
 
@@ -78,20 +95,27 @@ class Keys:
         return key if isinstance(key, self.type) else str(key)
 
     def _is_too_large(self, session: Session, key: Any) -> bool:
-        """Whether the column cannot hold an integer."""
+        """Whether a key is an integer that the column cannot hold.
+
+        Some databases and drivers raise an error for it where we want no user.
+        """
         if not isinstance(key, int):
             return False
 
         bits = 64
         bind = session.get_bind(mapper=inspect(self.user_model))
 
-        if bind.dialect.name != "sqlite":  # whose integers are all of this size
+        if bind.dialect.name != "sqlite":  # its integers all have 64 bits
             bits = _INTEGER_BITS.get(type(self._column_type), bits)
 
         return bool(abs(key) >= 1 << (bits - 1))
 
     def load(self, session: Session, value: Any) -> Any:
-        """The user with a primary key, also one given as text, or ``None``."""
+        """Load the user with a primary key.
+
+        :param value: A key, or the text of one.
+        :return: The session's instance; ``None`` if no user has this key.
+        """
         key = self.parse(session, value)
 
         try:
@@ -101,7 +125,14 @@ class Keys:
             return None
 
     def attached(self, session: Session, user: Any) -> Any:
-        """The instance; the session's own of it, where it can load nothing itself."""
+        """Return an instance of the user that can load its columns.
+
+        A detached instance with expired columns cannot, for example a user that
+        Flask-Login still holds after the session was closed.
+
+        :return: The instance itself if it can. Else the user as ``session`` has or
+            loads it, which is ``None`` if the row is gone.
+        """
         instance_state = inspect(user)
 
         if instance_state.detached and instance_state.expired_attributes:
@@ -111,7 +142,7 @@ class Keys:
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type[Any]:
-    """What a column holds in Python; any object, if its type does not tell."""
+    """Return the Python type of a column's values, ``object`` if it is not known."""
     try:
         return column_type.python_type
     except NotImplementedError:
@@ -119,10 +150,12 @@ def _python_type(column_type: TypeEngine[Any]) -> type[Any]:
 
 
 def raise_database_error(error: StatementError) -> None:
-    """Raise an error of the database itself.
+    """Raise the error again if it comes from the database.
 
-    Any other error comes from the app's own column type, which cannot take the key.
-    Then no user has this key, and there is nothing to raise.
+    Any other ``StatementError`` comes from the app's own column type, which cannot take
+    a value as a key. Then no user has this key, and this function just returns.
+
+    :raises DBAPIError: The error itself.
     """
     if isinstance(error, DBAPIError):
         raise error

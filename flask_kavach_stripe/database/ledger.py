@@ -1,4 +1,12 @@
-"""The ledger: the events that are stored, and which of them have run their handlers."""
+"""The ledger: one row for each stored event, with the state of its handlers.
+
+An entry is *unprocessed* until the transaction of its handlers commits; then it has a
+``processed_at``. The ledger is what makes handlers run exactly once. A second delivery
+of an event finds the entry, and :meth:`Ledger.begin` lets one process at a time try.
+
+A change that no event brought (a sync, a checkout that was completed in the browser)
+has an entry as well, as long as the app is still to be notified of it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +45,7 @@ _MAX_ERROR_LENGTH = 2000
 #: The attributes of ``StripeEventMixin`` that an entry is read from.
 ENTRY_NAMES = ("id", "customer_id", "user_id", "changed", "processed_at")
 
-#: The attributes that describe the event; a change of our own has few of them.
+#: The attributes that describe the event. A change that no event brought has few.
 _EVENT_NAMES = (
     "id",
     "type",
@@ -47,7 +55,7 @@ _EVENT_NAMES = (
     "api_version",
     "payload",
 )
-#: The attributes that say what becomes of it here.
+#: The attributes that say whom the event concerns, and whether its handlers have run.
 _CLAIM_NAMES = (
     "customer_id",
     "user_id",
@@ -59,79 +67,94 @@ _CLAIM_NAMES = (
 
 
 class Entry(NamedTuple):
-    """What the handlers of a stored event need to know."""
+    """The columns of a ledger row that decide which handlers run, and for whom."""
 
     customer_id: str | None
     #: The primary key of the customer's user, as text.
     user_id: str | None
     #: Whether the event changed the user's columns.
     changed: bool
+    #: Whether the handlers have run, or there were none to run.
     is_processed: bool
 
 
 class StoredEvent(NamedTuple):
-    """An entry, and what it is about."""
+    """An event of the ledger with its payload, as a second attempt needs it."""
 
     id: str
     type: str
-    #: The event as sent.
+    #: The event as Stripe sent it, as JSON.
     payload: str
     entry: Entry
 
 
 class Ledger:
-    """The table behind ``StripeEventMixin``. Nothing here commits.
+    """Reads and writes the table of ``StripeEventMixin``. Nothing here commits.
 
-    No parameter has the name of a column, as in ``payers``.
+    The statements that a webhook runs are built once, here. Their parameters have a
+    prefix, as in ``event__id``, so that none has the name of a column: SQLAlchemy would
+    take a parameter of that name for a value to write.
     """
 
     def __init__(self, model: type[StripeEventMixin]) -> None:
         self._model = model
         self._mapper: Mapper[Any] = inspect(model)
         columns = self._mapper.columns
-        #: Whether an entry has the id ``event__id``, for those who join the table.
+        #: The condition that an entry has the id ``event__id``, also for joins.
         self.by_event_id: ColumnElement[bool] = columns.id == bindparam("event__id")
         self.table: Any = columns.id.table
-        #: What :func:`to_joined_entry` takes.
+        #: The columns of an entry, in the order of ``ENTRY_NAMES``.
         self.entry_columns: list[ColumnElement[Any]] = [
             columns[name] for name in ENTRY_NAMES
         ]
         self._is_unprocessed: ColumnElement[bool] = columns.processed_at.is_(None)
-        self._find = select(*self.entry_columns).where(self.by_event_id)
-        self._read = self._find.add_columns(columns.type, columns.payload)
+        self._select_entry = select(*self.entry_columns).where(self.by_event_id)
+        self._select_event = self._select_entry.add_columns(
+            columns.type, columns.payload
+        )
         written = {name: columns[name] for name in (*_EVENT_NAMES, *_CLAIM_NAMES)}
         self._events = Table(self._mapper, written, columns.id)
         change = update(self.table).where(self.by_event_id)
-        self._reopen = change.values(
+        self._mark_unprocessed = change.values(
             {columns.processed_at: None, columns.attempts: 0, columns.error: None}
         )
         attempted = change.where(self._is_unprocessed).values(
             {columns.attempts: columns.attempts + 1}
         )
-        self._begin = attempted.values(
+        self._mark_processed = attempted.values(
             {columns.processed_at: bindparam("event__now"), columns.error: None}
         )
-        self._fail = attempted.values({columns.error: bindparam("event__failure")})
-        self._forget = delete(self.table).where(self.by_event_id)
+        self._set_error = attempted.values({columns.error: bindparam("event__failure")})
+        self._delete = delete(self.table).where(self.by_event_id)
 
     def _connection(self, session: Session) -> Connection:
         return connection_to(session, self._mapper)
 
     def find(self, session: Session, event_id: str) -> Entry | None:
-        """The entry of an event, ``None`` if it was never stored."""
+        """Find the entry of an event. Locks nothing.
+
+        :return: ``None`` if the event is not stored.
+        """
         connection = self._connection(session)
-        row = connection.execute(self._find, {"event__id": event_id}).one_or_none()
+        values = {"event__id": event_id}
+        row = connection.execute(self._select_entry, values).one_or_none()
         return None if row is None else _to_entry(row)
 
     def read(self, session: Session, event_id: str) -> StoredEvent | None:
-        """The entry of an event with the event, ``None`` if it was never stored."""
-        return self._read_one(session, self._read, event_id)
+        """Find an event with its payload and its entry. Locks nothing.
+
+        :return: ``None`` if the event is not stored.
+        """
+        return self._find_event(session, self._select_event, event_id)
 
     def lock(self, session: Session, event_id: str) -> StoredEvent | None:
-        """Lock an unprocessed event; ``None`` if another process has it, or had it.
+        """Lock the row of an unprocessed event until the end of the transaction.
 
-        It is locked by its id: to look for it and to lock it in one statement would
-        lock all that MariaDB looks at. SQLite locks nothing here.
+        Does not wait: a locked row is skipped. The row is found by its id, and not by
+        a search for the next unprocessed event: MariaDB would lock every row that it
+        looks at in a search. SQLite locks nothing here.
+
+        :return: ``None`` if another process holds the lock, or has run the handlers.
         """
         return self._lock(session, event_id, self._is_unprocessed)
 
@@ -142,18 +165,24 @@ class Ledger:
         now: datetime,
         delays: Sequence[timedelta],
     ) -> StoredEvent | None:
-        """As :meth:`lock`, of an event that :meth:`list_due` gave; ``None`` also if
-        another worker has tried it since.
+        """Lock the row of an event that is due, as :meth:`lock` does.
+
+        :param now: The current time.
+        :param delays: As for :meth:`list_due`.
+        :return: ``None`` also if the event is not due any more, because another worker
+            has tried it since.
         """
         return self._lock(session, event_id, self._is_due(now, delays))
 
     def _lock(
         self, session: Session, event_id: str, condition: ColumnElement[bool]
     ) -> StoredEvent | None:
-        statement = self._read.where(condition).with_for_update(skip_locked=True)
-        return self._read_one(session, statement, event_id)
+        statement = self._select_event.where(condition).with_for_update(
+            skip_locked=True
+        )
+        return self._find_event(session, statement, event_id)
 
-    def _read_one(
+    def _find_event(
         self, session: Session, statement: Executable, event_id: str
     ) -> StoredEvent | None:
         connection = self._connection(session)
@@ -162,16 +191,17 @@ class Ledger:
         if row is None:
             return None
 
-        *found, event_type, payload = row
-        return StoredEvent(found[0], event_type, payload, _to_entry(found))
+        *entry_row, event_type, payload = row
+        return StoredEvent(entry_row[0], event_type, payload, _to_entry(entry_row))
 
     def list_unprocessed(
         self, session: Session, *, failed: bool, pending: bool
     ) -> list[str]:
-        """The ids of events whose handlers have to run, in the order of their arrival.
+        """List the ids of unprocessed events, in the order of their arrival.
 
-        :param failed: Those with an error.
-        :param pending: Those without, because nobody has run them yet.
+        :param failed: Include the events with an error from their last attempt.
+        :param pending: Include the events without one: nobody has tried them yet, or
+            the app was stopped during the attempt.
         """
         model = self._model
         kinds = [model.error.is_not(None)] if failed else []
@@ -190,10 +220,13 @@ class Ledger:
         delays: Sequence[timedelta],
         limit: int,
     ) -> list[str]:
-        """The ids of unprocessed events whose next attempt is due, oldest first.
+        """List the ids of events for which a worker should run the handlers now.
 
-        :param delays: By the number of attempts, how long after its arrival an event
-            is due. An event with more attempts is not.
+        :param now: The current time.
+        :param delays: ``delays[n]`` is the time from the arrival of an event until it
+            is due after ``n`` attempts. An event with more attempts is never due.
+        :param limit: The largest number of ids.
+        :return: The ids, in the order of the events' arrival.
         """
         model = self._model
         statement = (
@@ -207,6 +240,7 @@ class Ledger:
     def _is_due(
         self, now: datetime, delays: Sequence[timedelta]
     ) -> ColumnElement[bool]:
+        """Return the condition that an event is due, see :meth:`list_due`."""
         columns = self._mapper.columns
         times = [
             and_(columns.attempts == attempts, columns.received_at <= now - delay)
@@ -223,7 +257,15 @@ class Ledger:
         user_id: str | None = None,
         limit: int,
     ) -> list[StripeEventMixin]:
-        """The newest entries that match, newest first."""
+        """List the newest events that match all filters, newest first.
+
+        The payloads, which may be large, are only loaded when they are read.
+
+        :param failed: Only unprocessed events with an error from their last attempt.
+        :param event_type: Only events of this type.
+        :param user_id: Only events of the user with this key, as text.
+        :param limit: The largest number of events.
+        """
         model = self._model
         statement = select(model).order_by(model.received_at.desc(), model.id.desc())
 
@@ -241,22 +283,27 @@ class Ledger:
         )
 
     def get(self, session: Session, event_id: str) -> StripeEventMixin | None:
-        """The whole row of an event."""
+        """Load the whole row of an event, ``None`` if it is not stored."""
         return session.get(self._model, event_id)
 
     def find_known(self, session: Session, event_ids: Collection[str]) -> set[str]:
-        """Which of some events were stored. Not for thousands of them."""
+        """Return those of ``event_ids`` that are stored.
+
+        All ids go into one statement, so give a page of them and not thousands.
+        """
         statement = select(self._model.id).where(self._model.id.in_(event_ids))
         return set(session.scalars(statement))
 
     def claim(self, event: Mapping[str, Any], entry: Entry) -> Write:
-        """Store an event that is new.
+        """Return the write that stores a new event, in the transaction of its rows.
 
-        :param event: The columns that describe the event; those that are missing are
-            null.
-        :return: To be sent. If the event is stored already, that raises an
-            :exc:`sqlalchemy.exc.IntegrityError`, and the transaction must be rolled
-            back.
+        The primary key makes the event ours: only one delivery can store it. If another
+        delivery has stored it, sending the write raises an
+        :exc:`sqlalchemy.exc.IntegrityError`, and the transaction must be rolled back.
+
+        :param event: The columns that describe the event, by attribute. A missing one
+            is null.
+        :param entry: The other columns, but for the times, which are now.
         """
         now = datetime.now(UTC)
         return self._events.insert(
@@ -272,34 +319,41 @@ class Ledger:
         )
 
     def begin(self, session: Session, event_id: str) -> bool:
-        """Lock an unprocessed event and mark it as processed.
+        """Mark an unprocessed event as processed, count the attempt, clear the error.
 
-        The mark is true once the transaction of its handlers is committed. Another
+        Call it in the transaction of the handlers, before they run: the mark locks the
+        row, is committed with their writes, and is rolled back with them. Another
         delivery waits here until then.
 
-        :return: ``False`` if it is processed already.
+        :return: ``False`` if the event is processed already: run nothing.
         """
         values = {"event__id": event_id, "event__now": datetime.now(UTC)}
-        return bool(self._connection(session).execute(self._begin, values).rowcount)
+        return bool(
+            self._connection(session).execute(self._mark_processed, values).rowcount
+        )
 
     def reopen(self, session: Session, event_id: str) -> bool:
-        """Have the handlers of an event run again, as if they never had.
+        """Mark an event as unprocessed, as if its handlers had never been tried.
 
-        :return: ``False`` if it was never stored.
+        :return: ``False`` if the event is not stored.
         """
         values = {"event__id": event_id}
-        return bool(self._connection(session).execute(self._reopen, values).rowcount)
+        return bool(
+            self._connection(session).execute(self._mark_unprocessed, values).rowcount
+        )
 
     def forget(self, session: Session, event_id: str) -> None:
-        """Delete an entry that is done with."""
-        self._connection(session).execute(self._forget, {"event__id": event_id})
+        """Delete the entry of a change, after the app was notified of it."""
+        self._connection(session).execute(self._delete, {"event__id": event_id})
 
     def list_processed(
         self, session: Session, before: datetime, after: str = "", *, limit: int
     ) -> list[str]:
-        """The ids of processed events that were received before a time.
+        """List the ids of processed events that were received before a time.
 
-        :param after: The id that the list goes on after.
+        :param after: The last id of the former list. The list goes on behind it.
+        :param limit: The largest number of ids.
+        :return: The ids, in their own order.
         """
         model = self._model
         statement = (
@@ -315,9 +369,11 @@ class Ledger:
         return list(session.scalars(statement))
 
     def delete_processed(self, session: Session, event_ids: Collection[str]) -> int:
-        """Delete events, but for those that are to be processed again meanwhile.
+        """Delete events that are processed.
 
-        :return: How many were deleted.
+        An event that was reopened since its id was listed stays.
+
+        :return: The number of deleted events.
         """
         result = session.execute(
             delete(self._model)
@@ -327,15 +383,24 @@ class Ledger:
         return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
     def fail(self, session: Session, event_id: str, error: BaseException) -> None:
-        """Remember what an attempt failed with."""
+        """Store the error of an attempt, and count the attempt.
+
+        Call it after the transaction of the handlers was rolled back, as that also
+        takes back the count. The text is the error's type and message, cut to 2,000
+        characters, without NUL and lone surrogates: not every database stores those.
+        """
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
         text = text.encode(errors="backslashreplace").decode()  # no lone surrogates
         values = {"event__id": event_id, "event__failure": text[:_MAX_ERROR_LENGTH]}
-        self._connection(session).execute(self._fail, values)
+        self._connection(session).execute(self._set_error, values)
 
 
 def to_joined_entry(row: Sequence[Any]) -> Entry | None:
-    """The entry in the columns of an outer join, ``None`` if there is none."""
+    """Read an entry from the row of an outer join.
+
+    :param row: The values of :attr:`Ledger.entry_columns`, all null if the event is not
+        stored.
+    """
     return _to_entry(row) if row and row[0] is not None else None
 
 

@@ -1,4 +1,9 @@
-"""The columns: on the app's user, and in the two tables behind it."""
+"""The columns: six on the app's user model, and two tables of our own.
+
+An app puts :class:`StripeUserMixin` on its user model. The other two mixins become
+models of the extension, or of the app if it wants columns of its own there. Migrations
+are generated from these classes, so a change here is a migration in every app.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +27,10 @@ from sqlalchemy.types import TypeEngine
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A timestamp that is an aware UTC ``datetime`` in Python on every database.
+    """A time that is an aware UTC ``datetime`` in Python, whatever the database.
 
-    A naive value counts as UTC.
+    SQLite and MariaDB store no time zone. What they return, and a naive value that an
+    app writes, counts as UTC.
     """
 
     impl: TypeEngine[datetime] | type[TypeEngine[datetime]] = DateTime(timezone=True)
@@ -52,8 +58,9 @@ def _as_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-# Stripe's ids are case-sensitive, and the usual collations of MySQL are not. With a
-# collation comes its character set: that of the database may lack most letters.
+# Stripe's ids are case-sensitive, and the default collations of MySQL and MariaDB are
+# not. The collation also sets the column's character set: that of the database may lack
+# most letters.
 # Source: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible
 _COLLATION = "utf8mb4_bin"
 _Id = String(255).with_variant(String(255, collation=_COLLATION), "mysql", "mariadb")
@@ -62,12 +69,12 @@ _Text = Text().with_variant(Text(collation=_COLLATION), "mysql", "mariadb")
 
 
 class MEDIUMTEXT(Text):
-    """MySQL's type of this name: a TEXT there ends at 64 KiB.
+    """MySQL's type for a text of up to 16 MiB; a TEXT there ends at 64 KiB.
 
-    Not a TEXT with a length: MySQL makes another type of it, and every ``flask db
-    migrate`` would find a change. Not the class of ``sqlalchemy.dialects.mysql``: an
-    app on another database would load all of that dialect. Alembic writes this one into
-    a migration as it would write that one.
+    A ``TEXT`` with a length would not do: MySQL turns it into another type, and every
+    ``flask db migrate`` would find a change. The class of ``sqlalchemy.dialects.mysql``
+    would make an app on any other database load that whole dialect. Alembic writes this
+    class into a migration just like that one.
     """
 
     __visit_name__ = "MEDIUMTEXT"
@@ -80,47 +87,52 @@ class MEDIUMTEXT(Text):
 _LongText = Text().with_variant(MEDIUMTEXT(collation=_COLLATION), "mysql", "mariadb")
 
 # A string: every database casts '0' to false. Alembic would render `sa.false()` for the
-# database that generates the migration, and PostgreSQL takes no 0.
+# database that generates the migration, and PostgreSQL rejects the number 0.
 _FALSE = "0"
 
 
 class StripeUserMixin:
-    """Six columns for the model of those who pay.
+    """Six columns for the app's user model.
 
     .. code-block:: python
 
         class User(UserMixin, StripeUserMixin, db.Model):
             id: Mapped[int] = mapped_column(primary_key=True)
 
-    The extension writes them, from what Stripe says; an app reads them.
+    The extension writes the columns from Stripe's events and answers. The app reads
+    them.
     """
 
     #: The Stripe customer, ``cus_...``.
     stripe_customer_id: Mapped[str | None] = mapped_column(_Id, unique=True, index=True)
-    #: The subscription that counts, ``sub_...``. Null when none is running.
+    #: The subscription that counts, ``sub_...``. Null if none is running.
     stripe_subscription_id: Mapped[str | None] = mapped_column(_Id, index=True)
-    #: Its status in Stripe's words. After the end, the final one.
+    #: The status of that subscription, as Stripe names it. After its end, the final
+    #: status.
     stripe_subscription_status: Mapped[str | None] = mapped_column(String(32))
-    #: The price of its first item, ``price_...``.
+    #: The price of the subscription's first item, ``price_...``.
     stripe_price_id: Mapped[str | None] = mapped_column(_Id)
-    #: When the paid period ends.
+    #: When the paid period ends. Aware, in UTC.
     stripe_current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Whether it is scheduled to cancel.
+    #: Whether the subscription is scheduled to cancel.
     stripe_cancel_at_period_end: Mapped[bool] = mapped_column(
         Boolean, default=False, server_default=_FALSE
     )
 
 
 class StripeSubscriptionMixin:
-    """One row per subscription of a known customer."""
+    """One row for each subscription of a known customer, also after it has ended.
+
+    The user's columns show the best of a customer's rows. Times are aware and in UTC.
+    """
 
     __tablename__ = "stripe_subscription"
 
-    #: ``sub_...``
+    #: The id of the subscription, ``sub_...``.
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
-    #: ``cus_...``
+    #: The customer, ``cus_...``.
     customer_id: Mapped[str] = mapped_column(_Id, index=True)
-    #: Stripe's status.
+    #: The status, as Stripe names it.
     status: Mapped[str] = mapped_column(String(32))
     #: The price of the first item, ``price_...``.
     price_id: Mapped[str | None] = mapped_column(_Id)
@@ -128,7 +140,7 @@ class StripeSubscriptionMixin:
     quantity: Mapped[int | None] = mapped_column(Integer)
     #: When the paid period ends; of several items, the earliest end.
     current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Whether it is scheduled to cancel, however Stripe says it.
+    #: Whether the subscription is scheduled to cancel.
     cancel_at_period_end: Mapped[bool] = mapped_column(
         Boolean, default=False, server_default=_FALSE
     )
@@ -136,20 +148,25 @@ class StripeSubscriptionMixin:
     trial_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: When the subscription ended.
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: When it was created at Stripe.
+    #: When the subscription was created at Stripe.
     created: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Stripe's time of this state, by which events are ordered. It never goes back.
+    #: Stripe's time of this state: events are ordered by it. It never goes back.
     synced_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Counts every write to the row.
+    #: Counts every write to the row. An answer of Stripe is only stored if no other
+    #: write came between the question and the answer.
     revision: Mapped[int] = mapped_column(BigInteger, default=1)
 
 
 class StripeEventMixin:
-    """The ledger: one row per event that anyone handles."""
+    """The ledger: one row for each event that the extension or the app handles.
+
+    An event is *unprocessed* while ``processed_at`` is null. Times are aware and in
+    UTC.
+    """
 
     __tablename__ = "stripe_event"
 
-    #: ``evt_...``
+    #: The id of the event, ``evt_...``.
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     #: Stripe's event type.
     type: Mapped[str] = mapped_column(_Id)
@@ -161,30 +178,31 @@ class StripeEventMixin:
     customer_id: Mapped[str | None] = mapped_column(_Id, index=True)
     #: The primary key of that customer's user, as text.
     user_id: Mapped[str | None] = mapped_column(_Id)
-    #: Whether it happened in live mode.
+    #: Whether the event happened in live mode.
     livemode: Mapped[bool | None] = mapped_column(Boolean)
     #: The API version that the payload is written in.
     api_version: Mapped[str | None] = mapped_column(_Id)
-    #: The event, as sent.
+    #: The event as Stripe sent it, as JSON.
     payload: Mapped[str] = mapped_column(_LongText)
-    #: Whether it changed the user's columns.
+    #: Whether the event changed the user's columns.
     changed: Mapped[bool] = mapped_column(Boolean, default=False, server_default=_FALSE)
-    #: When it was stored first.
+    #: When the event was stored first.
     received_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    #: When its last handler was done. Null while handlers have to run.
+    #: When the handlers of the event have run. Null while they have to run.
     processed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: How often its handlers were run.
+    #: How often the handlers were tried.
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    #: What the last attempt failed with.
+    #: Type and message of the error from the last attempt. Null if it succeeded.
     error: Mapped[str | None] = mapped_column(_Text)
 
     @declared_attr.directive
     @classmethod
     def __table_args__(cls) -> tuple[Index, ...]:
-        """An index of what is left to do, in order of arrival.
+        """Index the unprocessed events in the order of their arrival.
 
-        It is empty where all is done. MariaDB has no partial indexes: there the first
-        column finds what the condition keeps elsewhere.
+        The index is partial: it is empty while every event is processed. MariaDB has no
+        partial indexes. There the index holds all events, and its first column finds
+        the unprocessed ones.
         """
         unprocessed = text("processed_at IS NULL")
         return (

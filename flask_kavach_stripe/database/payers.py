@@ -1,8 +1,12 @@
-"""The users who pay: find one, lock one with all that belongs to it, write one.
+"""The users who pay: find one, lock one with its subscriptions, write its columns.
 
-Statements are built once and run on the session's connection: to build them for each
-webhook would take longer than to run them. No parameter of an update may have the name
-of a column, which could be the app's own: SQLAlchemy would take it for a value.
+Every change of a subscription begins with :meth:`Payers.lock`: the lock on the user's
+row lets one process at a time change a customer. It ends with :meth:`Payers.write`.
+
+All statements are built once and run on the session's connection. To build them for
+each webhook would take longer than to run them. No parameter of an update may have the
+name of a column, not even of a column that only the app knows: SQLAlchemy would take
+the parameter for a value to write.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ from .statements import Table
 from .statements import Write
 from .transactions import connection_to
 
-#: The attributes of ``StripeUserMixin``.
+#: The attributes of ``StripeUserMixin``, in the order of each row read here.
 COLUMN_NAMES = (
     "stripe_customer_id",
     "stripe_subscription_id",
@@ -55,17 +59,24 @@ COLUMN_NAMES = (
 
 
 class _JoinedRow(NamedTuple):
-    """A row of the statement that reads the user, the event and one subscription."""
+    """A row of the one statement that reads a user, an event and the subscriptions.
 
+    There is a row for each subscription. User and entry are the same in all of them.
+    """
+
+    #: The user's key, and the columns of ``COLUMN_NAMES``.
     user: Sequence[Any]
+    #: For :func:`.to_joined_entry`.
     entry: Sequence[Any]
+    #: For :func:`.to_subscriptions`.
     subscription: Sequence[Any]
     #: Whether the subscriptions are as new as the lock on the user.
     is_current: bool
 
     @classmethod
     def split(cls, row: Sequence[Any]) -> _JoinedRow:
-        entry = 1 + len(COLUMN_NAMES)  # behind the key
+        """Split the flat row that the database gives."""
+        entry = 1 + len(COLUMN_NAMES)  # behind the user's key
         subscription = entry + len(ENTRY_NAMES)
         return cls(
             row[:entry], row[entry:subscription], row[subscription:-1], bool(row[-1])
@@ -73,11 +84,13 @@ class _JoinedRow(NamedTuple):
 
 
 class Payers:
-    """The table behind ``StripeUserMixin``. Nothing here commits.
+    """Reads and writes the table of ``StripeUserMixin``. Nothing here commits.
 
-    :param rows: The subscriptions, which are read in the same statement where the
-        database allows it.
-    :param ledger: The events, likewise.
+    :param keys: The primary keys of the user model.
+    :param rows: The subscriptions. :meth:`lock` reads them in the statement that locks
+        the user, if the database allows it.
+    :param ledger: The ledger. :meth:`lock` looks there for the event, in the same
+        statement.
     """
 
     def __init__(self, keys: Keys, rows: SubscriptionRows, ledger: Ledger) -> None:
@@ -92,7 +105,8 @@ class Payers:
             name: mapper.columns[name] for name in COLUMN_NAMES
         }
         customer = self._columns["stripe_customer_id"]
-        # A subclass may have a table of its own, with the same key by any name.
+        # If the user model inherits from a model with another table, the key is in both
+        # tables, perhaps by another name. We need the one beside our columns.
         key_columns = mapper.get_property_by_column(keys.column).columns
         key = next(
             column
@@ -102,8 +116,9 @@ class Payers:
         find = select(key, *self._columns.values())
 
         if mapper.single and mapper.polymorphic_on is not None:
-            kinds = [each.polymorphic_identity for each in mapper.self_and_descendants]
-            find = find.where(mapper.polymorphic_on.in_(kinds))
+            mappers = mapper.self_and_descendants
+            identities = [submapper.polymorphic_identity for submapper in mappers]
+            find = find.where(mapper.polymorphic_on.in_(identities))
 
         self._key = key
         self._find = find
@@ -124,6 +139,11 @@ class Payers:
             self._prepare_joins()
 
     def _prepare_joins(self) -> None:
+        """Build the statements that read user, event and subscriptions at once.
+
+        One reads them without a lock, for SQLite, where the database is locked already.
+        The other one locks the user's row, for PostgreSQL.
+        """
         ledger, rows, key, users = self._ledger, self._rows, self._key, self._key.table
         first_seen = users.alias()
         # Compare the locked version of the user's row with the version that this
@@ -131,7 +151,7 @@ class Payers:
         # the user's row, so if `xmin` is equal, the joined rows are current.
         # Source: https://www.postgresql.org/docs/current/ddl-system-columns.html
         locked_xmin = func.xmin(users.table_valued())
-        is_same = locked_xmin == func.xmin(first_seen.table_valued())
+        is_current = locked_xmin == func.xmin(first_seen.table_valued())
         find = self._find_by_customer.add_columns(
             *ledger.entry_columns, *rows.row_columns
         )
@@ -139,18 +159,21 @@ class Payers:
         joined = joined.outerjoin(rows.table, rows.of_customer)
         self._find_all = find.add_columns(true()).select_from(joined)
         self._lock_all = (
-            find.add_columns(is_same)
+            find.add_columns(is_current)
             .select_from(joined.join(first_seen, first_seen.c[key.key] == key))
             .with_for_update(of=users)
         )
 
     def find(self, session: Session, customer_id: str) -> Payer | None:
-        """The payer of a customer."""
-        return self._one(session, self._find_by_customer, customer=customer_id)
+        """Find the payer of a customer, ``None`` if no user has it. Locks nothing."""
+        return self._find_one(session, self._find_by_customer, customer=customer_id)
 
     def get(self, session: Session, user_id: Any) -> Payer | None:
-        """The payer of a primary key, as the database has it now."""
-        return self._one(session, self._find_by_key, user_id=user_id)
+        """Find the payer with a primary key, past the objects in the session.
+
+        :return: ``None`` if no user has the key. Locks nothing.
+        """
+        return self._find_one(session, self._find_by_key, user_id=user_id)
 
     def lock(
         self,
@@ -160,28 +183,38 @@ class Payers:
         *,
         has_read: bool = False,
     ) -> tuple[CustomerState | None, Entry | None]:
-        """Lock the user of a customer until the commit, and read what belongs to it.
+        """Lock the row of a customer's user, and read the customer's state.
 
-        PostgreSQL joins rows as they were when the statement began, which may be older
-        than the lock that it waited for. So this takes a second statement where the
-        first one waited, and where the database cannot say whether it did.
+        The lock is held until the session commits or rolls back. Another process that
+        wants it waits.
 
+        SQLite and PostgreSQL take one statement. But PostgreSQL joins rows as they were
+        when the statement began. If the statement had to wait for the lock, these may
+        be older than the lock. Then a second statement reads them again. MariaDB always
+        takes two, and so do tables in several databases.
+
+        :param event_id: The event to look for in the ledger; ``None`` for none.
         :param has_read: As for :meth:`.SubscriptionRows.read`.
-        :return: The customer, and the event's entry if it is in the ledger. The rows
-            are left out then.
+        :return: The customer's state, ``None`` if no user has the customer; and the
+            event's entry, if the event is stored already. In that case the rows were
+            not needed, and the state has none.
+
+        Source: https://www.postgresql.org/docs/current/transaction-iso.html
         """
         connection = connection_to(session, self._mapper)
         dialect = connection.dialect.name
         values = {"customer": customer_id, "event__id": event_id}
 
-        if self._can_join and dialect == "sqlite":  # which is locked already
+        if self._can_join and dialect == "sqlite":  # begin_write() locked it
             statement = self._find_all
         elif self._can_join and dialect == "postgresql":
             statement = self._lock_all
         else:
             return self._lock_and_read(session, customer_id, event_id, has_read)
 
-        rows = [_JoinedRow.split(row) for row in _fetch(connection, statement, values)]
+        rows = [
+            _JoinedRow.split(row) for row in _fetch_all(connection, statement, values)
+        ]
 
         if not rows:
             return None, None
@@ -200,7 +233,8 @@ class Payers:
     def _lock_and_read(
         self, session: Session, customer_id: str, event_id: str | None, has_read: bool
     ) -> tuple[CustomerState | None, Entry | None]:
-        payer = self._one(session, self._lock, customer=customer_id)
+        """As :meth:`lock`, in two statements that every database understands."""
+        payer = self._find_one(session, self._lock, customer=customer_id)
 
         if payer is None:
             return None, None
@@ -215,6 +249,7 @@ class Payers:
         event_id: str | None,
         has_read: bool,
     ) -> tuple[CustomerState, Entry | None]:
+        """Read the event and the subscriptions, now that the user's row is locked."""
         is_stored, rows = self._rows.read(
             session, customer_id, event_id, has_read=has_read
         )
@@ -227,18 +262,23 @@ class Payers:
     def find_all(
         self, session: Session, customer_ids: Collection[str]
     ) -> dict[str, Payer]:
-        """The payers of customers, by customer id. Not for thousands of them."""
-        is_one = self._columns["stripe_customer_id"].in_(customer_ids)
+        """Find the payers of several customers, by customer id. Locks nothing.
+
+        All ids go into one statement, so give a page of them and not thousands. A
+        customer that no user has is left out.
+        """
+        is_listed = self._columns["stripe_customer_id"].in_(customer_ids)
         connection = connection_to(session, self._mapper)
-        payers = map(_to_payer, connection.execute(self._find.where(is_one)))
+        payers = map(_to_payer, connection.execute(self._find.where(is_listed)))
         return {str(payer.customer_id): payer for payer in payers}
 
     def list_paying(
         self, session: Session, after: Any = None, *, limit: int
     ) -> list[Payer]:
-        """Those who have a customer, in the order of their primary keys.
+        """List the payers who have a customer, in the order of their primary keys.
 
-        :param after: The key that the list goes on after.
+        :param after: The last key of the former list. The list goes on behind it.
+        :param limit: The largest number of payers.
         """
         customer = self._columns["stripe_customer_id"]
         statement = self._find.where(customer.is_not(None))
@@ -250,26 +290,33 @@ class Payers:
         connection = connection_to(session, self._mapper)
         return [_to_payer(row) for row in connection.execute(statement)]
 
-    def _one(
+    def _find_one(
         self, session: Session, statement: Executable, **values: Any
     ) -> Payer | None:
+        """Run a statement that gives at most one user."""
         connection = connection_to(session, self._mapper)
-        rows = _fetch(connection, statement, values)
+        rows = _fetch_all(connection, statement, values)
         return _to_payer(rows[0]) if rows else None
 
     def link(self, session: Session, user_id: Any, customer_id: str) -> None:
-        """Set the customer of a user who has none."""
+        """Set the customer of a user who has none; does nothing for any other.
+
+        If two parallel checkouts create a customer each, only the first is linked.
+        """
         values = {"link__user_id": user_id, "link__customer": customer_id}
         connection_to(session, self._mapper).execute(self._link, values)
 
     def write(self, payer: Payer) -> Write:
-        """Write the six columns. Those that stay as they are cost nothing."""
+        """Return the write of a user's six columns."""
         values = (payer.customer_id, *payer.columns)
         row = dict(zip(COLUMN_NAMES, values, strict=True))
         return self._users.update(payer.user_id, row)
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
-        """What an instance's columns say. No query, if it is loaded."""
+        """Read the five subscription columns of an instance.
+
+        No query, unless the session has to load expired attributes.
+        """
         return SubscriptionColumns(
             subscription_id=user.stripe_subscription_id,
             status=user.stripe_subscription_status,
@@ -279,9 +326,11 @@ class Payers:
         )
 
     def refresh(self, session: Session, user: Any) -> None:
-        """Have an instance show what the database has now.
+        """Make an instance show the six columns as they are in the database now.
 
-        One that is in no session stays as it is where its row is gone.
+        In the session, its columns expire, and are loaded when the app reads them. An
+        instance of no session is given the values here, without a mark as changed; if
+        its row is gone, it keeps its values.
         """
         if user in session:
             session.expire(user, COLUMN_NAMES)
@@ -298,10 +347,13 @@ class Payers:
             set_committed_value(user, name, value)
 
 
-def _fetch(
+def _fetch_all(
     connection: Connection, statement: Executable, values: Mapping[str, Any]
 ) -> Sequence[Row[Any]]:
-    """The rows of users; none, if the app's own key type cannot take the key."""
+    """Run a statement by key or by customer.
+
+    :return: All rows; none if the app's column type cannot take the key.
+    """
     try:
         return connection.execute(statement, values).all()
     except StatementError as error:
@@ -310,5 +362,6 @@ def _fetch(
 
 
 def _to_payer(row: Sequence[Any]) -> Payer:
+    """Read a row: the key, then the columns of ``COLUMN_NAMES``."""
     user_id, customer_id, *columns = row
     return Payer(user_id, customer_id, SubscriptionColumns(*columns))

@@ -1,4 +1,9 @@
-"""The rows of subscriptions: read, list, write."""
+"""The rows of subscriptions: what we keep of every subscription of a known customer.
+
+The rows are what an event is compared with; the user's columns are computed from them
+(see ``subscriptions``). Whoever writes a row also writes the user's row, in the same
+transaction, under the lock that ``payers`` took on it.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +33,22 @@ from .statements import Table
 from .statements import Write
 from .transactions import connection_to
 
-#: The attributes of ``StripeSubscriptionMixin``, in the order of a row here.
-_NAMES = (*SubscriptionState._fields, "synced_at", "revision")
+#: The attributes of ``StripeSubscriptionMixin``, in the order of each row read here.
+_ROW_NAMES = (*SubscriptionState._fields, "synced_at", "revision")
 
 
 class RunningSubscription(NamedTuple):
-    """A row that has not ended, as far as a list of many needs it."""
+    """The ids of a subscription that has not ended, for lists of very many."""
 
     id: str
     customer_id: str
 
 
 class SubscriptionRows:
-    """The table behind ``StripeSubscriptionMixin``. Nothing here commits.
+    """Reads and writes the table of ``StripeSubscriptionMixin``. Nothing here commits.
 
-    :param ledger: The table that is looked at in the same statement.
+    :param ledger: The ledger, in which :meth:`read` also looks for an event, to save a
+        round trip.
     """
 
     def __init__(self, model: type[StripeSubscriptionMixin], ledger: Ledger) -> None:
@@ -52,29 +58,31 @@ class SubscriptionRows:
         self._mapper = mapper
         self._columns = columns
         self.table: Any = columns.id.table
-        #: What :func:`to_stored` takes.
-        self.row_columns: list[Any] = [columns[name] for name in _NAMES]
-        #: Whether a row is of the customer ``customer``, for those who join the table.
+        #: The columns of a row, in the order that :func:`to_stored` reads.
+        self.row_columns: list[Any] = [columns[name] for name in _ROW_NAMES]
+        #: The condition that a row is of the customer ``customer``, also for joins.
         self.of_customer: Any = columns.customer_id == bindparam("customer")
         is_stored: Any = exists(ledger.entry_columns[0]).where(ledger.by_event_id)
 
-        # Tables of different databases cannot be read at once.
+        # One statement cannot read tables of two databases. `literal(False)` stands for
+        # "not looked up"; the ledger's primary key then finds a duplicate.
         if self.table.metadata is not ledger.table.metadata:
             is_stored = literal(False)
 
-        one = select(literal(1).label("one")).subquery("one_row")
+        # The outer join gives `is_stored` also for a customer without subscriptions.
+        one_row = select(literal(1).label("one")).subquery("one_row")
         self._rows = select(is_stored, *self.row_columns).select_from(
-            one.outerjoin(self.table, self.of_customer)
+            one_row.outerjoin(self.table, self.of_customer)
         )
         self._committed_rows = self._rows.with_for_update()
         self._revision = select(columns.revision).where(
             columns.id == bindparam("subscription")
         )
-        own_columns = {name: columns[name] for name in _NAMES}
-        self._subscriptions = Table(mapper, own_columns, columns.id)
+        written_columns = {name: columns[name] for name in _ROW_NAMES}
+        self._subscriptions = Table(mapper, written_columns, columns.id)
 
     def of(self, session: Session, customer_id: str) -> dict[str, StoredSubscription]:
-        """The rows of a customer, by subscription id."""
+        """Return the subscriptions of a customer, by subscription id. Locks nothing."""
         return to_subscriptions(self.read(session, customer_id, None)[1])
 
     def read(
@@ -85,10 +93,16 @@ class SubscriptionRows:
         *,
         has_read: bool = False,
     ) -> tuple[bool, list[Sequence[Any]]]:
-        """Whether an event is in the ledger, and the rows of a customer.
+        """Look for an event in the ledger, and read the rows of a customer.
 
+        :param event_id: The event; ``None`` to look for none.
         :param has_read: Whether the transaction may have read before. MariaDB then
-            shows the rows of that time, unless they are locked as well.
+            shows the rows as they were at that first read. To see what others have
+            committed since, this method locks the rows.
+        :return: Whether the event is in the ledger; and the rows, for
+            :func:`to_subscriptions`.
+
+        Source: https://dev.mysql.com/doc/refman/8.4/en/innodb-consistent-read.html
         """
         connection = connection_to(session, self._mapper)
         is_old_snapshot = has_read and connection.dialect.name in ("mysql", "mariadb")
@@ -100,7 +114,12 @@ class SubscriptionRows:
     def of_all(
         self, session: Session, customer_ids: Collection[str]
     ) -> dict[str, dict[str, StoredSubscription]]:
-        """The rows of customers, by customer id and subscription id."""
+        """Return the subscriptions of several customers. Locks nothing.
+
+        All ids go into one statement, so give a page of them and not thousands.
+
+        :return: By customer id and subscription id; empty for a customer without rows.
+        """
         by_customer: dict[str, dict[str, StoredSubscription]] = {
             customer_id: {} for customer_id in customer_ids
         }
@@ -119,9 +138,10 @@ class SubscriptionRows:
     def list_running(
         self, session: Session, after: str = "", *, limit: int
     ) -> list[RunningSubscription]:
-        """Subscriptions that have not ended, in the order of their ids.
+        """List subscriptions that have not ended, in the order of their ids.
 
-        :param after: The id that the list goes on after.
+        :param after: The last id of the former list. The list goes on behind it.
+        :param limit: The largest number of subscriptions.
         """
         model = self._model
         statement = (
@@ -133,12 +153,16 @@ class SubscriptionRows:
         return [RunningSubscription(*row) for row in session.execute(statement)]
 
     def count(self, session: Session) -> int:
-        """How many rows there are."""
+        """Count all rows, also those of subscriptions that have ended."""
         model = self._model
         return session.scalar(select(func.count()).select_from(model)) or 0
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
-        """The revision of a row by its id, empty if there is none."""
+        """Read the revision of one row, to compare it with a later one. Locks nothing.
+
+        :return: The revision by the subscription's id, as
+            :meth:`.CustomerState.revisions` gives it; empty if there is no row.
+        """
         connection = connection_to(session, self._mapper)
         revision = connection.scalar(self._revision, {"subscription": subscription_id})
         return {} if revision is None else {subscription_id: revision}
@@ -148,10 +172,16 @@ class SubscriptionRows:
         before: Mapping[str, StoredSubscription],
         after: Iterable[StoredSubscription],
     ) -> Iterator[Write]:
-        """Insert the rows that are new, and rewrite those that differ."""
+        """Yield a write for each row that is new or has changed.
+
+        A row of ``before`` that ``after`` lacks stays: no row is ever deleted.
+
+        :param before: The rows as they are in the database, by subscription id.
+        :param after: The rows as they should be.
+        """
         for stored in after:
             old = before.get(stored.state.id)
-            row = dict(zip(_NAMES, _to_row(stored), strict=True))
+            row = dict(zip(_ROW_NAMES, _to_row(stored), strict=True))
 
             if old is None:
                 yield self._subscriptions.insert(row)
@@ -160,12 +190,15 @@ class SubscriptionRows:
 
 
 def to_subscriptions(rows: Iterable[Sequence[Any]]) -> dict[str, StoredSubscription]:
-    """The subscriptions in the rows of an outer join, by id."""
+    """Read the rows of an outer join, by subscription id.
+
+    A customer without subscriptions gives one row of nulls, which is left out.
+    """
     return {row[0]: to_stored(row) for row in rows if row and row[0] is not None}
 
 
 def to_stored(row: Sequence[Any]) -> StoredSubscription:
-    """A row, read in the order of :attr:`SubscriptionRows.row_columns`."""
+    """Read a row with the columns of :attr:`SubscriptionRows.row_columns`."""
     *state, synced_at, revision = row
     return StoredSubscription(SubscriptionState(*state), synced_at, revision)
 

@@ -1,4 +1,8 @@
-"""Find the models of an app or define them, and say what its database lacks."""
+"""Find or define the models of an app, and compare them with its database.
+
+The extension uses this when an app starts, ``flask stripe doctor`` when it looks for
+tables that were not migrated.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,15 @@ M = TypeVar("M")
 
 
 def find_model(db: SQLAlchemy, mixin: type[M]) -> type[M] | None:
-    """The one class with a mixin that is mapped on a database.
+    """Find the app's model with one of our mixins. No query.
 
-    :raises ConfigurationError: If there are two. Subclasses of a candidate do not
-        count.
+    Of a class and its subclasses, the class is the model.
+
+    :return: ``None`` if the app has no model with it, or has not imported it yet.
+    :raises ConfigurationError: If several unrelated classes have the mixin.
     """
-    classes = [
-        mapper.class_
-        for mapper in db.Model.registry.mappers  # type: ignore[attr-defined]  # see below
-        if issubclass(mapper.class_, mixin)
-    ]
+    mappers = db.Model.registry.mappers  # type: ignore[attr-defined]  # undeclared
+    classes = [mapper.class_ for mapper in mappers if issubclass(mapper.class_, mixin)]
     candidates = [
         model
         for model in classes
@@ -43,7 +46,12 @@ def find_model(db: SQLAlchemy, mixin: type[M]) -> type[M] | None:
 
 
 def missing_tables(session: Session, models: Iterable[type[Any]]) -> list[str]:
-    """The tables, and the columns of tables, that the database does not have."""
+    """List the tables and columns that the models have and the database does not.
+
+    Reads the catalogue of the database.
+
+    :return: ``table`` for a table that is missing as a whole, else ``table.column``.
+    """
     missing = []
 
     for model in models:
@@ -66,7 +74,12 @@ def missing_tables(session: Session, models: Iterable[type[Any]]) -> list[str]:
 
 
 def own_model(db: SQLAlchemy, mixin: type[Any]) -> type[Any]:
-    """The class with a mixin on a database; it is defined if there is none."""
+    """Return the app's model with a mixin, or define one for an app that has none.
+
+    The class is named as the mixin: ``StripeEvent`` for ``StripeEventMixin``.
+
+    :raises ConfigurationError: If several unrelated classes have the mixin.
+    """
     model = find_model(db, mixin)
 
     if model is not None:

@@ -1,7 +1,12 @@
 """Rows to write, collected first and then sent in as few round trips as possible.
 
-Each table has one statement to insert a whole row and one to update it: to build a
-statement takes longer than to run it, and a column that stays as it is costs nothing.
+The other modules of this folder make a :class:`Write` for each row that is new or has
+changed. ``events.store`` collects them and gives them to a :class:`Sender` before it
+commits.
+
+Each table has one statement to insert a whole row and one to update a whole row.
+Building a statement takes longer than running it, so both are built once. To write a
+column that has not changed costs nothing.
 """
 
 from __future__ import annotations
@@ -24,24 +29,27 @@ from sqlalchemy.orm import Session
 
 from .transactions import connection_to
 
-#: The parameter that finds a row; no column of ours has this name.
+#: The parameter for the key of the row to update. None of our columns has this name.
 _KEY: Final = "key"
 
 
 class Write(NamedTuple):
-    """One row to insert or to update."""
+    """One row to insert or to update: nothing is sent yet."""
 
+    #: The model, by which SQLAlchemy knows the database.
     mapper: Mapper[Any]
     statement: Insert | Update
+    #: The parameters of the statement.
     values: dict[str, Any]
 
 
 class Table:
-    """Makes the writes to one table.
+    """Makes the :class:`Write` of a row of one table.
 
-    :param mapper: Says which database it is in.
-    :param columns: The columns that are written, by the names they have here.
-    :param key: The column by which a row is updated.
+    :param mapper: The model, by which SQLAlchemy knows the database.
+    :param columns: The columns to write, by the name of our attribute. In the app's
+        table they may have other names.
+    :param key: The column that identifies the row to update.
     """
 
     def __init__(
@@ -49,7 +57,8 @@ class Table:
     ) -> None:
         table = key.table
         self._mapper = mapper
-        # Unlike the names in any other table: statements are sent together.
+        # Statements of several tables are sent as one, so no two tables may have a
+        # parameter with the same name.
         self._prefix: Final = f"{table.name}__"
         values: dict[Any, Any] = {
             column: bindparam(self._prefix + name) for name, column in columns.items()
@@ -59,16 +68,17 @@ class Table:
         self._update = update(table).where(by_key).values(values)
 
     def insert(self, row: Mapping[str, Any]) -> Write:
-        """Write a new row.
+        """Return the write of a new row.
 
-        :param row: The values of all columns, by name.
+        :param row: The values of all columns, by the names given to the class.
         """
         return Write(self._mapper, self._insert, self._parameters(row))
 
     def update(self, key: Any, row: Mapping[str, Any]) -> Write:
-        """Rewrite a row.
+        """Return the write that replaces all columns of a row.
 
-        :param row: The values of all columns, by name.
+        :param key: The key of the row.
+        :param row: The values of all columns, by the names given to the class.
         """
         parameters = self._parameters({**row, _KEY: key})
         return Write(self._mapper, self._update, parameters)
@@ -78,19 +88,28 @@ class Table:
 
 
 class Sender:
-    """Sends writes.
+    """Sends writes to the database, each app with one sender of its own.
 
-    PostgreSQL takes writes to different tables in one statement. That is not possible
-    if SQLAlchemy computes a column's value, as for ``default=make_token``.
+    PostgreSQL takes writes to different tables in one statement, which saves round
+    trips while a lock is held. That is not possible if SQLAlchemy computes the value of
+    a column in Python, as for ``default=make_token``.
+
+    Source: https://www.postgresql.org/docs/current/queries-with.html
     """
 
     def __init__(self) -> None:
-        #: ``None`` for those that have to be sent one by one. There are as many as
-        #: there are ways to choose among the two statements of three tables.
+        #: The one statement for several; ``None`` if they have to be sent one by one.
+        #: It stays small: there are only two statements for each of three tables.
         self._combined: dict[tuple[Insert | Update, ...], Insert | Update | None] = {}
 
     def send(self, session: Session, writes: Iterable[Write]) -> None:
-        """Run the statements in the session's transaction, in any order."""
+        """Send all writes in the session's transaction. Does not commit.
+
+        Their order is not kept: PostgreSQL runs the parts of one statement in any
+        order.
+
+        :raises IntegrityError: If another transaction inserted one of the rows.
+        """
         by_database: dict[MetaData, list[Write]] = {}
 
         for write in writes:
@@ -115,6 +134,11 @@ class Sender:
     def _combine(
         self, connection: Connection, writes: list[Write]
     ) -> Insert | Update | None:
+        """Return one statement for several writes to one database.
+
+        :return: ``None`` if the database cannot take them in one, two writes are for
+            the same table, or SQLAlchemy computes a value.
+        """
         statements = tuple(write.statement for write in writes)
 
         if connection.dialect.name != "postgresql":
@@ -124,16 +148,19 @@ class Sender:
             return None
 
         if statements not in self._combined:
-            is_possible = not any(_computes(connection, write) for write in writes)
-            self._combined[statements] = _join(statements) if is_possible else None
+            is_possible = not any(
+                _computes_values(connection, write) for write in writes
+            )
+            self._combined[statements] = _merge(statements) if is_possible else None
 
         return self._combined[statements]
 
 
-def _computes(connection: Connection, write: Write) -> bool:
-    """Whether there are columns that SQLAlchemy itself finds the values of.
+def _computes_values(connection: Connection, write: Write) -> bool:
+    """Whether SQLAlchemy computes the value of a column before it sends the write.
 
-    It does so for a statement's own table, not for those of the statements within.
+    It computes values only for the outermost statement. In a combined statement, the
+    columns of the others would stay empty.
     """
     compiled: Any = write.statement.compile(
         dialect=connection.dialect, column_keys=list(write.values)
@@ -141,7 +168,8 @@ def _computes(connection: Connection, write: Write) -> bool:
     return bool(compiled.prefetch)
 
 
-def _join(statements: tuple[Insert | Update, ...]) -> Insert | Update:
+def _merge(statements: tuple[Insert | Update, ...]) -> Insert | Update:
+    """Make the last statement the main one, and each other one a CTE of it."""
     *first, last = statements
     parts = [part.cte(f"write_{number}") for number, part in enumerate(first)]
     return last.add_cte(*parts)

@@ -1,8 +1,8 @@
-"""When transactions begin and end.
+"""How transactions begin, roll back, and stay open while the app's handlers run.
 
 Everything works in ``db.session`` and commits with ``session.commit()``. While handlers
-run, the extension owns the transaction: there a commit is a flush, so the same code
-serves inside of a handler and outside of one.
+run, the extension owns the transaction: there ``commit()`` only flushes. So the same
+code serves inside of a handler and outside of one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from sqlalchemy import false
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction
 
-#: The mark in ``session.info`` of a session in which handlers run.
+#: The key in ``session.info`` that marks a session while handlers run in it.
 _RUNNING: Final = "kavach_stripe.handlers_running"
 
 
 @contextmanager
 def rollback_on_error(session: Session) -> Iterator[None]:
-    """Leave nothing half written, and no lock held, when the block raises."""
+    """Roll back if the block raises, then raise its error: no write or lock remains.
+
+    A block that succeeds has to commit by itself.
+    """
     try:
         yield
     except BaseException:
@@ -33,16 +36,19 @@ def rollback_on_error(session: Session) -> Iterator[None]:
 
 
 def commit_open(session: Session) -> None:
-    """Commit what was begun before us, if anything was.
+    """Commit the transaction that the session has open, if it has one.
 
-    A commit without a transaction would begin one first.
+    The extension's own transaction can then begin with a fresh view of the database.
+    Without an open transaction, ``commit()`` would begin one first.
     """
     if session.in_transaction():
         session.commit()
 
 
 def connection_to(session: Session, model: Any) -> Connection:
-    """The session's connection to the database that a model is in.
+    """Return the session's connection to the database that a model is in.
+
+    Begins the session's transaction if it has none.
 
     :param model: The class, or its mapper.
     """
@@ -50,13 +56,15 @@ def connection_to(session: Session, model: Any) -> Connection:
 
 
 def begin_write(session: Session, model: type[Any]) -> None:
-    """Take SQLite's write lock now; in other databases rows are locked as they are
-    read.
+    """Begin a transaction that will write: take SQLite's write lock now.
 
     SQLite locks the whole database. A transaction that began with a read cannot get
-    the write lock any more once another writer came between.
+    the write lock any more once another connection has written since. Other databases
+    lock rows as they are read; for them this only opens a connection.
 
     :param model: A model in the database to be written.
+
+    Source: https://www.sqlite.org/lang_transaction.html
     """
     connection = connection_to(session, model)
 
@@ -73,7 +81,7 @@ def begin_write(session: Session, model: type[Any]) -> None:
 
 
 def is_running_handlers(session: Session) -> bool:
-    """Whether handlers run in the session, so that ``commit()`` is a flush."""
+    """Whether handlers run in the session, so that ``commit()`` only flushes."""
     return _RUNNING in session.info
 
 
@@ -99,12 +107,14 @@ class HandlersTransaction:
 
 @contextmanager
 def handlers_running(session: Session) -> Iterator[HandlersTransaction]:
-    """Make ``session.commit()`` a flush, for the length of the block.
+    """Make ``session.commit()`` flush and not commit, until the block ends.
 
-    The block runs in the transaction that the session is in, and is flushed at its
-    end. Neither commits nor rolls back. A helper that a handler calls comes here again,
-    and finds everything prepared. In the end ``commit`` is what it was, also if the app
-    had given the session one of its own.
+    The block runs in the session's transaction, which is begun if there is none. At its
+    end the session is flushed. The caller commits or rolls back.
+
+    Blocks may be nested: a handler can call a helper that runs handlers itself. Only
+    the outermost block replaces ``commit`` and restores it, also a ``commit`` that the
+    app had set on this session.
     """
     transaction = session.get_transaction() or session.begin()
 
@@ -113,7 +123,7 @@ def handlers_running(session: Session) -> Iterator[HandlersTransaction]:
         session.flush()
         return
 
-    own_commit = vars(session).get("commit")
+    app_commit = vars(session).get("commit")
     session.info[_RUNNING] = True
     session.commit = session.flush  # type: ignore[method-assign]  # undone below
 
@@ -124,5 +134,5 @@ def handlers_running(session: Session) -> Iterator[HandlersTransaction]:
         del session.info[_RUNNING]
         del session.commit
 
-        if own_commit is not None:
-            session.commit = own_commit  # type: ignore[method-assign]  # as it was
+        if app_commit is not None:
+            session.commit = app_commit  # type: ignore[method-assign]  # as it was

@@ -1,8 +1,8 @@
-"""Store a change that no event brought: a helper learned it from Stripe.
+"""Store a change that did not come in an event: a helper read it from Stripe.
 
-The app's ``on_subscription_change`` handlers run for it with the guarantee that they
-have for events. A pending notification is stored in the ledger, in the same transaction
-as the columns, and deleted when the handlers have run.
+The app's ``on_subscription_change`` handlers run for it exactly once, as they do for
+events. The pending notification is stored in the ledger, in the same transaction as the
+columns, and deleted when the handlers have run.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ CHANGE: Final = "kavach_stripe.subscription_change"
 def store_change(state: State, instance: Any, update: Update) -> None:
     """Store an update of a user's customer, then run the app's handlers for it.
 
-    Commits. A handler that raises undoes no column: its notification stays in the
-    ledger, with the error.
+    Calls Stripe if only Stripe can tell the new state. Commits two transactions, as for
+    an event; within a handler, both only flush. If a handler raises, the columns
+    keep their new values, and the pending notification stays in the ledger with the
+    error.
 
-    :param instance: The user, who shows the new values then.
+    If the app's ``enqueue`` raises, that is logged: ``flask stripe replay --pending``
+    runs the handlers later.
+
+    :param instance: The user. Its columns are refreshed from the database.
+    :param update: What is known of the user's customer.
     :raises HandlerError: If a handler raised.
-    :raises StripeError: If Stripe had to be asked and gave no answer.
+    :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
+        stored then.
     """
     entry_id = f"{CHANGE}_{uuid.uuid4().hex}"
     event = {"id": entry_id, "type": CHANGE, "payload": "{}"}
@@ -46,5 +53,5 @@ def store_change(state: State, instance: Any, update: Update) -> None:
 
     try:
         hand_over(state, Pending(entry_id, entry, user=instance))
-    except EnqueueError as error:  # the ledger keeps it, and a replay finds it
+    except EnqueueError as error:  # a replay finds the notification in the ledger
         logger.error("%s", error, exc_info=error)

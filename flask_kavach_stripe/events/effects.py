@@ -1,7 +1,11 @@
-"""What each of Stripe's events means for our rows, in one table.
+"""What each of Stripe's event types means for our rows: the table :data:`EFFECTS`.
 
-An effect reads the event and gives an :class:`.Update`, or ``None`` where the event
-means nothing to us. Only a completed Checkout session does more: it is linked first.
+An effect is a function. It reads the event's object and returns an :class:`.Update` for
+``store``, or ``None`` if the event changes no row. Effects hold no lock and write
+nothing, with one exception: :func:`complete_checkout` first links the customer to its
+user, and commits the link.
+
+The app's own functions are *handlers*, never effects; they run later, in ``run``.
 """
 
 from __future__ import annotations
@@ -29,8 +33,9 @@ from .store import Update
 
 CHECKOUT_COMPLETED: Final = "checkout.session.completed"
 
-#: The revisions that our rows had before the object of a thin event was read, by
-#: subscription id.
+#: By subscription id: the revision that the row had before the object of a thin event
+#: was read from Stripe. If the revision is another one when the object is to be stored,
+#: the object may be older than the row.
 Revisions = Mapping[str, int]
 
 Effect = Callable[[State, Event, Revisions], Update | None]
@@ -39,8 +44,12 @@ Effect = Callable[[State, Event, Revisions], Update | None]
 def complete_checkout(
     state: State, event: Event, revisions: Revisions
 ) -> Update | None:
-    """Link the customer to its user, and commit that. Then ask Stripe for the
-    subscription, as the session does not hold it.
+    """Link the customer to the user who bought, and commit the link.
+
+    The session holds only the id of the subscription. Therefore the update has no
+    changes, and ``store`` reads the subscription from Stripe.
+
+    :return: ``None`` if the session is no purchase of a subscription.
     """
     checkout = read_checkout_session(event.object)
 
@@ -56,14 +65,19 @@ def complete_checkout(
         checkout.customer_id,
         changes=None,
         subscription_id=checkout.subscription_id,
-        ask=_asker(state, event, checkout.customer_id, checkout.subscription_id),
+        ask=_make_ask(state, event, checkout.customer_id, checkout.subscription_id),
     )
 
 
 def update_subscription(
     state: State, event: Event, revisions: Revisions
 ) -> Update | None:
-    """Store the subscription, if the event is newer than the row."""
+    """Store the subscription in the event, if the event is newer than the row.
+
+    If the order of event and row is not clear, the subscription is read from Stripe.
+
+    :return: ``None`` if the event's object is not a subscription with a customer.
+    """
     if event.is_thin:
         return _store_read_subscription(state, event, revisions)
 
@@ -82,12 +96,19 @@ def update_subscription(
         subscription.customer_id,
         (snapshot,),
         subscription.id,
-        _asker(state, event, subscription.customer_id, subscription.id),
+        _make_ask(state, event, subscription.customer_id, subscription.id),
     )
 
 
 def end_subscription(state: State, event: Event, revisions: Revisions) -> Update | None:
-    """The subscription has ended, whatever status a hand-made event gives it."""
+    """Store that the subscription has ended.
+
+    The status becomes ``canceled`` unless the event says ``incomplete_expired``. A
+    hand-made event may carry any other status, and must not reopen the subscription.
+    Stripe is not asked: an ended subscription never changes again.
+
+    :return: ``None`` if the event's object is not a subscription with a customer.
+    """
     if event.is_thin:
         return _store_read_subscription(state, event, revisions)
 
@@ -107,7 +128,14 @@ def end_subscription(state: State, event: Event, revisions: Revisions) -> Update
 def _store_read_subscription(
     state: State, event: Event, revisions: Revisions
 ) -> Update | None:
-    """The subscription of a thin event is Stripe's answer, not a snapshot."""
+    """Store the subscription that was read from Stripe for a thin event.
+
+    It is an answer of Stripe and not a snapshot in an event. So it is valid only while
+    the row has the revision in ``revisions``; otherwise Stripe is asked again.
+
+    :return: ``None`` if the event does not name its object.
+    :raises APIError: If Stripe's answer is not a subscription.
+    """
     if event.object_id is None:
         return None
 
@@ -117,13 +145,19 @@ def _store_read_subscription(
         subscription.customer_id,
         None,
         subscription.id,
-        _asker(state, event, subscription.customer_id, subscription.id),
+        _make_ask(state, event, subscription.customer_id, subscription.id),
         ((answer,), revisions),
     )
 
 
 def fail_payment(state: State, event: Event, revisions: Revisions) -> Update | None:
-    """A renewal was not paid: the subscription is past due."""
+    """Make the subscription ``past_due``, because a renewal was not paid.
+
+    ``subscriptions`` decides, with the row at hand, which invoices count. Stripe sends
+    ``customer.subscription.updated`` for the same failure, too, before or after.
+
+    :return: ``None`` if the invoice has no customer or is for no subscription.
+    """
     invoice = read_invoice(event.object)
 
     if invoice.customer_id is None or invoice.subscription_id is None:
@@ -139,7 +173,10 @@ def fail_payment(state: State, event: Event, revisions: Revisions) -> Update | N
 
 
 def delete_customer(state: State, event: Event, revisions: Revisions) -> Update | None:
-    """All subscriptions of the customer have ended, and the link with them."""
+    """End all subscriptions of the customer, and clear the user's customer id.
+
+    :return: ``None`` if the event's object has no id.
+    """
     customer_id = read_id(event.object.get("id"))
 
     if customer_id is None:
@@ -148,7 +185,8 @@ def delete_customer(state: State, event: Event, revisions: Revisions) -> Update 
     return Update(customer_id, (CustomerDeleted(event.time),))
 
 
-#: By event type.
+#: The effect of each event type. All other types concern the app's handlers alone.
+#: Source: https://docs.stripe.com/billing/subscriptions/webhooks
 EFFECTS: Final[Mapping[str, Effect]] = {
     CHECKOUT_COMPLETED: complete_checkout,
     "customer.deleted": delete_customer,
@@ -161,8 +199,15 @@ EFFECTS: Final[Mapping[str, Effect]] = {
 }
 
 
-def _asker(state: State, event: Event, customer_id: str, subscription_id: str) -> Ask:
-    """What asks Stripe for the subscription where the event is not enough."""
+def _make_ask(
+    state: State, event: Event, customer_id: str, subscription_id: str
+) -> Ask:
+    """Make the function that reads the event's subscription from Stripe.
+
+    ``store`` calls it, without a lock, if the event and the row do not decide. It makes
+    one try of 8 seconds, as a webhook has to be answered in time. It returns no change
+    if the subscription is another customer's at Stripe.
+    """
 
     def ask(customer: CustomerState) -> tuple[Change, ...]:
         response = retrieve_subscription(state.webhook_client, subscription_id)

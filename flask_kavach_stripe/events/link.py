@@ -1,4 +1,8 @@
-"""Link a customer to the user who bought in a Checkout session."""
+"""Link a customer to the user who bought in a Checkout session.
+
+Usually the customer was linked before the session was created. A session that the app
+made without us has only ``client_reference_id`` to tell the user by.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,13 @@ def link_checkout(
 ) -> bool:
     """Link the customer of a completed Checkout session to its buyer, and commit.
 
-    A customer or a user who is linked already keeps the link.
+    A customer or a user that is linked already keeps its link. Takes the write lock of
+    SQLite while it looks for the buyer. Does not call Stripe.
 
-    :param owner: Who has to be the buyer, on the success page. A webhook names nobody.
-    :return: ``False`` if ``owner`` is not the buyer. Nothing is linked then.
+    :param owner: The user on the success page, who has to be the buyer. ``None`` for a
+        webhook, which has no user to compare with.
+    :return: ``False`` if ``owner`` is not the buyer: nothing is linked then. Without
+        ``owner`` always ``True``, also if there is no buyer among our users.
     """
     with rollback_on_error(state.session):
         buyer = _find_buyer(state, checkout)
@@ -34,13 +41,19 @@ def link_checkout(
 
 
 def _find_buyer(state: State, checkout: CheckoutFacts) -> Payer | None:
-    """The user who bought in a Checkout session, ``None`` if it is no user of ours.
+    """Find the user who bought in a Checkout session.
 
-    - A linked customer decides alone.
-    - A session with our metadata was made after its customer was linked. If we do not
-      know the customer, another app of the same Stripe account made the session.
-    - A Payment Link takes ``client_reference_id`` from its URL, so anyone may have
-      written it.
+    The rules, in this order:
+
+    1. If the session's customer is linked to a user, this user is the buyer.
+    2. A session with our metadata was created after its customer was linked. If the
+       customer is unknown here, another app of the same Stripe account created the
+       session.
+    3. A Payment Link takes ``client_reference_id`` from its URL, so anyone may have
+       written it: it proves nothing.
+    4. Otherwise ``client_reference_id`` is the buyer's primary key.
+
+    :return: ``None`` if the buyer is not one of our users, or has another customer.
     """
     session, payers = state.session, state.payers
 
@@ -59,7 +72,7 @@ def _find_buyer(state: State, checkout: CheckoutFacts) -> Payer | None:
     user_id = payers.keys.parse(session, checkout.client_reference_id)
     payer = None if user_id is None else payers.get(session, user_id)
 
-    # Another delivery may have linked them since the customer was looked for.
+    # Another delivery may have linked user and customer after the query above.
     if payer is None or payer.customer_id not in (None, checkout.customer_id):
         return None
 

@@ -1,7 +1,12 @@
-"""The way of a webhook, from its bytes to the app's handlers.
+"""Receive a webhook: the steps of an event, from its bytes to the app's handlers.
 
-Verify and parse the payload; read the object of a thin event; store the event in a
-first transaction (``store``); run the app's handlers in a second one (``run``).
+1.  Verify the signature over the bytes, then parse them (:func:`receive`).
+2.  Ignore an event of the other mode, or of a type that nobody handles
+    (:func:`process`). ``flask stripe catch-up`` begins here, too: it reads events from
+    Stripe's list, which has no signatures.
+3.  Read the object of a thin event from Stripe, while no lock is held.
+4.  First transaction (``store``): the ledger's entry, the rows and the columns.
+5.  Second transaction (``run``): the app's handlers; or the app's queue instead.
 """
 
 from __future__ import annotations
@@ -40,13 +45,22 @@ logger: Final = logging.getLogger(__name__)
 
 
 def receive(state: State, payload: bytes, signature: str | bytes | None) -> Event:
-    """Verify a webhook and do everything that its event requires.
+    """Verify a webhook, store its event and run the event's handlers.
 
-    :param payload: The body, byte by byte as it arrived.
+    Commits, and calls Stripe, as :func:`process` does.
+
+    :param payload: The raw body of the request. The signature is over these bytes.
     :param signature: The ``Stripe-Signature`` header.
-    :raises SignatureVerificationError: If the webhook is not from Stripe.
+    :return: The event, also if it was ignored or delivered before.
+    :raises SignatureVerificationError: If no signing secret of the app made the
+        signature, or the signature is too old.
+    :raises InvalidPayloadError: If the payload is not a JSON object.
     :raises HandlerError: If one of the app's handlers raised.
-    :raises StripeError: If Stripe had to be asked and gave no answer.
+    :raises EnqueueError: If the app's ``enqueue`` raised.
+    :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is stored
+        then, and Stripe delivers the event again.
+
+    Source: https://docs.stripe.com/webhooks#verify-events
     """
     verify_signature(
         payload,
@@ -63,19 +77,25 @@ def receive(state: State, payload: bytes, signature: str | bytes | None) -> Even
 def process(state: State, event: Event, payload: str) -> None:
     """Store an event and run its handlers, unless an earlier delivery did both.
 
-    Commits what the session has open, then its own transactions.
+    Commits the open transaction of the session first, then the transactions of its own.
+    Calls Stripe if the event alone does not tell the subscription's state: for a thin
+    event, a completed Checkout session, or an unclear order of events. An event of a
+    type without effect opens no transaction if it has no handlers, or if it is thin.
 
     :param payload: The event as Stripe sent it, for the ledger.
-    :raises HandlerError: If one of the app's handlers raised.
-    :raises StripeError: If Stripe had to be asked and gave no answer.
+    :raises HandlerError: If one of the app's handlers raised. The columns are stored
+        all the same.
+    :raises EnqueueError: If the app's ``enqueue`` raised. The event is stored.
+    :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
+        stored.
     """
-    if not _is_expected(state, event):
+    if not _is_of_our_mode(state, event):
         return
 
     has_handlers = bool(state.registry.find(event.type))
 
     if event.type not in EFFECTS and (event.is_thin or not has_handlers):
-        return  # before a session is made for it
+        return  # without making a session
 
     session = state.session
     commit_open(session)  # every transaction from here on is ours
@@ -89,8 +109,12 @@ def process(state: State, event: Event, payload: str) -> None:
     hand_over(state, Pending(event.id, entry, event))
 
 
-def _is_expected(state: State, event: Event) -> bool:
-    """Whether the event is of the same mode, live or test, as our key."""
+def _is_of_our_mode(state: State, event: Event) -> bool:
+    """Whether the event is of the same mode, live or test, as our secret key.
+
+    An event without ``livemode``, and an app without a key, are taken as they are.
+    Logs a warning if the mode differs.
+    """
     livemode = state.settings.livemode
 
     if livemode is None or event.livemode in (None, livemode):
@@ -109,20 +133,27 @@ def _is_expected(state: State, event: Event) -> bool:
 def _store_once(
     state: State, event: Event, payload: str, *, has_handlers: bool
 ) -> Entry | None:
-    """The event's entry in the ledger, of this delivery or of an earlier one.
+    """Store the event, or find it in the ledger if it is there already.
 
-    :return: ``None`` if nothing has to run.
+    Two deliveries of an event usually wait for each other at the user's row. If there
+    is no user to lock, both may try to insert the entry. The database lets one of them
+    in, and the other one reads what the first one stored.
+
+    :return: The event's entry, of this delivery or of an earlier one. ``None`` if no
+        entry is needed, as nothing has to run; also if the object of a thin event does
+        not exist at Stripe.
+    :raises StripeError: If Stripe had to be asked and gave no answer.
     """
     if event.is_thin or event.type == CHECKOUT_COMPLETED:
-        entry = _find(state, event)  # before Stripe is asked, or a customer linked
+        entry = _find_entry(state, event)  # before a call to Stripe, or a new link
 
         if entry is not None:
             return entry
 
     try:
-        return _store(state, event, payload, has_handlers=has_handlers)
-    except IntegrityError:  # stored meanwhile, where there was no user to lock
-        entry = _find(state, event)
+        return _store_event(state, event, payload, has_handlers=has_handlers)
+    except IntegrityError:  # stored meanwhile, and there was no user to lock
+        entry = _find_entry(state, event)
 
         if entry is None:
             raise
@@ -136,7 +167,8 @@ def _store_once(
         return None
 
 
-def _find(state: State, event: Event) -> Entry | None:
+def _find_entry(state: State, event: Event) -> Entry | None:
+    """The event's entry in the ledger, ``None`` if it is not stored. Commits."""
     if event.id is None:
         return None
 
@@ -145,20 +177,32 @@ def _find(state: State, event: Event) -> Entry | None:
     return entry
 
 
-def _store(
+def _store_event(
     state: State, event: Event, payload: str, *, has_handlers: bool
 ) -> Entry | None:
-    """The first transaction: ledger, rows and columns."""
+    """Run the first transaction: the ledger's entry, the rows and the columns.
+
+    An event of a connected account has no effect on our rows, as its customers are not
+    ours. An event that has no effect, but has handlers, is stored as an entry alone.
+    The order matters for thin events: read the row's revision, then the object from
+    Stripe, then lock.
+
+    :return: The entry, ``None`` if none was needed.
+    :raises StripeError: If Stripe had to be asked and gave no answer.
+    :raises sqlalchemy.exc.IntegrityError: If the event was stored at the same moment.
+
+    Source: https://docs.stripe.com/connect/webhooks
+    """
     effect = EFFECTS.get(event.type) if event.account is None else None
     revisions: Mapping[str, int] = {}
 
     if event.is_thin and (effect is not None or has_handlers):
-        revisions = _revisions(state, event)
+        revisions = _read_revisions(state, event)
         event.attach_object(read_object(state, event))
 
     update = None if effect is None else effect(state, event, revisions)
     note = Note(
-        _describe(event, payload),
+        _event_columns(event, payload),
         _customer_id(event),
         has_handlers=has_handlers,
         is_event=True,
@@ -176,8 +220,14 @@ def _store(
         return commit(state, note, None if payer is None else CustomerState(payer, {}))
 
 
-def _revisions(state: State, event: Event) -> Mapping[str, int]:
-    """The revision of a thin event's subscription, before Stripe is asked for it."""
+def _read_revisions(state: State, event: Event) -> Mapping[str, int]:
+    """Read the row's revision for a thin event about a subscription. Commits.
+
+    Called before the subscription is read from Stripe. If the revision is still the
+    same under the lock, nobody has stored something newer in between.
+
+    :return: By subscription id; empty if there is no row, or for other objects.
+    """
     if event.object_id is None or not event.type.startswith("customer.subscription."):
         return {}
 
@@ -187,6 +237,11 @@ def _revisions(state: State, event: Event) -> Mapping[str, int]:
 
 
 def _find_payer(state: State, event: Event) -> Payer | None:
+    """Find the user that has the event's customer. Does not commit.
+
+    :return: ``None`` if nobody has the customer, or if the event is of a connected
+        account.
+    """
     customer_id = _customer_id(event)
 
     if customer_id is None or event.account is not None:
@@ -196,6 +251,7 @@ def _find_payer(state: State, event: Event) -> Payer | None:
 
 
 def _find_user(state: State, event: Event) -> Any:
+    """The model instance for ``event.user``, before the event is stored."""
     payer = _find_payer(state, event)
     return (
         None if payer is None else state.payers.keys.load(state.session, payer.user_id)
@@ -203,13 +259,19 @@ def _find_user(state: State, event: Event) -> Any:
 
 
 def _customer_id(event: Event) -> str | None:
+    """The id of the customer that the event is about.
+
+    For ``customer.created``, ``.updated`` and ``.deleted`` the object is the customer.
+    The objects of all other types name their customer, if they have one.
+    """
     if event.type.startswith("customer.") and event.type.count(".") == 1:
         return event.object_id
 
     return read_customer_id(event.object)
 
 
-def _describe(event: Event, payload: str) -> Mapping[str, Any]:
+def _event_columns(event: Event, payload: str) -> Mapping[str, Any]:
+    """The columns of the ledger that describe the event, by name."""
     return {
         "id": event.id,
         "type": event.type,

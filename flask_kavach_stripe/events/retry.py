@@ -1,4 +1,11 @@
-"""Try stored events again whose handlers have not run yet, or failed."""
+"""Run the handlers of stored events that are pending, or that failed.
+
+Four callers come here: the app's own queue (:func:`process_event`), ``flask stripe
+worker`` (:func:`find_due`, :func:`try_due`), and ``flask stripe replay`` for named
+events (:func:`replay`) and for all others (:func:`run_if_free`). Each ends in the
+second transaction of ``run``, which decides whether the handlers still have to run. So
+it does not matter how many callers try the same event at the same time.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +40,9 @@ class UnknownEventError(KavachStripeError):
     """The ledger does not have the event."""
 
 
-#: How long after its arrival an event is tried, by the number of failed attempts; over
-#: three days, as long as Stripe itself tries to deliver one.
+#: By the number of failed attempts: how long after its arrival an event is tried. After
+#: three days a worker gives up, as Stripe itself does with deliveries.
+#: Source: https://docs.stripe.com/webhooks#retries
 DELAYS: Final = tuple(
     timedelta(minutes=minutes)
     for minutes in (0, 1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 48 * 60, 72 * 60)
@@ -45,20 +53,25 @@ BATCH: Final = 50
 
 
 def leave_to_worker(event_id: str) -> None:
-    """The ``enqueue`` of an app whose events ``flask stripe worker`` takes.
+    """Leave an event to ``flask stripe worker``: ``KavachStripe(enqueue=...)``.
 
-    It does nothing: the event is in the ledger, and that is where a worker looks.
+    It does nothing, because the event is in the ledger, and a worker looks there.
 
     .. versionadded:: 0.1
     """
 
 
 def process_event(state: State, event_id: str) -> bool:
-    """Run the handlers of a stored event, unless that was done before.
+    """Run the handlers of a stored event, unless they have run before.
 
-    :return: Whether they ran now. ``False`` also for an event that is not in the
-        ledger, as it was pruned since.
-    :raises HandlerError: If one of them raised.
+    Commits the open transaction of the session first, then one of its own. Reads the
+    object of a thin event from Stripe.
+
+    :param event_id: ``evt_...``, as the app's ``enqueue`` got it.
+    :return: Whether the handlers ran now. ``False`` also if the event is not in the
+        ledger any more, because it was pruned.
+    :raises HandlerError: If a handler raised. The error is in the ledger then.
+    :raises StripeError: If the object of a thin event could not be read.
     """
     session = state.session
     commit_open(session)
@@ -71,15 +84,19 @@ def process_event(state: State, event_id: str) -> bool:
         logger.warning("Event %s is not in the ledger.", event_id)
         return False
 
-    return not stored.entry.is_processed and _run(state, stored)
+    return not stored.entry.is_processed and _run_stored(state, stored)
 
 
 def replay(state: State, event_id: str) -> bool:
-    """Run the handlers of a stored event again, also if they had been run.
+    """Run the handlers of a stored event again, even if they have run before.
 
-    :return: ``False`` if another process ran them in the meantime.
-    :raises UnknownEventError: If it is not in the ledger.
-    :raises HandlerError: If one of them raised.
+    First commits that the event is unprocessed again, then runs it as
+    :func:`process_event` does. If the process dies in between, a worker runs it.
+
+    :return: ``False`` if another process ran the handlers in the meantime.
+    :raises UnknownEventError: If the event is not in the ledger.
+    :raises HandlerError: If a handler raised.
+    :raises StripeError: If the object of a thin event could not be read.
     """
     session = state.session
     commit_open(session)
@@ -94,7 +111,11 @@ def replay(state: State, event_id: str) -> bool:
 
 
 def find_due(state: State) -> list[str]:
-    """The ids of events whose handlers should be tried now, the oldest first."""
+    """Find the events that a worker should try now. Commits, and locks nothing.
+
+    :return: At most :data:`BATCH` ids, those of the oldest events first. Another worker
+        may get the same ids: :func:`try_due` decides who runs an event.
+    """
     session = state.session
     commit_open(session)
 
@@ -109,9 +130,12 @@ def find_due(state: State) -> list[str]:
 def try_due(state: State, event_id: str) -> bool:
     """Run the handlers of an event that is due, unless another worker has it.
 
-    What goes wrong is recorded, and tried again when it is due.
+    Locks the event's row with ``SKIP LOCKED``, and commits. An error of a handler or of
+    Stripe is logged and noted in the ledger, not raised. The event is due again after
+    the next of :data:`DELAYS`.
 
-    :return: ``False`` if another worker has it, or has tried it since.
+    :return: Whether this worker tried the event, successfully or not. ``False`` if
+        another worker has it, or has tried it since it was due.
     """
     lock = partial(state.ledger.lock_due, now=datetime.now(UTC), delays=DELAYS)
 
@@ -119,7 +143,7 @@ def try_due(state: State, event_id: str) -> bool:
         return _run_locked(state, event_id, lock)
     except HandlerError:
         logger.info("Event %s is tried again later.", event_id)
-    except KavachStripeError as error:  # the object of a thin event is not read
+    except KavachStripeError as error:  # reading the object of a thin event failed
         record_failure(state, event_id, error)
 
     return True
@@ -128,8 +152,11 @@ def try_due(state: State, event_id: str) -> bool:
 def run_if_free(state: State, event_id: str) -> bool:
     """Run the handlers of an unprocessed event, unless another process has it.
 
-    :return: ``False`` if another one has it, or had it.
+    Like :func:`try_due`, but at once, and errors are raised.
+
+    :return: ``False`` if another process is running the handlers, or has run them.
     :raises HandlerError: If a handler raised.
+    :raises StripeError: If the object of a thin event could not be read.
     """
     return _run_locked(state, event_id, state.ledger.lock)
 
@@ -137,6 +164,12 @@ def run_if_free(state: State, event_id: str) -> bool:
 def _run_locked(
     state: State, event_id: str, lock: Callable[[Session, str], StoredEvent | None]
 ) -> bool:
+    """Lock an event and run its handlers under the lock. Commits.
+
+    :param lock: Locks the event's row and reads it. It returns ``None`` if the row does
+        not match any more, or is locked by another process.
+    :return: ``False`` if the event could not be locked.
+    """
     session = state.session
     commit_open(session)
 
@@ -148,10 +181,19 @@ def _run_locked(
             session.commit()
             return False
 
-        return _run(state, stored)
+        return _run_stored(state, stored)
 
 
-def _run(state: State, stored: StoredEvent) -> bool:
+def _run_stored(state: State, stored: StoredEvent) -> bool:
+    """Build the :class:`.Pending` of a stored entry, and run its handlers.
+
+    An entry of the type :data:`.CHANGE` has no event: it notifies of a change that a
+    helper stored. For a thin event the lock on the entry is released first, as its
+    object is read from Stripe. Then the mark in the second transaction of ``run`` alone
+    keeps others from running the same handlers.
+
+    :return: ``False`` if another process ran the handlers before.
+    """
     session, entry = state.session, stored.entry
 
     if stored.type == CHANGE:
@@ -163,6 +205,6 @@ def _run(state: State, stored: StoredEvent) -> bool:
     event.attach_user(partial(state.payers.keys.load, session, entry.user_id))
 
     if event.is_thin:
-        session.commit()  # lets the lock go, as Stripe is asked next
+        session.commit()  # releases the lock: the next step calls Stripe
 
     return run(state, Pending(stored.id, entry, event))

@@ -1,13 +1,14 @@
-"""Run the app's handlers of one entry in the ledger, exactly once.
+"""Run an event's handlers exactly once, now or in the app's queue.
 
-From top to bottom, this file is all there is to it:
+The event is stored in the ledger already. From top to bottom:
 
-1. :func:`hand_over` gives the entry to the app's queue, or runs it here.
+1. :func:`hand_over` gives the id of the entry to the app's queue, or runs the handlers
+   in this process.
 2. :func:`run` opens the second transaction. It marks the entry as processed, which
-   locks its row, runs the handlers, and commits mark and handlers' writes together. A
-   second delivery waits for the lock, finds the mark and does nothing.
-3. :func:`record_failure`, after a handler raised and everything was rolled back, notes
-   the error in a third transaction.
+   locks its row; it runs the handlers; it commits the mark and the handlers' writes
+   together. A second delivery waits for the lock, finds the mark and does nothing.
+3. If a handler raised, everything is rolled back. :func:`record_failure` notes the
+   error in a third transaction.
 """
 
 from __future__ import annotations
@@ -40,20 +41,24 @@ logger: Final = logging.getLogger(__name__)
 
 
 class Pending(NamedTuple):
-    """An entry of the ledger, with what its handlers are called with."""
+    """An entry of the ledger, and the arguments for its handlers."""
 
-    #: ``None`` for an event without an id, which no ledger keeps.
+    #: ``None`` for an event without an id: the ledger cannot keep it.
     entry_id: str | None
     entry: Entry
-    #: ``None`` for a change that a helper stored: then only
+    #: ``None`` for a change that a helper stored. Then only the
     #: ``on_subscription_change`` handlers run.
     event: Event | None = None
-    #: The user of such a change. An event finds its own.
+    #: The user of a change that a helper stored. For an event, ``event.user`` is the
+    #: user.
     user: Any = None
 
 
 class HandlerError(KavachStripeError):
-    """One of the app's handlers raised :attr:`error`."""
+    """One of the app's handlers raised :attr:`error`.
+
+    The handlers' writes are rolled back, and the error is noted in the ledger.
+    """
 
     def __init__(self, error: Exception) -> None:
         super().__init__("A handler raised an error.")
@@ -61,31 +66,37 @@ class HandlerError(KavachStripeError):
 
 
 class EnqueueError(KavachStripeError):
-    """The app's queue refused an event. The event is stored all the same."""
+    """The app's ``enqueue`` raised. The event is stored, and its handlers pending."""
 
 
 @contextmanager
 def raising_handlers_error() -> Iterator[None]:
-    """Replace a :exc:`HandlerError` by the error that the handler raised."""
+    """Replace a :exc:`HandlerError` by the error that the handler raised.
+
+    For callers in the app's own code, such as a view that calls ``sync_subscription``:
+    they want to catch the error that they know.
+    """
     try:
         yield
     except HandlerError as error:
-        raised = error.error
+        handlers_error = error.error
     else:
         return
 
-    raise raised
+    raise handlers_error
 
 
 def hand_over(state: State, pending: Pending) -> None:
     """Give a stored entry to the app's ``enqueue``, or run its handlers here.
 
-    They also run here if the entry has no id to enqueue, and inside of a handler: the
-    entry that a handler's helper stored is not committed yet, so no worker could find
-    it.
+    The handlers also run here in two cases that no queue can serve. An entry without an
+    id cannot be enqueued. An entry that a helper stores while a handler runs is not
+    committed yet, so a worker could not find it.
 
     :raises EnqueueError: If ``enqueue`` raised.
-    :raises HandlerError: As :func:`run`.
+    :raises HandlerError: If the handlers run here and one of them raised.
+    :raises StripeError: If the handlers run here and the object of a thin event could
+        not be read.
     """
     entry_id = pending.entry_id
 
@@ -102,14 +113,15 @@ def hand_over(state: State, pending: Pending) -> None:
 
 
 def run(state: State, pending: Pending) -> bool:
-    """Run the handlers in one transaction with the mark that they ran, and commit it.
+    """Run the handlers and mark the entry as processed, in one transaction.
 
-    Locks the entry until then. The object of a thin event that was not read yet is read
-    from Stripe before, while no lock is held.
+    The mark locks the entry's row until the commit. If the object of a thin event was
+    not read yet, it is read from Stripe first, while no lock is held.
 
-    :return: ``False`` if they had run before.
-    :raises HandlerError: If one of them raised. What all of them wrote is rolled back,
-        and the error is recorded in a transaction of its own.
+    :return: ``False`` if the handlers have run before. Nothing is called then.
+    :raises HandlerError: If a handler raised, or a constraint failed at the commit. The
+        writes of all handlers are rolled back, and the error is noted in a transaction
+        of its own.
     :raises StripeError: If the object of a thin event could not be read.
     """
     session, entry_id = state.session, pending.entry_id
@@ -127,28 +139,36 @@ def run(state: State, pending: Pending) -> bool:
             if is_due:
                 _call_handlers(state, pending)
         except Exception as error:
-            raise _failed(state, entry_id, error) from error
+            raise _roll_back_and_record(state, entry_id, error) from error
 
         try:
             session.commit()
         except IntegrityError as error:  # from a constraint that is checked at commit
-            raise _failed(state, entry_id, error) from error
+            raise _roll_back_and_record(state, entry_id, error) from error
 
     return is_due
 
 
 def _call_handlers(state: State, pending: Pending) -> None:
-    """Call the handlers in the order of their registration. Does not commit."""
+    """Call the handlers in the order of their registration. Does not commit.
+
+    First the ``on_subscription_change`` handlers, if the user's columns changed and the
+    user still exists, then the handlers of the event type. A coroutine function runs by
+    Flask's ``ensure_sync``. The notification of a change that a helper stored is
+    deleted at the end.
+
+    :raises RuntimeError: If a handler ended the transaction.
+    """
     session, entry, event = state.session, pending.entry, pending.event
 
     with handlers_running(session) as transaction:
         if entry.changed and state.registry.subscription_handlers:
             user = pending.user if event is None else event.user
-            subscription = _present_subscription(state, user, entry.customer_id)
+            subscription = _latest_subscription(state, user, entry.customer_id)
 
             if subscription is not None:
-                for notify in state.registry.subscription_handlers:
-                    current_app.ensure_sync(notify)(user, subscription)
+                for on_change in state.registry.subscription_handlers:
+                    current_app.ensure_sync(on_change)(user, subscription)
                     transaction.check()
 
         for handler in state.registry.find(event.type) if event is not None else ():
@@ -156,13 +176,22 @@ def _call_handlers(state: State, pending: Pending) -> None:
             transaction.check()
 
         if event is None and pending.entry_id is not None:
-            state.ledger.forget(session, pending.entry_id)  # it has served its purpose
+            state.ledger.forget(session, pending.entry_id)  # the notification is done
 
 
-def _present_subscription(
+def _latest_subscription(
     state: State, user: Any, customer_id: str | None
 ) -> Subscription | None:
-    """What a user has now; when nothing runs any more, what ended last."""
+    """The subscription that ``on_subscription_change`` handlers are called with.
+
+    The one that the columns name now. It may be newer than the event: a handler gets
+    the present state, however late it runs. If no subscription is running, the newest
+    one that has ended.
+
+    :param customer_id: The customer of the entry. The user's own id is gone after the
+        customer was deleted.
+    :return: ``None`` if there is no user, or the customer has no subscription.
+    """
     if user is None:
         return None
 
@@ -177,14 +206,24 @@ def _present_subscription(
     return state.describe(SubscriptionColumns.of(ranked[0])) if ranked else None
 
 
-def _failed(state: State, entry_id: str | None, error: Exception) -> HandlerError:
+def _roll_back_and_record(
+    state: State, entry_id: str | None, error: Exception
+) -> HandlerError:
+    """Undo what the handlers wrote, note the error, and return the error to raise."""
     state.session.rollback()
     record_failure(state, entry_id, error)
     return HandlerError(error)
 
 
 def record_failure(state: State, entry_id: str | None, error: Exception) -> None:
-    """Log why an attempt failed, and note it in the ledger. Commits."""
+    """Log the error of an attempt, and note it in the ledger. Commits.
+
+    Counts the attempt, which decides when a worker tries again. Never raises for a
+    database that fails: the first error is the one to report, so the second one is only
+    logged.
+
+    :param entry_id: ``None`` for an event without an id, which is only logged.
+    """
     _hide_parameters(error)
     logger.error("A handler of event %s failed.", entry_id, exc_info=error)
 
@@ -201,12 +240,12 @@ def record_failure(state: State, entry_id: str | None, error: Exception) -> None
 
 
 def _hide_parameters(error: BaseException | None) -> None:
-    """Keep statements' parameters out of the text of database errors.
+    """Keep the parameters of SQL statements out of the text of database errors.
 
-    They are customers' data. What a driver adds by itself, such as the key that is
-    there twice, stays.
+    The parameters are customers' data. The driver's own text stays, for example the
+    duplicate key that it names. Follows the chain of causes and contexts.
     """
-    seen: set[int] = set()  # an error may be its own cause, by a detour
+    seen: set[int] = set()  # the chain may be a circle
 
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -1,8 +1,12 @@
-"""The one way into a user's columns: events, answers of Stripe and helpers store here.
+"""The only code that writes a user's columns, for events and for helpers alike.
 
-A transaction locks the user, reads the customer's rows, decides, writes the rows and
-what they project. Where only Stripe knows, it is let go, Stripe is asked, and the
-decision is made again unless the rows are as they were.
+The first transaction of an event: it locks the user's row, reads the customer's
+subscriptions, decides, writes the rows, and writes the user's columns, which follow
+from the rows. Entry, rows and columns are committed together.
+
+If only Stripe can tell the new state, the lock is released and Stripe is asked. Then
+the transaction starts again. Stripe's answer is stored if the rows still have the
+revisions that they had before the question; otherwise Stripe is asked again.
 """
 
 from __future__ import annotations
@@ -31,69 +35,87 @@ from ..subscriptions import CustomerState
 from ..subscriptions import latest
 from ..subscriptions import Payer
 
-#: How often Stripe is asked while others keep writing to the same rows.
+#: How many times Stripe is asked while other transactions keep writing the same rows.
 MAX_READS: Final = 3
 
-#: Asks Stripe about a customer; called without any lock.
+#: Asks Stripe about a customer. Called without any lock.
 Ask = Callable[[CustomerState], tuple[Change, ...]]
 
-#: What Stripe answered, and the revisions of the rows when it was asked.
+#: Stripe's answer, and the revisions of the rows before Stripe was asked.
 Answered = tuple[tuple[Change, ...], Mapping[str, int]]
 
 
 class Update(NamedTuple):
-    """What is known of a customer, and how to learn the rest."""
+    """What is known of a customer, and how to ask Stripe for the rest.
+
+    Without ``ask``, the ``changes`` must be enough to decide.
+    """
 
     customer_id: str
     #: ``None`` if only Stripe knows.
     changes: tuple[Change, ...] | None
-    #: The subscription that it is about; ``None`` if about all of the customer.
+    #: The subscription that the update is about; ``None`` if the update is about all
+    #: subscriptions of the customer.
     subscription_id: str | None = None
     ask: Ask | None = None
-    #: What Stripe was asked already.
+    #: An answer that Stripe gave before the transaction.
     answered: Answered | None = None
 
 
 class Note(NamedTuple):
-    """What the ledger is to keep beside an update."""
+    """What the ledger keeps of an update: an event, or a pending notification."""
 
-    #: The columns that describe the event.
+    #: The columns that describe the event, by name.
     event: Mapping[str, Any]
     customer_id: str | None
-    #: Whether handlers of the app take it.
+    #: Whether the app has handlers for the event type.
     has_handlers: bool = False
-    #: Whether it is kept also where nothing has to run.
+    #: Whether Stripe sent it. An event about a user is kept even if no handler has to
+    #: run; a notification without handlers is not.
     is_event: bool = False
 
-    def entry(self, payer: Payer | None, *, changed: bool, tells: bool) -> Entry | None:
-        """The entry to write, ``None`` for none.
+    def entry(
+        self, payer: Payer | None, *, changed: bool, has_change_handlers: bool
+    ) -> Entry | None:
+        """The entry to write.
 
+        It is processed from the beginning if no handler has to run.
+
+        :param payer: ``None`` if nobody has the customer.
         :param changed: Whether the user's columns change.
-        :param tells: Whether someone wants to know of that.
+        :param has_change_handlers: Whether the app has ``on_subscription_change``
+            handlers.
+        :return: ``None`` if the ledger keeps nothing.
         """
-        is_due = self.has_handlers or (changed and tells)
+        must_run = self.has_handlers or (changed and has_change_handlers)
 
-        if not is_due and (payer is None or not self.is_event):
+        if not must_run and (payer is None or not self.is_event):
             return None
 
         user_id = None if payer is None else str(payer.user_id)
-        return Entry(self.customer_id, user_id, changed, is_processed=not is_due)
+        return Entry(self.customer_id, user_id, changed, is_processed=not must_run)
 
 
 def store(state: State, update: Update, note: Note) -> Entry | None:
     """Store an update of a customer with its entry in the ledger, and commit both.
 
-    :return: The entry; that of an earlier delivery, if the event is stored already.
-    :raises StripeError: If Stripe had to be asked and gave no answer. Nothing is
-        stored then.
+    Locks the user's row, on SQLite the database. Calls Stripe, without a lock, if the
+    update's changes and the rows do not decide.
+
+    :return: The entry. If the event is stored already, the entry of the earlier
+        delivery; nothing is written then. ``None`` if the ledger keeps nothing.
+    :raises StripeError: If Stripe had to be asked and gave no answer, or if the rows
+        changed during each of :data:`MAX_READS` questions. Nothing is stored then.
+    :raises sqlalchemy.exc.IntegrityError: If the event was stored at the same moment,
+        and there was no user to lock.
     """
-    session, customers = state.session, state.payers
+    session, payers = state.session, state.payers
     answered = update.answered
 
     for reads in range(MAX_READS + 1):
         with rollback_on_error(session):
             begin_write(session, state.subscription_model)
-            before, entry = customers.lock(
+            before, entry = payers.lock(
                 session,
                 update.customer_id,
                 note.event["id"],
@@ -115,7 +137,7 @@ def store(state: State, update: Update, note: Note) -> Entry | None:
             if after is not None:
                 return commit(state, note, before, after)
 
-            session.commit()  # nothing is written: this lets the lock go
+            session.commit()  # nothing is written: this releases the lock
 
         if update.ask is None or reads == MAX_READS:
             break
@@ -134,22 +156,32 @@ def commit(
     before: CustomerState | None,
     after: CustomerState | None = None,
 ) -> Entry | None:
-    """Write what has changed, and the entry, in the transaction that read it."""
+    """Write the changed rows, the columns and the entry, and commit.
+
+    Belongs to the transaction that locked and read ``before``.
+
+    :param before: The customer as it is stored, ``None`` if nobody has the customer.
+    :param after: The customer as it should be, ``None`` to write the entry alone. The
+        columns are derived from its rows here.
+    :return: The entry, ``None`` if the ledger keeps nothing.
+    :raises sqlalchemy.exc.IntegrityError: If the event is stored already.
+    """
     session, writes, changed = state.session, list[Write](), False
 
     if before is not None and after is not None:
-        after = _own(state, before, after).projected(state.settings.active_statuses)
+        after = _without_foreign_rows(state, before, after)
+        after = after.projected(state.settings.active_statuses)
         changed = after.payer != before.payer
         writes += state.rows.write(before.rows, after.rows.values())
 
-        # Also where the columns stay: by the user's row, whoever waits for it in
-        # PostgreSQL learns that the other rows were written.
+        # Update the user's row even if no column changes: a waiting PostgreSQL
+        # transaction recognises our write by the new `xmin` of this row.
         if writes or changed:
             writes.append(state.payers.write(after.payer))
 
     payer = None if before is None else before.payer
-    tells = bool(state.registry.subscription_handlers)
-    entry = note.entry(payer, changed=changed, tells=tells)
+    has_change_handlers = bool(state.registry.subscription_handlers)
+    entry = note.entry(payer, changed=changed, has_change_handlers=has_change_handlers)
 
     if entry is not None and note.event["id"] is not None:
         writes.append(state.ledger.claim(note.event, entry))
@@ -159,8 +191,14 @@ def commit(
     return entry
 
 
-def _own(state: State, before: CustomerState, after: CustomerState) -> CustomerState:
-    """Without new rows that another customer has: no subscription moves."""
+def _without_foreign_rows(
+    state: State, before: CustomerState, after: CustomerState
+) -> CustomerState:
+    """Leave out each new row that is stored for another customer already.
+
+    At Stripe, a subscription never moves to another customer. An event that says so is
+    wrong, and must not take the subscription away from the user who has it.
+    """
     rows = {
         id_: stored
         for id_, stored in after.rows.items()
@@ -170,21 +208,29 @@ def _own(state: State, before: CustomerState, after: CustomerState) -> CustomerS
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:
-    """Read a subscription from Stripe."""
+    """Read a subscription from Stripe. Call it while no lock is held.
+
+    :param client: ``state.webhook_client`` in a webhook, which makes one short try.
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
     return client.get(quote_path("/v1/subscriptions/{}", subscription_id))
 
 
 def to_answer(response: Mapping[str, Any], *times: datetime | None) -> Answer:
-    """What Stripe answered, at the latest time of which it is known to be true.
+    """Stripe's answer as a change of our rows.
 
-    :param times: Times that the answer is not older than.
-    :raises APIError: If it is not a subscription.
+    The answer gets the latest time at which it is known to be true: later events win
+    over it, earlier ones do not.
+
+    :param times: Times that the answer is not older than, such as its event's.
+    :raises APIError: If the answer is not a subscription.
     """
     state = read_subscription(response)
 
     if state is None:
         raise APIError("Stripe's answer is not a subscription.")
 
-    # The times of a subscription with a test clock are that clock's.
+    # A subscription with a test clock has the times of this clock, not of ours.
+    # Source: https://docs.stripe.com/billing/testing/test-clocks
     as_of = None if response.get("test_clock") else getattr(response, "as_of", None)
     return Answer(state, latest(as_of, *times))

@@ -1,4 +1,4 @@
-"""Read the object of a thin event, which only names it.
+"""Read the object of a thin event from Stripe: the event holds only its id.
 
 Source: https://docs.stripe.com/event-destinations#thin-events
 """
@@ -23,10 +23,12 @@ _OBJECT_PATHS: Final = {
 
 
 def read_object(state: State, event: Event) -> Mapping[str, Any]:
-    """Read the object of a thin event from Stripe, by its type and id.
+    """Read the object of a thin event from Stripe, by the event's type and object id.
 
-    Call it while no lock is held.
+    Call it while no lock is held. Stripe is not called for the deletion of a customer:
+    the object does not exist any more, and the id is all that its effect needs.
 
+    :return: The object; empty if the event names none.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
     if event.object_id is None:

@@ -1,9 +1,14 @@
 """Process the events that never reached the webhook.
 
-Stripe lists events newest first, and they are to be processed oldest first. So its
-list is walked twice: back, to the oldest event that the ledger does not know, and from
-there forward. Nothing is kept but this one, however much was missed, and the second
-walk goes on to whatever happens meanwhile. If nothing was missed, there is none.
+Stripe lists events newest first, but they should be processed oldest first. So the list
+is read twice. The first pass goes back in time and finds the oldest event that is not
+in the ledger. The second pass begins at this event, goes forward and processes what is
+missing. If the first pass finds nothing, there is no second one.
+
+Only one event is kept in memory between the passes, however many were missed. The
+second pass also reaches the events that happen while it runs.
+
+Source: https://docs.stripe.com/webhooks/process-undelivered-events
 """
 
 from __future__ import annotations
@@ -31,26 +36,27 @@ from ..stripe_api.event import Event
 #: Source: https://docs.stripe.com/api/events
 KEPT: Final = timedelta(days=30)
 
-#: As many types as Stripe takes, and these in full only.
+#: How many event types Stripe accepts as a filter. They must be written in full.
+#: Source: https://docs.stripe.com/api/events/list
 _MAX_TYPES: Final = 20
 
 
 class RecoveredEvent(NamedTuple):
-    """A missed event, and what became of it."""
+    """A missed event, after it was processed or failed."""
 
     event: Event
-    #: The primary key of the user whom it is about, as text.
+    #: The primary key of the event's user, as text.
     user_id: str | None
-    #: Whether it is in the ledger now.
+    #: Whether the event is in the ledger now.
     is_stored: bool
-    #: What went wrong.
+    #: The error that stopped it: of a handler, of Stripe or of the database.
     error: Exception | None = None
 
 
 class CatchUp:
-    """One run.
+    """One run of ``flask stripe catch-up``, with its counts.
 
-    :param since: Events from before then are left alone.
+    :param since: The oldest ``created`` of an event to process.
     """
 
     def __init__(self, state: State, since: datetime) -> None:
@@ -63,14 +69,21 @@ class CatchUp:
         #: How many events Stripe listed, and in how many requests.
         self.listed: int = 0
         self.requests: int = 0
-        #: How many were missed and concern nobody here.
+        #: How many missed events concern no user and no handler of this app.
         self.ineffective: int = 0
 
     def run(self) -> Iterator[RecoveredEvent]:
-        """Process what the ledger does not know, oldest first.
+        """Process the events that are not in the ledger, oldest first.
 
-        Events of customers that nobody has, and that no handler takes, are in no
-        ledger: they come again in each run, without effect, and are not told of.
+        Each event is processed as the webhook does it, with its own transactions. An
+        error of one event is yielded with it, and the run goes on.
+
+        The ledger keeps no event about a customer that nobody has, unless a handler
+        takes it. Such events come again in each run, without effect. They are counted,
+        but not yielded.
+
+        :raises StripeError: If Stripe does not list the events, or an error of
+            :data:`~flask_kavach_stripe.errors.FATAL_ERRORS` occurs.
         """
         oldest = None
 
@@ -87,25 +100,33 @@ class CatchUp:
                 yield from self._process(event)
 
     def _pages(self, params: Mapping[str, Any]) -> Iterator[Sequence[Event]]:
+        """Read the pages of Stripe's list, and count them.
+
+        With ``ending_before`` Stripe goes forward in time; ``client.pages`` then yields
+        the events of each page oldest first.
+        """
         for page in self._state.client.pages("/v1/events", params):
             self.requests += 1
 
             if "ending_before" not in params:
                 self.listed += len(page["data"])
 
-            yield [Event(each) for each in page["data"]]
+            yield [Event(event) for event in page["data"]]
 
     def _missed(self, page: Sequence[Event]) -> list[Event]:
-        """Those of a page that are handled here and were never stored."""
+        """The events of a page that are handled here and not in the ledger. Commits."""
         find = self._state.registry.find
-        wanted = [each for each in page if each.type in EFFECTS or find(each.type)]
+        handled = [event for event in page if event.type in EFFECTS or find(event.type)]
         session = self._state.session
-        ids = [each.id for each in wanted if each.id is not None]
-        known = self._state.ledger.find_known(session, ids)
+        event_ids = [event.id for event in handled if event.id is not None]
+        known = self._state.ledger.find_known(session, event_ids)
         session.commit()
-        return [each for each in wanted if each.id is not None and each.id not in known]
+        return [
+            event for event in handled if event.id is not None and event.id not in known
+        ]
 
     def _process(self, event: Event) -> Iterator[RecoveredEvent]:
+        """Process one event, and yield it unless it had no effect here."""
         state = self._state
         failure: Exception | None = None
 
@@ -129,6 +150,10 @@ class CatchUp:
 
 
 def _listed_types(state: State) -> list[str] | None:
-    """What to ask Stripe for; ``None`` for all, where it cannot be asked for less."""
+    """The event types by which Stripe filters its list.
+
+    :return: ``None`` for all types: if a handler has a pattern, which Stripe does not
+        know, or if there are more types than Stripe takes.
+    """
     types = sorted(state.registry.event_types.union(EFFECTS))
     return None if state.registry.patterns or len(types) > _MAX_TYPES else types

@@ -1,7 +1,11 @@
-"""What ``flask stripe doctor`` looks at, each in a function of its own.
+"""The checks of ``flask stripe doctor``, each a function.
 
-A check returns what it found. It raises :exc:`CheckFailed` with what is wrong and what
-to do, and :exc:`CheckSkipped` where an earlier failure leaves nothing to look at.
+A check returns one line about what is right. It raises :exc:`CheckFailed` to say what
+is wrong and what to do, and :exc:`CheckSkipped` if an earlier check failed and there is
+nothing to look at. An error of Stripe counts as a failed check.
+
+The checks run in the order of :data:`CHECKS`. An :class:`Examination` passes what one
+check learned on to the next ones. Nothing is written, here or at Stripe.
 """
 
 from __future__ import annotations
@@ -43,20 +47,20 @@ from .webhook_endpoints import webhook_path
 
 Verdict = Literal["ok", "FAIL", "skip"]
 
-#: The oldest API version whose objects can be read.
+#: The oldest API version of objects that we can read.
 OLDEST_API_VERSION: Final = "2024-12-18.acacia"
 
 
 class CheckFailed(KavachStripeError):
-    """What is wrong, and what to do."""
+    """Something is wrong. The message says what, and what to do."""
 
 
 class CheckSkipped(KavachStripeError):
-    """Why there is nothing to look at."""
+    """There is nothing to look at. The message says why."""
 
 
 class Finding(NamedTuple):
-    """The outcome of one check."""
+    """The outcome of one check, for one line of the output."""
 
     name: str
     verdict: Verdict
@@ -65,33 +69,44 @@ class Finding(NamedTuple):
 
 
 class Examination:
-    """One run, and what its earlier checks found out for the later ones."""
+    """One run of all checks, with what the later ones need from the earlier ones."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.settings: Settings = state.settings
-        #: Whether Stripe takes the key.
+        #: Whether Stripe answered and accepts the key. Set by :func:`check_stripe`.
         self.stripe_answers = False
-        #: The webhook endpoint at Stripe that leads to this app.
+        #: The webhook endpoint at Stripe with this app's path. Set by
+        #: :func:`check_endpoint`.
         self.endpoint: Mapping[str, Any] | None = None
 
     @cached_property
     def needed_events(self) -> frozenset[str]:
+        """The event types that the app needs, see :func:`.needed_events`."""
         return needed_events(self.state.registry)
 
     def require_stripe(self) -> StripeClient:
+        """The client, for a check that asks Stripe.
+
+        :raises CheckSkipped: If Stripe did not answer, or refused the key.
+        """
         if not self.stripe_answers:
             raise CheckSkipped("Stripe could not be asked.")
 
         return self.state.client
 
     def require_endpoint(self) -> Mapping[str, Any]:
+        """The webhook endpoint of this app.
+
+        :raises CheckSkipped: If :func:`check_endpoint` found none.
+        """
         if self.endpoint is None:
             raise CheckSkipped("There is no endpoint to look at.")
 
         return self.endpoint
 
 
+#: Returns a line about what is right, or raises.
 Check = Callable[[Examination], str]
 
 
@@ -123,11 +138,15 @@ def check_webhook_secret(examination: Examination) -> str:
 
 
 def check_tables(examination: Examination) -> str:
+    """Compare our three models with the tables in the database.
+
+    A missing table or column usually means that a migration was not run.
+    """
     try:
         state = examination.state
         missing = missing_tables(state.session, state.models)
     except SQLAlchemyError as error:
-        # The driver's words: SQLAlchemy would add a page of its own.
+        # The driver's message is one line; SQLAlchemy's has the statement, too.
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise CheckFailed(f"The database cannot be read: {reason}.") from error
 
@@ -144,7 +163,11 @@ def check_tables(examination: Examination) -> str:
 
 
 def check_stripe(examination: Examination) -> str:
-    """Whether Stripe takes the key, for what the extension reads most."""
+    """Ask Stripe for one subscription: the objects that the extension reads most.
+
+    A restricted key may lack the permission for it. Then this check fails, but the
+    later ones still ask Stripe, as the key itself is valid.
+    """
     if examination.settings.secret_key is None:
         raise CheckSkipped("There is no key to ask with.")
 
@@ -153,7 +176,7 @@ def check_stripe(examination: Examination) -> str:
     try:
         client.get("/v1/subscriptions", {"limit": 1, "status": "all"})
     except PermissionDeniedError:
-        examination.stripe_answers = True  # the key is good, but for this
+        examination.stripe_answers = True  # the key is valid, only not for this
         raise
 
     examination.stripe_answers = True
@@ -161,15 +184,21 @@ def check_stripe(examination: Examination) -> str:
 
 
 def check_endpoint(examination: Examination) -> str:
-    """Of several endpoints, such as one for each deployment, the best one counts."""
+    """Find the webhook endpoint at Stripe that has the path of this app's webhook.
+
+    Hosts are not compared: the app does not know all names under which it is reached.
+    If several endpoints have the path, such as one for each deployment, the best one
+    counts: first an enabled one, then one in a readable API version, then the one that
+    lacks the fewest event types. The later checks look at this endpoint.
+    """
     client, needed = examination.require_stripe(), examination.needed_events
     path = webhook_path()
     endpoint = max(
-        (found for found in list_endpoints(client) if path_of(found) == path),
-        key=lambda found: (
-            found.get("status") == "enabled",
-            _is_readable(found.get("api_version")),
-            -len(missing_events(found, needed)),
+        (listed for listed in list_endpoints(client) if path_of(listed) == path),
+        key=lambda listed: (
+            listed.get("status") == "enabled",
+            _is_readable(listed.get("api_version")),
+            -len(missing_events(listed, needed)),
         ),
         default=None,
     )
@@ -206,6 +235,14 @@ def check_events(examination: Examination) -> str:
 
 
 def check_api_version(examination: Examination) -> str:
+    """Check the API version in which Stripe writes the webhooks of the endpoint.
+
+    It is set when the endpoint is created, and may differ from the version of our own
+    requests. An endpoint without one follows the default of the Stripe account, which
+    no request can read.
+
+    Source: https://docs.stripe.com/webhooks/versioning
+    """
     version = examination.require_endpoint().get("api_version")
 
     if version is None:
@@ -225,6 +262,7 @@ def check_api_version(examination: Examination) -> str:
 
 
 def check_no_prices(examination: Examination) -> str:
+    """Stands in for the checks of prices if ``STRIPE_PRICES`` names no price."""
     if examination.settings.any_price:
         return "'STRIPE_PRICES' names none: browsers may buy every price."
 
@@ -235,11 +273,15 @@ def check_no_prices(examination: Examination) -> str:
 
 
 def check_price(examination: Examination, price: Price) -> str:
+    """Check that Stripe has a price, and that a subscription can use it.
+
+    Stripe answers 404 for a price of the other mode, live or test, too.
+    """
     client = examination.require_stripe()
     mode = "live" if examination.settings.livemode else "test"
 
     try:
-        found = client.get(quote_path("/v1/prices/{}", price.id))
+        stripe_price = client.get(quote_path("/v1/prices/{}", price.id))
     except InvalidRequestError as error:
         if error.http_status != 404:
             raise
@@ -253,13 +295,13 @@ def check_price(examination: Examination, price: Price) -> str:
             f"{price.id!r} is not the id of a price. Correct 'STRIPE_PRICES'."
         ) from error
 
-    if found.get("active") is not True:
+    if stripe_price.get("active") is not True:
         raise CheckFailed(
             f"{price.id} is not active, so it cannot be bought. Activate it, or correct"
             " 'STRIPE_PRICES'."
         )
 
-    interval = read_text(as_mapping(found.get("recurring")).get("interval"))
+    interval = read_text(as_mapping(stripe_price.get("recurring")).get("interval"))
 
     if interval is None:
         raise CheckFailed(
@@ -273,13 +315,18 @@ def check_price(examination: Examination, price: Price) -> str:
 def missing_events(
     endpoint: Mapping[str, Any], needed: frozenset[str]
 ) -> tuple[str, ...]:
-    """The event types that are needed and that an endpoint is not sent."""
+    """The needed event types that Stripe does not send to an endpoint, sorted."""
     enabled = endpoint.get("enabled_events")
     types = enabled if isinstance(enabled, list) else []
     return () if "*" in types else tuple(sorted(needed.difference(map(str, types))))
 
 
 def _is_readable(version: object) -> bool:
+    """Whether we can read objects of an API version, such as ``2025-03-31.basil``.
+
+    Versions begin with their date, so they compare as text. No version is readable, as
+    far as can be known: it is the default of the Stripe account.
+    """
     if version is None:
         return True
 
@@ -291,7 +338,7 @@ def _is_readable(version: object) -> bool:
 
 # -- all of it -------------------------------------------------------------------------
 
-#: Every check, in the order of the output.
+#: The checks that every app needs, by the name in the output, in the order of running.
 CHECKS: Final[Mapping[str, Check]] = {
     "secret key": check_secret_key,
     "webhook secret": check_webhook_secret,
@@ -304,7 +351,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 
 def checks_of(state: State) -> Mapping[str, Check]:
-    """All checks of an app: :data:`CHECKS`, and one for each price."""
+    """All checks of an app: :data:`CHECKS`, then one for each price on sale."""
     prices: dict[str, Check] = {
         f"price {name}": partial(check_price, price=price)
         for name, price in state.settings.prices.items()
@@ -313,7 +360,7 @@ def checks_of(state: State) -> Mapping[str, Check]:
 
 
 def examine(state: State) -> Iterator[Finding]:
-    """Run all checks, one after the other."""
+    """Run all checks of an app, and yield each outcome as soon as it is known."""
     examination = Examination(state)
 
     for name, check in checks_of(state).items():
@@ -321,12 +368,17 @@ def examine(state: State) -> Iterator[Finding]:
 
 
 def _run(check: Check, examination: Examination) -> tuple[Verdict, str]:
+    """Run one check, and turn its errors into a verdict and a line.
+
+    After a connection error, the later checks that need Stripe are skipped.
+    """
     try:
         return "ok", _one_line(check(examination))
     except CheckSkipped as error:
         return "skip", _one_line(str(error))
     except StripeError as error:
-        if isinstance(error, APIConnectionError):  # who waits once, waits again
+        if isinstance(error, APIConnectionError):
+            # Do not wait for the timeout in every further check.
             examination.stripe_answers = False
 
         return "FAIL", _one_line(explain(error))
@@ -335,4 +387,5 @@ def _run(check: Check, examination: Examination) -> tuple[Verdict, str]:
 
 
 def _one_line(text: str) -> str:
+    """The text without line breaks and control characters of a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,4 +1,4 @@
-"""Errors, for a terminal: what is wrong and what to do, in one line."""
+"""Say in one line what an error means, for the terminal of an operator."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from ..events.run import HandlerError
 
 
 def explain(error: Exception) -> str:
-    """What is wrong and what to do.
+    """Say what is wrong and what to do, in one line without secrets.
 
-    Nothing secret is in it: where Stripe refuses the key, its own words could show a
-    part of the key; a database's words could show a customer's data.
+    Two messages are replaced for that reason. Stripe's message about a refused key may
+    show a part of the key. A database's message may show a customer's data.
+
+    :param error: Any exception. For an unexpected one the line names its type alone.
     """
     match error:
         case AuthenticationError():

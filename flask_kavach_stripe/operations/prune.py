@@ -1,4 +1,8 @@
-"""Forget old events: those that are processed, and that cannot come again."""
+"""Delete old events from the ledger: processed ones that Stripe cannot send again.
+
+The ledger recognises a second delivery of an event by the event's id. An event that was
+deleted too early would be processed a second time, with all its handlers.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,25 @@ from ..database.transactions import begin_write
 from ..database.transactions import rollback_on_error
 from ..state import State
 
-#: For as long Stripe sends an event again, if asked to, and lists it. What is not in
-#: the ledger then would be processed once more.
+#: Stripe lists events, and can resend them, for 30 days.
 #: Source: https://docs.stripe.com/webhooks#manually-resend-events
 REPEATED: Final = timedelta(days=30)
 
-#: Deleted in one transaction, so that webhooks do not wait for long.
+#: How many events one transaction deletes. Webhooks wait for it on SQLite.
 _BATCH = 500
 
 
 def prune(state: State, before: datetime, *, dry_run: bool = False) -> Iterator[int]:
     """Delete the processed events that were received before a time.
 
-    The rows of subscriptions stay, as later events are ordered by them.
+    Works in batches, in the order of the ids, and commits each of them. Events that are
+    pending or failed stay. The rows of subscriptions stay, too: later events are
+    compared with them.
 
-    :param dry_run: Only count them.
-    :return: How many there were in each batch.
+    :param before: An aware time. The command sees to it that it is at least
+        :data:`REPEATED` ago.
+    :param dry_run: Count the events, and delete nothing.
+    :return: The number of events in each batch.
     """
     session, last = state.session, ""
 

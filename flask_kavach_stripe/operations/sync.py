@@ -1,9 +1,15 @@
-"""Make the database agree with Stripe: one request for each 100 subscriptions.
+"""Make the database agree with Stripe, with one request for each 100 subscriptions.
 
-Stripe's list is read once, then our running rows are compared with the ids in it.
-What Stripe lists is stored like a webhook, so a webhook that arrives meanwhile is not
-undone. A row that is not in the list is a suspicion only: Stripe is asked for its
-customer alone.
+1.  Read Stripe's list of all subscriptions, page by page. A customer that differs from
+    our database is stored as by a webhook: the list's time decides, so that a webhook
+    that arrives during the run is not undone.
+2.  Look through our running rows for subscriptions that Stripe did not list, and
+    through our users for columns that contradict the rows. Such a customer is only
+    suspicious, because it may have changed since its page was read. So Stripe is asked
+    for this customer alone.
+
+A customer is a :class:`~flask_kavach_stripe.subscriptions.CustomerState` here. What
+changed is the difference between the state before and the state after.
 """
 
 from __future__ import annotations
@@ -43,24 +49,28 @@ from ..subscriptions import UPDATED
 
 logger: Final = logging.getLogger(__name__)
 
-#: How many of our rows are read at once.
+#: How many of our rows one query reads.
 _USERS = 500
 _SUBSCRIPTIONS = 5000
 
 
 class Repair(NamedTuple):
-    """What changed, or would change, for one user."""
+    """A user with changed columns or rows; in a dry run, with changes to come."""
 
     user_id: Any
     customer_id: str
-    #: Before and after, by the name of the user's column.
+    #: The values before and after, by the name of the user's column.
     columns: Mapping[str, tuple[Any, Any]]
-    #: The ids of the subscriptions whose rows changed.
+    #: The ids of the subscriptions with changed rows.
     subscriptions: Sequence[str]
 
 
 class Failure(NamedTuple):
-    """A user who could not be repaired, or whose handlers raised."""
+    """A user that could not be repaired, or for which a handler raised.
+
+    After an error of a handler the columns are repaired all the same, and a
+    :class:`Repair` comes first.
+    """
 
     user_id: Any
     customer_id: str
@@ -73,7 +83,11 @@ Outcome: TypeAlias = Repair | Failure
 def _repair_between(
     before: CustomerState, after: CustomerState, customer_id: str
 ) -> Repair | None:
-    """The way from here to there, ``None`` if it is the same place."""
+    """Compare two states of a customer.
+
+    :return: ``None`` if columns and subscriptions are equal. Times and revisions of the
+        rows do not count.
+    """
     pairs = zip(_columns(before), _columns(after), strict=True)
     columns = {
         name: (old, new)
@@ -90,34 +104,42 @@ def _repair_between(
 
 
 def _columns(customer: CustomerState) -> tuple[Any, ...]:
+    """The values of the user's six columns, in the order of ``COLUMN_NAMES``."""
     return (customer.payer.customer_id, *customer.payer.columns)
 
 
 class Repairs:
-    """One run over all users, or over one.
+    """One run of ``flask stripe sync`` over all users or one user, with its counts.
 
-    :param dry_run: Only find out what would change.
+    :param dry_run: Yield what would change, and write nothing.
     """
 
     def __init__(self, state: State, *, dry_run: bool = False) -> None:
         self._state = state
         self._dry_run = dry_run
-        #: How many subscriptions were read, and in how many requests.
+        #: How many subscriptions Stripe returned, and in how many requests.
         self.subscriptions: int = 0
         self.requests: int = 0
+        #: The ids of the customers that were changed.
         self._changed: set[str] = set()
+        #: Whether any listed customer is one of ours.
         self._knows_customers = False
-        #: What a dry run has not written, by customer.
+        #: By customer id: the states that a dry run would have stored so far. The
+        #: database still has the old ones.
         self._foreseen: dict[str, CustomerState] = {}
 
     @property
     def changed(self) -> int:
-        """How many users were changed."""
+        """How many users were changed, or would be in a dry run."""
         return len(self._changed)
 
     def repair_user(self, user: Any) -> Iterator[Outcome]:
-        """Compare one user with what Stripe lists.
+        """Compare one user with the customer's subscriptions at Stripe.
 
+        Commits. Yields nothing for a user without a customer, as there is nothing to
+        compare.
+
+        :param user: A model instance or a primary key.
         :raises NoCustomerError: If there is no such user.
         """
         _, payer = get_payer(self._state, user)
@@ -127,18 +149,24 @@ class Repairs:
             yield from self._repair(payer.customer_id, None)
 
     def repair_all(self, on_page: Callable[[int], object]) -> Iterator[Outcome]:
-        """Compare all users with what Stripe lists.
+        """Compare all users with Stripe's list of subscriptions. Commits.
 
-        :param on_page: Told how many subscriptions each page had, when it is done.
-        :raises KavachStripeError: If the list is of another account than our rows.
+        An error of one user is yielded as a :class:`Failure`, and the run goes on.
+
+        :param on_page: Called after each page with its number of subscriptions.
+        :raises KavachStripeError: If no listed customer is ours, but some of our rows
+            are not listed: then the key is probably one of another Stripe account, and
+            every subscription would end.
+        :raises StripeError: If Stripe does not list the subscriptions, or an error of
+            :data:`~flask_kavach_stripe.errors.FATAL_ERRORS` occurs.
         """
         listed: set[str] = set()
         params = {"status": "all", "limit": 100}
 
         for page in self._state.client.pages("/v1/subscriptions", params):
             answers = [
-                to_answer(StripeResponse(each, as_of=page.as_of))
-                for each in page["data"]
+                to_answer(StripeResponse(subscription, as_of=page.as_of))
+                for subscription in page["data"]
             ]
             self.requests += 1
             self.subscriptions += len(answers)
@@ -146,7 +174,8 @@ class Repairs:
             yield from self._repair_page(answers)
             on_page(len(answers))
 
-        suspects = dict.fromkeys(self._find_unlisted(listed))  # in order, each once
+        # A dict keeps the order, and each customer once.
+        suspects = dict.fromkeys(self._find_unlisted(listed))
         suspects |= dict.fromkeys(self._find_inconsistent())
 
         for customer_id in suspects:
@@ -155,6 +184,12 @@ class Repairs:
     # -- what Stripe lists -------------------------------------------------------------
 
     def _repair_page(self, answers: Sequence[Answer]) -> Iterator[Outcome]:
+        """Repair the customers of one page that differ from our database.
+
+        A page is read before our rows, so it may be older than they are. Its
+        subscriptions are stored as snapshots, like those in events: the times of
+        snapshot and row decide.
+        """
         changes: dict[str, list[Change]] = defaultdict(list)
 
         for state, time in answers:
@@ -162,17 +197,23 @@ class Repairs:
 
         for customer_id, customer in self._find(list(changes)).items():
             self._knows_customers = True
-            known = tuple(changes[customer_id])
+            listed = tuple(changes[customer_id])
 
-            if self._differs(customer, known):
-                yield from self._repair(customer_id, known)
+            if self._differs(customer, listed):
+                yield from self._repair(customer_id, listed)
 
     def _find(self, customer_ids: Sequence[str]) -> dict[str, CustomerState]:
-        """Those of some customers that our users have, with their rows."""
+        """The customers among some ids that our users have, by id. Commits."""
         payers = self._state.payers.find_all(self._state.session, customer_ids)
         return self._add_rows(payers)
 
     def _add_rows(self, payers: Mapping[str, Payer]) -> dict[str, CustomerState]:
+        """The states of some customers, with one query for all their rows. Commits.
+
+        In a dry run, the state that an earlier step would have stored.
+
+        :param payers: By customer id, as the result is.
+        """
         session = self._state.session
         rows = self._state.rows.of_all(session, list(payers))
         session.commit()
@@ -182,10 +223,15 @@ class Repairs:
         }
 
     def _differs(self, customer: CustomerState, changes: tuple[Change, ...]) -> bool:
-        """Whether anything would be different after some changes."""
+        """Whether storing some changes would alter columns or subscriptions.
+
+        Without changes: whether the columns contradict the rows. A difference only in
+        times is none. So an equal customer costs no write, and a second run finds
+        nothing to do.
+        """
         after = customer.after(changes)
 
-        if after is None:  # only Stripe can tell
+        if after is None:  # only Stripe can tell, so ask
             return True
 
         after = after.projected(self._state.settings.active_statuses)
@@ -194,7 +240,11 @@ class Repairs:
     # -- what Stripe does not list -----------------------------------------------------
 
     def _find_unlisted(self, listed: Collection[str]) -> Iterator[str]:
-        """The customers of our running subscriptions that Stripe did not list."""
+        """The customers of our running subscriptions that Stripe did not list. Commits.
+
+        :param listed: The ids of all subscriptions that Stripe listed.
+        :return: The same customer several times, if several rows are not listed.
+        """
         session, last = self._state.session, ""
 
         while batch := self._state.rows.list_running(
@@ -207,7 +257,7 @@ class Repairs:
         session.commit()
 
     def _find_inconsistent(self) -> Iterator[str]:
-        """Customers whose columns and rows say different things."""
+        """The customers with columns that contradict their rows. Commits."""
         session, last = self._state.session, None
 
         while batch := self._state.payers.list_paying(session, last, limit=_USERS):
@@ -222,6 +272,11 @@ class Repairs:
         session.commit()
 
     def _repair_suspect(self, customer_id: str) -> Iterator[Outcome]:
+        """Ask Stripe for one suspicious customer, and store the answer.
+
+        :raises KavachStripeError: If no listed customer is one of ours, see
+            :meth:`repair_all`.
+        """
         if not self._find([customer_id]):
             return
 
@@ -240,9 +295,14 @@ class Repairs:
     def _repair(
         self, customer_id: str, changes: tuple[Change, ...] | None
     ) -> Iterator[Outcome]:
-        """Store what is known of a customer, and say what that changed.
+        """Store a customer as it is at Stripe, and yield what changed.
 
-        :param changes: ``None`` if Stripe is to be asked.
+        Commits. The state is read before and after, also if a handler raised, as the
+        columns are stored then. Errors that every further request would meet are
+        raised; all others are yielded as a :class:`Failure`.
+
+        :param changes: The changes in Stripe's list; ``None`` to ask Stripe for this
+            customer alone.
         """
         before = self._find([customer_id]).get(customer_id)
 
@@ -277,19 +337,27 @@ class Repairs:
     def _store(
         self, user_id: Any, customer_id: str, changes: tuple[Change, ...] | None
     ) -> None:
+        """Store a customer as the helper ``sync_subscription`` does. Commits.
+
+        Stripe is asked if ``changes`` is ``None``, or has no times to compare with the
+        rows, as for subscriptions with a test clock.
+        """
         instance = self._state.payers.keys.load(self._state.session, user_id)
 
         if instance is None:  # deleted meanwhile
             return
 
         if any(change.time is None for change in changes or ()):
-            changes = None  # nothing tells whether a webhook was newer
+            changes = None  # a webhook may have been newer: ask Stripe
 
-        read = partial(self._ask, customer_id)
-        sync_customer(self._state, instance, customer_id, read, changes)
+        ask = partial(self._ask, customer_id)
+        sync_customer(self._state, instance, customer_id, ask, changes)
 
     def _read(self, before: CustomerState, customer_id: str) -> CustomerState:
-        """The customer now; as it was before, if the user is gone."""
+        """The customer as it is stored now. Commits.
+
+        In a dry run, as it would be stored. ``before``, if the user was deleted.
+        """
         if customer_id in self._foreseen:
             return self._foreseen[customer_id]
 
@@ -305,7 +373,10 @@ class Repairs:
         customer_id: str,
         changes: tuple[Change, ...] | None,
     ) -> CustomerState:
-        """The customer as it would be stored."""
+        """The customer as :meth:`_store` would store it. Writes nothing.
+
+        Asks Stripe if ``changes`` is ``None`` or does not decide.
+        """
         after = None if changes is None else before.after(changes)
 
         if after is None:
@@ -320,6 +391,7 @@ class Repairs:
         return (after or before).projected(self._state.settings.active_statuses)
 
     def _ask(self, customer_id: str, customer: CustomerState) -> tuple[Change, ...]:
+        """Read all subscriptions of one customer from Stripe, and count them."""
         self.requests += 1
         changes = list_from_stripe(self._state, customer_id, customer)
         self.subscriptions += sum(isinstance(change, Answer) for change in changes)

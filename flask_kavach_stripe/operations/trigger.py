@@ -1,4 +1,9 @@
-"""Sample events, about nobody or about a user, posted to the app itself."""
+"""Post a signed sample event to the app's own webhook, to try its handlers.
+
+The event goes the whole way of a real one, and writes to the database. About a user it
+shows the user's own subscription in the state after the event. Without a user it is
+about a customer that nobody has.
+"""
 
 from __future__ import annotations
 
@@ -30,24 +35,30 @@ from ..testing import make_subscription
 from ..testing import post_event
 
 _MONTH: Final = 30 * 24 * 3600  # seconds
-_MARGIN: Final = 2  # seconds; in less, the order of two events is not clear
+_MARGIN: Final = 2  # seconds; events closer together have no clear order
 
 
 class Subject(NamedTuple):
-    """Whom and what a sample event is about."""
+    """The user, the customer and the subscription of a sample event."""
 
-    #: The primary key as text, ``None`` where the event is about nobody.
+    #: The primary key as text, ``None`` if the event is about no user.
     user_id: str | None
     customer_id: str
-    #: What the user has now.
+    #: The subscription that the user's columns name.
     current: StoredSubscription | None
 
     def sample(self, **values: Any) -> dict[str, Any]:
-        """The current subscription, or a new one, with some values replaced."""
+        """The current subscription as Stripe's object, with some values replaced.
+
+        A new subscription if the user has none.
+
+        :param values: As for :func:`flask_kavach_stripe.testing.make_subscription`.
+        """
         return make_subscription(**{**self._values, **values})
 
     @property
     def _values(self) -> dict[str, Any]:
+        """The arguments of ``make_subscription`` for the subscription as it is now."""
         if self.current is None:
             return self.new()
 
@@ -65,7 +76,7 @@ class Subject(NamedTuple):
         }
 
     def new(self) -> dict[str, Any]:
-        """The values of a subscription that nobody knows yet."""
+        """The arguments of ``make_subscription`` for a subscription with a new id."""
         return {"id": f"sub_sample_{uuid.uuid4().hex}", "customer": self.customer_id}
 
     @property
@@ -76,31 +87,40 @@ class Subject(NamedTuple):
 
     @property
     def now(self) -> int:
-        """A time for an event, clearly after all that is stored."""
+        """The time of a sample event, in Unix seconds.
+
+        Clearly after the row's time, which may be ahead of our clock. Otherwise the
+        event would count as old, or Stripe would be asked.
+        """
         synced_at = None if self.current is None else self.current.synced_at
         stored = -math.inf if synced_at is None else synced_at.timestamp() + _MARGIN
         return int(max(time.time(), stored))
 
 
 class Delivery(NamedTuple):
-    """What became of a sample event."""
+    """A sample event, the webhook's response to it, and the changed columns."""
 
     event: Mapping[str, Any]
-    #: The app's answer.
+    #: The HTTP status of the response.
     status: int
-    #: What it said was wrong.
+    #: The error in the response.
     error: str | None
-    #: Before and after, by column.
+    #: The values before and after, by the name of the user's column.
     changes: Mapping[str, tuple[Any, Any]]
 
 
 def trigger(state: State, event_type: str, user_id: str | None = None) -> Delivery:
     """Post a signed sample event to the app's own webhook.
 
-    :param user_id: The primary key of the user whom it is about, as text. By default
-        it is about a customer that nobody has.
-    :raises ConfigurationError: With a live key, or without a webhook secret.
+    The request runs in this process, in an app context and a session of its own. It may
+    call Stripe, as a real event may.
+
+    :param event_type: Any of Stripe's event types, also one without a sample here.
+    :param user_id: The primary key of the event's user, as text. By default the event
+        is about a customer that nobody has.
+    :raises ConfigurationError: If the key is a live one, or there is no webhook secret.
     :raises NoCustomerError: If there is no such user, or the user has no customer.
+    :raises KavachStripeError: If there can be no such event about the user now.
     """
     if state.settings.livemode:
         raise ConfigurationError(
@@ -118,7 +138,7 @@ def trigger(state: State, event_type: str, user_id: str | None = None) -> Delive
     event = make_sample_event(event_type, subject)
     before = _columns(state, user_id)
 
-    with current_app.app_context():  # else the request would share our session
+    with current_app.app_context():  # gives the request a session of its own
         response = post_event(current_app.test_client(), event)
         body = response.get_json(silent=True)
 
@@ -136,7 +156,7 @@ def trigger(state: State, event_type: str, user_id: str | None = None) -> Delive
 
 
 def make_sample_event(event_type: str, subject: Subject) -> dict[str, Any]:
-    """A sample of any event type."""
+    """Make a sample event of any type, with a time after the stored subscription's."""
     make = _SAMPLES.get(event_type, _make_other)
     stripe_object, previous_attributes = make(event_type, subject)
     return make_event(
@@ -148,6 +168,10 @@ def make_sample_event(event_type: str, subject: Subject) -> dict[str, Any]:
 
 
 def _find_subject(state: State, user_id: str | None) -> Subject:
+    """Read the user and the current subscription from the database.
+
+    :raises NoCustomerError: If there is no such user, or the user has no customer.
+    """
     if user_id is None:
         return Subject(None, "cus_sample", None)
 
@@ -164,35 +188,40 @@ def _find_subject(state: State, user_id: str | None) -> Subject:
             " or call 'create_customer'."
         )
 
-    return Subject(
-        user_id, payer.customer_id, _current(state, payer, payer.customer_id)
-    )
+    subscription = _find_subscription(state, payer, payer.customer_id)
+    return Subject(user_id, payer.customer_id, subscription)
 
 
-def _current(state: State, payer: Payer, customer_id: str) -> StoredSubscription | None:
-    named = payer.columns.subscription_id
+def _find_subscription(
+    state: State, payer: Payer, customer_id: str
+) -> StoredSubscription | None:
+    """The subscription that the user's columns name, from its row if it has one."""
+    subscription_id = payer.columns.subscription_id
 
-    if named is None:
+    if subscription_id is None:
         return None
 
     rows = state.rows.of(state.session, customer_id)
-    return CustomerState(payer, rows).known.get(named)
+    return CustomerState(payer, rows).known.get(subscription_id)
 
 
 def _columns(state: State, user_id: str | None) -> dict[str, Any]:
-    """The user's six columns, as the database has them now."""
+    """The values of the user's six columns in the database, by name. Rolls back.
+
+    :return: Empty if the event is about no user.
+    """
     if user_id is None:
         return {}
 
     user = state.payers.keys.load(state.session, user_id)
     columns = {name: getattr(user, name, None) for name in COLUMN_NAMES}
-    state.session.rollback()  # keeps no lock, and reads anew the next time
+    state.session.rollback()  # holds no lock, and the next call reads again
     return columns
 
 
 # -- the samples -----------------------------------------------------------------------
 
-#: The object, and for updates the values that it had before.
+#: The object of an event, and for updates its ``previous_attributes``.
 Sample = tuple[dict[str, Any], dict[str, Any] | None]
 
 
@@ -201,7 +230,10 @@ def _make_created(event_type: str, subject: Subject) -> Sample:
 
 
 def _make_updated(event_type: str, subject: Subject) -> Sample:
-    """A renewal, which also ends every trouble there was."""
+    """A paid renewal: the subscription is active, for one month more.
+
+    ``previous_attributes`` has the old value of each key that differs, as at Stripe.
+    """
     if subject.current is None:
         return subject.sample(), {"status": "incomplete"}
 
@@ -230,7 +262,13 @@ def _make_resumed(event_type: str, subject: Subject) -> Sample:
 
 
 def _make_session(event_type: str, subject: Subject) -> Sample:
-    """A completed session. The app reads its subscription from Stripe."""
+    """A completed Checkout session of the user.
+
+    The app reads the session's subscription from Stripe, so it has to exist there: a
+    made-up id would be answered with 404.
+
+    :raises KavachStripeError: If the user has no subscription.
+    """
     if subject.user_id is not None and subject.current is None:
         raise KavachStripeError(
             f"User {subject.user_id!r} has no running subscription, and for"
@@ -256,7 +294,10 @@ def _make_expired_session(event_type: str, subject: Subject) -> Sample:
 
 
 def _make_unpaid_invoice(event_type: str, subject: Subject) -> Sample:
-    """The invoice of the next period."""
+    """An unpaid invoice for the next period.
+
+    A failed payment counts only for a period that is not paid already.
+    """
     return make_invoice(
         id=f"in_sample_{uuid.uuid4().hex}",
         customer=subject.customer_id,
@@ -283,11 +324,15 @@ def _make_trial_ending(event_type: str, subject: Subject) -> Sample:
 
 
 def _make_other(event_type: str, subject: Subject) -> Sample:
-    """An object with what all of Stripe's have, and its customer."""
+    """An object with the keys that all of Stripe's objects have, and a customer.
+
+    For the event types without a sample of their own. The kind of the object follows
+    from the event type: ``charge.dispute.created`` is about a dispute.
+    """
     kind = event_type.rpartition(".")[0] or event_type
 
-    # ``charge.dispute.created`` is about a dispute, ``checkout.session.*`` about a
-    # checkout.session.
+    # Only some prefixes are dropped: the object of `checkout.session.expired` is a
+    # "checkout.session".
     if kind.startswith(("charge.", "customer.")):
         kind = kind.rpartition(".")[2]
 
@@ -301,7 +346,8 @@ def _make_other(event_type: str, subject: Subject) -> Sample:
     }, None
 
 
-#: What makes the object of an event, by type; all others are :func:`_make_other`'s.
+#: By event type: the function that makes the object of a sample event. For all other
+#: types it is :func:`_make_other`.
 _SAMPLES: Final[Mapping[str, Callable[[str, Subject], Sample]]] = {
     "checkout.session.completed": _make_session,
     "checkout.session.expired": _make_expired_session,
@@ -321,4 +367,5 @@ _SAMPLES: Final[Mapping[str, Callable[[str, Subject], Sample]]] = {
 
 
 def _timestamp(moment: datetime | None) -> int | None:
+    """Unix seconds, as Stripe writes a time."""
     return None if moment is None else int(moment.timestamp())

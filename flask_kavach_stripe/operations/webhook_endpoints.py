@@ -1,4 +1,9 @@
-"""The webhook endpoints of an account: where Stripe sends which events."""
+"""The webhook endpoints at Stripe: URLs, and the event types that each is sent.
+
+*Endpoint* is here always Stripe's object, never one of Flask's endpoints.
+
+Source: https://docs.stripe.com/api/webhook_endpoints
+"""
 
 from __future__ import annotations
 
@@ -31,22 +36,33 @@ _PATH = "/v1/webhook_endpoints"
 
 
 def webhook_path() -> str:
-    """The path of the current app's webhook."""
+    """The path of the current app's webhook, such as ``/auth/stripe/webhook``.
+
+    It has the app's ``APPLICATION_ROOT`` in front, as a request from outside has.
+    """
     with current_app.test_request_context():
         return url_for("kavach_stripe.webhook", _external=False)
 
 
 def needed_events(registry: HandlerRegistry) -> frozenset[str]:
-    """Ours, and those that the app's handlers name in full."""
+    """The event types that the app needs: those with an effect on our rows, and those
+    for which the app has a handler.
+
+    Patterns such as ``invoice.*`` are not in it, see :func:`choose_events`.
+    """
     return registry.event_types.union(EFFECTS)
 
 
 def choose_events(registry: HandlerRegistry, named: Collection[str]) -> list[str]:
-    """What to have sent: exactly what is handled.
+    """Choose the event types that a new endpoint is sent: exactly the handled ones.
 
-    :param named: Event types that stand for the handlers' patterns, of which Stripe
-        takes only ``*``.
-    :raises KavachStripeError: If none of them is what a pattern means.
+    Stripe takes event types in full, and ``*`` for all, but no pattern such as
+    ``invoice.*``. So the operator names at least one type for each such pattern.
+
+    :param named: The event types that the operator names, in addition to
+        :func:`needed_events`.
+    :return: Sorted; ``["*"]`` if a handler takes all events.
+    :raises KavachStripeError: If no named type matches a handler's pattern.
     """
     open_patterns = sorted(
         pattern
@@ -69,9 +85,11 @@ def choose_events(registry: HandlerRegistry, named: Collection[str]) -> list[str
 
 
 def check_url(state: State, url: str) -> str:
-    """Check where events are to be sent.
+    """Check a URL to which Stripe should send events, and return it.
 
-    :raises ValueError: If Stripe could not send them there.
+    :raises ValueError: If the URL is not absolute, or is not https with a live key.
+
+    Source: https://docs.stripe.com/webhooks#webhook-endpoint-def
     """
     parts = urlsplit(url)  # raises ValueError, too
 
@@ -92,9 +110,13 @@ def check_url(state: State, url: str) -> str:
 def create_endpoint(
     state: State, url: str, events: Sequence[str]
 ) -> tuple[StripeResponse, str]:
-    """Have events sent to a URL, in our API version.
+    """Create an endpoint at Stripe, in the API version of our own requests.
 
-    :return: The endpoint and its signing secret, which Stripe never tells again.
+    :param url: The URL to which Stripe sends the events.
+    :param events: The event types, or ``["*"]``.
+    :return: The endpoint and its signing secret, ``whsec_...``. Stripe shows the secret
+        only in this answer.
+    :raises StripeError: If Stripe refuses, or does not answer.
     """
     params = {
         "url": url,
@@ -111,7 +133,7 @@ def create_endpoint(
 
 
 def list_endpoints(client: StripeClient) -> Iterator[StripeResponse]:
-    """All endpoints, those of other apps included."""
+    """Read all endpoints of the Stripe account, also those of other apps."""
     return client.paginate(_PATH, {"limit": 100})
 
 
@@ -122,7 +144,11 @@ def path_of(endpoint: Mapping[str, Any]) -> str | None:
 
 
 def location_of(endpoint: Mapping[str, Any]) -> str:
-    """The URL without what may be secret: user, password, query."""
+    """The URL of an endpoint, without the parts that may hold a secret.
+
+    :return: Scheme, host, port and path, without user, password and query. ``?`` if
+        there is no URL.
+    """
     url = _split_url(endpoint)
 
     if url is None:
@@ -132,6 +158,7 @@ def location_of(endpoint: Mapping[str, Any]) -> str:
 
 
 def _split_url(endpoint: Mapping[str, Any]) -> SplitResult | None:
+    """The parts of an endpoint's URL, ``None`` if it is missing or malformed."""
     url = endpoint.get("url")
 
     try:

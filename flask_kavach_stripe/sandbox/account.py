@@ -1,4 +1,8 @@
-"""The resources of one account, put together."""
+"""The parts of one Stripe account, put together.
+
+This is the only module that knows all of them. The API finds its handlers here by name,
+and the pages call the same objects.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +11,47 @@ from typing import Final
 
 from .clock import Clock
 from .clock import DAY
-from .core import BillingSettings
-from .core import Core
-from .delivery import Delivery
-from .delivery import Sender
 from .faults import Faults
+from .hosted.checkout_sessions import CheckoutSessions
+from .hosted.portal_actions import PortalActions
+from .hosted.portal_configurations import PortalConfigurations
+from .hosted.portal_rules import PortalRules
+from .hosted.portal_sessions import PortalSessions
 from .idempotency import IdempotencyKeys
-from .life import Life
+from .money.catalogue import Prices
+from .money.catalogue import Products
+from .money.charges import Charges
+from .money.discounts import Coupons
+from .money.discounts import Discounts
+from .money.discounts import PromotionCodes
+from .money.invoice_payments import InvoicePayments
+from .money.invoices import Invoices
+from .money.payment_methods import PaymentMethods
+from .money.payments import PaymentIntents
+from .notifications.delivery import Delivery
+from .notifications.delivery import Sender
+from .notifications.endpoints import WebhookEndpoints
+from .notifications.event_destinations import EventDestinations
+from .notifications.event_log import Events
+from .notifications.event_log import ThinEvents
+from .object_store import Object
+from .object_store import Store
+from .recurring.collection import Collection
+from .recurring.customer_calls import Customers
+from .recurring.invoice_actions import InvoiceActions
+from .recurring.paying import Paying
+from .recurring.pending_updates import PendingUpdates
+from .recurring.periods import Periods
+from .recurring.previews import Previews
+from .recurring.steps import Steps
+from .recurring.subscription_calls import Subscriptions
+from .recurring.subscription_items import SubscriptionItems
+from .recurring.test_clocks import TestClocks
+from .recurring.transitions import Transitions
 from .rendering import Renderer
-from .resources.catalogue import Prices
-from .resources.catalogue import Products
-from .resources.charges import Charges
-from .resources.checkout import CheckoutSessions
-from .resources.collection import Collection
-from .resources.customers import Customers
-from .resources.cycle import Cycle
-from .resources.discounts import Coupons
-from .resources.discounts import Discounts
-from .resources.discounts import PromotionCodes
-from .resources.event_destinations import EventDestinations
-from .resources.events import Events
-from .resources.events import ThinEvents
-from .resources.invoice_actions import InvoiceActions
-from .resources.invoice_payments import InvoicePayments
-from .resources.invoices import Invoices
-from .resources.paying import Paying
-from .resources.payment_methods import PaymentMethods
-from .resources.payments import PaymentIntents
-from .resources.pending_updates import PendingUpdates
-from .resources.periods import Periods
-from .resources.portal_actions import PortalActions
-from .resources.portal_configurations import PortalConfigurations
-from .resources.portal_rules import PortalRules
-from .resources.portal_sessions import PortalSessions
-from .resources.previews import Previews
-from .resources.subscription_items import SubscriptionItems
-from .resources.subscriptions import Subscriptions
-from .resources.test_clocks import TestClocks
-from .resources.transitions import Transitions
-from .resources.webhook_endpoints import WebhookEndpoints
-from .store import Object
-from .store import Store
+from .timeline import Timeline
+from .world import BillingSettings
+from .world import World
 
 #: A longer way through the years of a subscriber would take minutes.
 _FARTHEST = 100 * 365 * DAY
@@ -56,7 +60,13 @@ _FARTHEST = 100 * 365 * DAY
 class Account:
     """One Stripe account in one sandbox.
 
+    Each attribute is a kind of object with the calls of its API, or a part that several
+    kinds share. The order of construction is the order of dependence: money,
+    subscriptions, customers, hosted pages, events.
+
     :param api_key: The secret key that the API asks for.
+    :param send: Brings webhooks to their URL.
+    :param retry_delays: Seconds before each further attempt to deliver a webhook.
     :param settings: What the account has chosen in its Dashboard.
     """
 
@@ -73,41 +83,41 @@ class Account:
         self.api_key = api_key
         self.clock = clock
         self.store = store
-        core: Final = Core(clock, store, self._deliver, settings)
-        self.core: Final = core
+        world: Final = World(clock, store, self._deliver, settings)
+        self.world: Final = world
         self.faults = faults
-        self.delivery: Final = Delivery(core, faults, send, retry_delays=retry_delays)
+        self.delivery: Final = Delivery(world, faults, send, retry_delays=retry_delays)
         self.idempotency_keys: Final = IdempotencyKeys(clock)
 
-        self.payment_methods: Final = PaymentMethods(core)
-        self.prices: Final = Prices(core)
-        self.products: Final = Products(core, self.prices)
-        self.coupons: Final = Coupons(core)
-        self.promotion_codes: Final = PromotionCodes(core)
-        self.discounts: Final = Discounts(core, self.promotion_codes)
-        self.charges: Final = Charges(core)
-        self.payments: Final = PaymentIntents(core, self.payment_methods, self.charges)
-        self.invoice_payments: Final = InvoicePayments(core, self.payments)
-        self.invoices: Final = Invoices(core, self.payments, self.discounts)
-        self.cycle: Final = _cycle(
-            core, self.invoices, self.payment_methods, self.discounts
+        self.payment_methods: Final = PaymentMethods(world)
+        self.prices: Final = Prices(world)
+        self.products: Final = Products(world, self.prices)
+        self.coupons: Final = Coupons(world)
+        self.promotion_codes: Final = PromotionCodes(world)
+        self.discounts: Final = Discounts(world, self.promotion_codes)
+        self.charges: Final = Charges(world)
+        self.payments: Final = PaymentIntents(world, self.payment_methods, self.charges)
+        self.invoice_payments: Final = InvoicePayments(world, self.payments)
+        self.invoices: Final = Invoices(world, self.payments, self.discounts)
+        self.steps: Final = _steps(
+            world, self.invoices, self.payment_methods, self.discounts
         )
         self.paying: Final = Paying(
-            core, self.cycle, self.invoices, self.payments, self.payment_methods
+            world, self.steps, self.invoices, self.payments, self.payment_methods
         )
-        self.invoice_actions: Final = InvoiceActions(core, self.cycle, self.invoices)
+        self.invoice_actions: Final = InvoiceActions(world, self.steps, self.invoices)
         self.subscriptions: Final = Subscriptions(
-            core, self.cycle, self.prices, self.payment_methods, self.discounts
+            world, self.steps, self.prices, self.payment_methods, self.discounts
         )
-        self.subscription_items: Final = SubscriptionItems(core, self.subscriptions)
+        self.subscription_items: Final = SubscriptionItems(world, self.subscriptions)
         self.customers: Final = Customers(
-            core, self.subscriptions, self.payment_methods
+            world, self.subscriptions, self.payment_methods
         )
         self.previews: Final = Previews(
-            core, self.cycle, self.customers, self.subscriptions
+            world, self.steps, self.customers, self.subscriptions
         )
         self.checkout: Final = CheckoutSessions(
-            core,
+            world,
             self.prices,
             self.customers,
             self.payment_methods,
@@ -115,13 +125,13 @@ class Account:
             self.discounts,
             self.promotion_codes,
         )
-        self.portal_configurations: Final = PortalConfigurations(core)
-        self.portal_rules: Final = PortalRules(core, self.promotion_codes)
+        self.portal_configurations: Final = PortalConfigurations(world)
+        self.portal_rules: Final = PortalRules(world, self.promotion_codes)
         self.portal_sessions: Final = PortalSessions(
-            core, self.customers, self.portal_configurations, self.portal_rules
+            world, self.customers, self.portal_configurations, self.portal_rules
         )
         self.portal: Final = PortalActions(
-            core,
+            world,
             self.portal_configurations,
             self.portal_rules,
             self.customers,
@@ -129,15 +139,15 @@ class Account:
             self.subscriptions,
             self.previews,
         )
-        self.test_clocks: Final = TestClocks(core)
-        self.events: Final = Events(core)
-        self.event_destinations: Final = EventDestinations(core)
-        self.thin_events: Final = ThinEvents(core)
-        self.webhook_endpoints: Final = WebhookEndpoints(core)
-        self.life: Final = Life(
-            core, self.cycle, self.checkout, self.customers, self.test_clocks
+        self.test_clocks: Final = TestClocks(world)
+        self.events: Final = Events(world)
+        self.event_destinations: Final = EventDestinations(world)
+        self.thin_events: Final = ThinEvents(world)
+        self.webhook_endpoints: Final = WebhookEndpoints(world)
+        self.timeline: Final = Timeline(
+            world, self.steps, self.checkout, self.customers, self.test_clocks
         )
-        self.renderer: Final = Renderer(core)
+        self.renderer: Final = Renderer(world)
 
     def advance_to(self, moment: int) -> None:
         """Move the clock, stopping where something becomes due or is to be sent.
@@ -161,7 +171,7 @@ class Account:
 
         while True:
             with self.store.lock:
-                self.life.advance(max(0, stop - self.clock.now()))
+                self.timeline.advance(max(0, stop - self.clock.now()))
 
             self.delivery.drain()
 
@@ -169,28 +179,32 @@ class Account:
                 return
 
             now = self.clock.now()
-            due = (self.core.next_alarm_at, self.delivery.next_due)
+            due = (self.world.next_alarm_at, self.delivery.next_due)
             stop = min([moment, *(at for at in due if at is not None and at > now)])
 
     def _deliver(self, event: Object) -> None:
+        """Write a new event for each of its endpoints, and put it in the queue.
+
+        The store's lock is held. Nothing is sent here.
+        """
         hidden = self.store.hidden[event["id"]]
         hidden["payloads"] = self.renderer.payloads(event, hidden["endpoints"])
         self.delivery.enqueue(event, hidden["endpoints"])
 
 
-def _cycle(
-    core: Core,
+def _steps(
+    world: World,
     invoices: Invoices,
     payment_methods: PaymentMethods,
     discounts: Discounts,
-) -> Cycle:
-    """Put the parts of a subscription's life together."""
-    pending_updates = PendingUpdates(core, invoices)
-    transitions = Transitions(core, invoices, pending_updates)
+) -> Steps:
+    """Put together what subscriptions do by themselves."""
+    pending_updates = PendingUpdates(world, invoices)
+    transitions = Transitions(world, invoices, pending_updates)
     collection = Collection(
-        core, invoices, payment_methods, pending_updates, transitions
+        world, invoices, payment_methods, pending_updates, transitions
     )
-    periods = Periods(core, invoices, discounts)
-    return Cycle(
-        core, periods, collection, transitions, pending_updates, payment_methods
+    periods = Periods(world, invoices, discounts)
+    return Steps(
+        world, periods, collection, transitions, pending_updates, payment_methods
     )

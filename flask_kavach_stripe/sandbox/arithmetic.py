@@ -1,11 +1,15 @@
-"""Shares of amounts, exact to the smallest unit of a currency."""
+"""Shares of amounts, exact to the smallest unit of a currency.
+
+Fractions, never floats: a proration or a percentage must come out to the same cent in
+every run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
 
-from .store import Object
+from .object_store import Object
 
 
 def share(amount: int, part: int | Fraction, whole: int) -> int:
@@ -19,7 +23,13 @@ def deductions(coupon: Object, amounts: Sequence[int]) -> list[int]:
     """Return what a coupon takes off each of some amounts.
 
     A percentage is rounded for each of them. A fixed amount is spread over them in
-    proportion; it takes off what there is, and no more.
+    proportion; it takes off what there is, and no more. Negative amounts are credits,
+    and nothing is taken off them.
+
+    :param coupon: A coupon with ``percent_off``, or with ``amount_off`` in the
+        currency's smallest unit.
+    :param amounts: In the currency's smallest unit.
+    :returns: One deduction for each amount, zero or more.
     """
     positive = [max(0, amount) for amount in amounts]
     total = sum(positive)

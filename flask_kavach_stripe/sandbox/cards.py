@@ -1,4 +1,8 @@
-"""The test cards, and what they do.
+"""Stripe's test cards: which are refused, when, and with which error.
+
+A card is known by its number, or by one of the payment methods (``pm_card_visa``) that
+Stripe has ready for tests. Any other valid number is declined with
+``test_mode_live_card``, as in Stripe's test mode.
 
 Source: https://docs.stripe.com/testing
 """
@@ -8,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .errors import ApiError
+from .sandbox_errors import ApiError
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,11 @@ class Decline:
     """Why a card is refused.
 
     :param message: The sentence for the cardholder.
-    :param code: Stripe's error code.
-    :param decline_code: The bank's reason, where there is one.
+    :param code: Stripe's error code: ``card_declined``, ``expired_card``, ...
+    :param decline_code: The bank's reason, where there is one: ``insufficient_funds``,
+        ...
+
+    Source: https://docs.stripe.com/declines/codes
     """
 
     message: str
@@ -25,6 +32,7 @@ class Decline:
     decline_code: str | None = None
 
     def to_error(self) -> ApiError:
+        """Return the ``card_error`` that a call answers with, of status 402."""
         return ApiError(
             self.message,
             status=402,
@@ -70,7 +78,7 @@ class TestCard:
     :param decline: Refuses the card when it is typed in or attached.
     :param later: Refuses every charge of the attached card. (Stripe refuses the first
         payment in Checkout, too; here that one succeeds, so that a test gets a
-        subscriber whose renewals fail.)
+        subscriber with renewals that fail.)
     :param authenticate: When the bank asks for 3-D Secure: at every payment, at those
         with the cardholder present, or until it was passed once.
     :param after: Refuses the charge after 3-D Secure was passed.
@@ -105,7 +113,8 @@ CARDS = {
     "5555555555554444": TestCard("mastercard"),
     "378282246310005": TestCard("amex"),
     "6011111111111117": TestCard("discover"),
-    "4000000000000259": TestCard(),  # pays; the dispute that follows is not simulated
+    # Differs from Stripe: the dispute that follows is not simulated.
+    "4000000000000259": TestCard(),
     "4000000000000341": TestCard(later=GENERIC),
     "4000000000000002": TestCard(decline=GENERIC),
     "4000000000009995": TestCard(decline=INSUFFICIENT_FUNDS),
@@ -175,7 +184,7 @@ def find_card(number: str) -> TestCard:
 
 
 def number_of(card: str) -> str:
-    """Return the number of a card that somebody pays with in Python.
+    """Return the number of a card that a test pays with.
 
     :param card: That number, or a key of :data:`TOKENS`.
     :raises TypeError: If it is no string.
@@ -195,10 +204,12 @@ def number_of(card: str) -> str:
 
 
 def clean_number(number: str) -> str:
+    """Return a card number without spaces and dashes."""
     return number.replace(" ", "").replace("-", "")
 
 
 def _luhn(digits: str) -> bool:
+    """Is the last digit the check digit of the others (Luhn's formula)?"""
     total = 0
 
     for position, digit in enumerate(reversed(digits)):

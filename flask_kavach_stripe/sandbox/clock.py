@@ -1,4 +1,7 @@
-"""The sandbox's only source of time, and the arithmetic of billing periods."""
+"""The sandbox's only source of time, and the arithmetic of billing periods.
+
+All times are whole Unix seconds, and all days are those of UTC.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def to_timestamp(moment: datetime | int | float) -> int:
 class Clock:
     """Real time plus an offset, or a time that stands still. It never goes back.
 
-    :param frozen_at: Where the clock stands. It then moves only when it is told to.
+    :param frozen_at: Where the clock stands. It then moves only when a test moves it.
     """
 
     def __init__(self, frozen_at: datetime | int | None = None) -> None:
@@ -44,7 +47,7 @@ class Clock:
         return self.unpinned() if self._pinned is None else self._pinned
 
     def unpinned(self) -> int:
-        """Return the time that it really is, whatever the clock is held at."""
+        """Return the time of the clock itself, also inside a :meth:`pinned` block."""
         if self._frozen is not None:
             return self._frozen
 
@@ -52,6 +55,8 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """Move forward.
+
+        A clock that stands still drops the fraction of a second.
 
         :raises ValueError: If ``seconds`` is negative.
         """
@@ -80,7 +85,10 @@ class Clock:
 
     @contextmanager
     def pinned(self, moment: int) -> Iterator[None]:
-        """Hold the clock at another time: what was due then happens then."""
+        """Hold the clock at another time: what was due then happens then.
+
+        :param moment: Unix seconds; may be before or after the clock's own time.
+        """
         before, self._pinned = self._pinned, moment
 
         try:
@@ -92,8 +100,11 @@ class Clock:
 def add_interval(anchor: int, interval: str, count: int) -> int:
     """Return the time ``count`` intervals after ``anchor``.
 
-    Months are calendar months, counted from the anchor: from 31 January come
-    28 February, 31 March, 30 April.
+    Months are calendar months, counted from the anchor: from 31 January come 28
+    February, 31 March, 30 April.
+
+    :param anchor: Unix seconds.
+    :param interval: ``day``, ``week``, ``month`` or ``year``.
 
     Source: https://docs.stripe.com/billing/subscriptions/billing-cycle
     """
@@ -112,7 +123,11 @@ def add_interval(anchor: int, interval: str, count: int) -> int:
 def current_period(anchor: int, interval: str, count: int, now: int) -> tuple[int, int]:
     """Return start and end of the period that a time is in.
 
-    The first period begins at the anchor; a time before it is in the first one.
+    The first period begins at the anchor; a time before it is in the first one. A time
+    on the boundary of two periods is in the second.
+
+    :param anchor: The ``billing_cycle_anchor``, in Unix seconds.
+    :param count: How many intervals a period has: Stripe's ``interval_count``.
     """
     number = 1
     start, end = anchor, add_interval(anchor, interval, count)

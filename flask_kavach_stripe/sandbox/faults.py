@@ -1,4 +1,9 @@
-"""What goes wrong on demand: with webhooks on their way, and with calls of the API."""
+"""Faults on demand: of webhooks on their way, and of calls of the API.
+
+A fault of a webhook is asked for where the webhook is put in the queue (``delay``,
+``duplicate``, ``reorder``) or where it is sent (the others). A fault of a call stands
+before the whole WSGI app, so it also strikes before a wrong key is noticed.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,8 @@ from wsgiref.types import WSGIEnvironment
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
-from .errors import ApiError
-from .versions import check_version
+from .sandbox_errors import ApiError
+from .versions.known_versions import check_version
 
 WebhookFault = Literal[
     "concurrent",
@@ -57,7 +62,7 @@ KINDS: dict[str, str] = {
 #: The oldest version that the extension promises to read.
 OLD_VERSION = "2024-12-18.acacia"
 
-#: Set by callers in the same process: nobody has to wait there for a time-out.
+#: Set in the environ by callers in the same process: they meet a time-out at once.
 IN_PROCESS = "flask_kavach_stripe.in_process"
 
 _API_FAULTS = get_args(ApiFault)
@@ -69,7 +74,8 @@ class HangUp(ConnectionError):
 
     A server that meets it closes the connection.
 
-    :param is_timeout: Whether the caller waited in vain.
+    :param is_timeout: Whether the caller ran into its own time-out; otherwise it sees a
+        closed connection.
     """
 
     def __init__(self, is_timeout: bool) -> None:
@@ -94,6 +100,7 @@ class Fault:
 
     @property
     def is_over(self) -> bool:
+        """Whether it has struck as often as ``times`` says."""
         return self.hits >= self.times
 
 
@@ -146,7 +153,7 @@ class Faults:
         :param seconds: Of a ``delay``, by the sandbox's clock (or real ones while
             it is served), by default an hour. Of a ``timeout``, for how long a served
             sandbox keeps the caller waiting, by default a minute; in the same process
-            nobody waits.
+            it is over at once.
         :param api_version: Of an ``old_version``.
         :param lost: Of a ``disconnect`` or a ``timeout``: whether Stripe did what it
             was asked for, and the ``"answer"`` was lost, or never got the
@@ -223,7 +230,9 @@ class Faults:
     def strike(self, kinds: Iterable[str], subject: str) -> Fault | None:
         """Return the fault that strikes here and now, if one does.
 
-        :param kinds: Those that can.
+        The oldest that fits strikes, and only one. It is counted at once.
+
+        :param kinds: Those that can strike here.
         :param subject: The event type, or method and path.
         """
         if not self._faults:  # as nearly always
@@ -249,14 +258,21 @@ class Faults:
         return None
 
     def between(self, low: float, high: float) -> float:
-        """Return a random number, of the seed as everything here."""
+        """Return a random number, from the same seed as the chances of the faults."""
         with self._lock:
             return self._random.uniform(low, high)
 
     def wrap(self, app: WSGIApplication) -> WSGIApplication:
-        """Put the faults of the API before a WSGI app."""
+        """Put the faults of the API before a WSGI app.
+
+        Errors are answered in Stripe's shape: 429 ``lock_timeout``, 429 ``rate_limit``
+        with ``Stripe-Rate-Limited-Reason``, 500 ``api_error``. A ``disconnect`` or
+        ``timeout`` raises :exc:`HangUp` through the server: after the app has done its
+        work if the fault says that the answer is lost, before it if the request is.
+        """
 
         def faulty(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            """Answer a request with a fault if one strikes, or else with the app."""
             path = environ.get("PATH_INFO", "")
             fault = None
 
@@ -307,7 +323,7 @@ _ERRORS: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
 
 
 def _error_response(kind: str) -> Response:
-    """An error that is not kept for the idempotency key: nothing was begun."""
+    """Return an error that is not kept for the idempotency key: nothing was begun."""
     status, headers, values = _ERRORS[kind]
     error = ApiError(
         values["message"],

@@ -1,5 +1,8 @@
 """``Idempotency-Key``: one key, one operation.
 
+The first answer to a key is kept for a day, errors included, and given again to the
+same request. Only an error that came before anything was done leaves the key free.
+
 Source: https://docs.stripe.com/api/idempotent_requests
 """
 
@@ -10,14 +13,14 @@ from dataclasses import dataclass
 
 from .clock import Clock
 from .clock import DAY
-from .errors import ApiError
+from .sandbox_errors import ApiError
 
 MAX_LENGTH = 255
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with."""
+    """The answer to a request, as it is sent again."""
 
     status: int
     body: str
@@ -36,7 +39,10 @@ class Entry:
 class IdempotencyKeys:
     """The keys of the last day, and their answers.
 
-    :param clock: Tells when a key is a day old and forgotten.
+    It has a lock of its own: a second request with a key in use is answered at once
+    with 409, while the first still holds the store's lock.
+
+    :param clock: Its time decides when a key is a day old and forgotten.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -48,9 +54,10 @@ class IdempotencyKeys:
         """Claim a key for a request.
 
         :param fingerprint: Method, path and parameters.
-        :returns: The answer of the request that had it before, if there was one.
-        :raises ApiError: If the key belongs to another request, or its request is
-            still being answered.
+        :returns: The answer of the request that had the key before, if there was one.
+        :raises ApiError: ``idempotency_error`` if the key belongs to a request with
+            other parameters; ``idempotency_key_in_use`` (409) if its request is still
+            being answered.
         """
         if len(key) > MAX_LENGTH:
             raise ApiError(f"Idempotency keys have at most {MAX_LENGTH} characters.")
@@ -83,7 +90,7 @@ class IdempotencyKeys:
             return entry.answer
 
     def find(self, key: str) -> Entry | None:
-        """Return what is known of a key."""
+        """Return the entry of a key, also of one that is in use."""
         with self._lock:
             return self._entries.get(key)
 

@@ -3,6 +3,13 @@
 Decoding knows nothing of the parameters and makes nested dicts of strings. A *spec*
 (name to reader) then says what a call accepts, as Stripe does: what is not in it is an
 unknown parameter. An empty value means "unset" and is read as ``None``.
+
+A *reader* takes a decoded value and its path (``items[0][price]``), and returns a
+Python value or raises an ``invalid_request_error`` with that path as its ``param``.
+Stripe's parameters fall into four groups here: simulated ones have a reader of their
+type; :func:`ignored` ones only change how things look; :func:`refused` ones move money,
+or decide when it moves, and are not simulated; :func:`removed` ones are of older API
+versions.
 """
 
 from __future__ import annotations
@@ -14,11 +21,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import ApiError
-from .errors import not_simulated
-from .errors import parameter_empty
-from .errors import parameter_missing
-from .errors import parameter_unknown
+from .sandbox_errors import ApiError
+from .sandbox_errors import not_simulated
+from .sandbox_errors import parameter_empty
+from .sandbox_errors import parameter_missing
+from .sandbox_errors import parameter_unknown
 
 Reader = Callable[[Any, str], Any]
 Spec = Mapping[str, Reader]
@@ -31,8 +38,9 @@ _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return nested dicts; a list is a dict whose keys are positions.
+    """Return nested dicts; a list is a dict with positions as its keys.
 
+    :param pairs: Names and values, decoded from the body or the query string.
     :raises ApiError: If a key is malformed, or is a value here and a mapping there.
     """
     result: dict[str, Any] = {}
@@ -71,11 +79,17 @@ def read(
 ) -> dict[str, Any]:
     """Check ``params`` against ``spec`` and return the values that were sent.
 
+    A parameter that was not sent is not in the result; one that was sent empty is there
+    with ``None``, so an update can tell the two apart.
+
+    :param required: Names that must be there and must not be empty.
     :param path: Where this mapping stands: ``subscription_data``, ``items[0]``.
-    :raises ApiError: For an unknown, a missing or a malformed parameter.
+    :raises ApiError: ``parameter_unknown``, ``parameter_missing`` or
+        ``parameter_invalid_empty``, or as a reader raises it.
     """
 
     def where(name: str) -> str:
+        """Return the parameter's full name, with brackets."""
         return f"{path}[{name}]" if path else name
 
     if unknown := [where(name) for name in params if name not in spec]:
@@ -94,6 +108,10 @@ def read(
 
 
 def _scalar(value: Any, path: str) -> str:
+    """Return a value that is no mapping.
+
+    :raises ApiError: If it is one.
+    """
     if not isinstance(value, str):
         raise ApiError(f"Invalid string: {path}", param=path)
 
@@ -101,6 +119,8 @@ def _scalar(value: Any, path: str) -> str:
 
 
 def text(max_length: int = 5000) -> Reader:
+    """Read a string of at most ``max_length`` characters."""
+
     def reader(value: Any, path: str) -> str | None:
         string = _scalar(value, path)
 
@@ -117,7 +137,7 @@ def text(max_length: int = 5000) -> Reader:
 
 
 def cursor(value: Any, path: str) -> str:
-    """The id at which a page of a list begins or ends."""
+    """Read the id at which a page of a list begins or ends; it cannot be empty."""
     string = _scalar(value, path)
 
     if not string:
@@ -127,7 +147,10 @@ def cursor(value: Any, path: str) -> str:
 
 
 def url(value: Any, path: str) -> str | None:
-    """An http(s) URL with a host."""
+    """Read an http(s) URL with a host.
+
+    :raises ApiError: ``url_invalid`` for anything else.
+    """
     string = _scalar(value, path)
 
     if not string:
@@ -145,6 +168,11 @@ def url(value: Any, path: str) -> str | None:
 
 
 def integer(minimum: int | None = None, maximum: int | None = None) -> Reader:
+    """Read a whole number, for amounts in the currency's smallest unit.
+
+    The error is ``parameter_invalid_integer``, also for ``9.99``.
+    """
+
     def reader(value: Any, path: str) -> int | None:
         string = _scalar(value, path)
 
@@ -175,7 +203,10 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Reader:
 
 
 def decimal(minimum: int, maximum: int) -> Reader:
-    """A number with at most four places; more than ``minimum``."""
+    """Read a number with at most four places.
+
+    :param minimum: It must be more than this.
+    """
 
     def reader(value: Any, path: str) -> float | None:
         string = _scalar(value, path)
@@ -199,6 +230,7 @@ timestamp: Reader = integer(0, 99_999_999_999)
 
 
 def boolean(value: Any, path: str) -> bool | None:
+    """Read ``true`` or ``false``, the only two spellings that Stripe takes."""
     string = _scalar(value, path)
 
     if not string:
@@ -211,6 +243,8 @@ def boolean(value: Any, path: str) -> bool | None:
 
 
 def choice(*values: str) -> Reader:
+    """Read one of some words."""
+
     def reader(value: Any, path: str) -> str | None:
         string = _scalar(value, path)
 
@@ -225,7 +259,10 @@ def choice(*values: str) -> Reader:
 
 
 def either(*readers: Reader) -> Reader:
-    """The first reader that accepts the value."""
+    """Read with the first reader that accepts the value.
+
+    The error is that of the last one.
+    """
 
     def reader(value: Any, path: str) -> Any:
         for first in readers[:-1]:
@@ -240,6 +277,11 @@ def either(*readers: Reader) -> Reader:
 
 
 def mapping(spec: Spec, *, required: Iterable[str] = ()) -> Reader:
+    """Read a mapping by a spec of its own.
+
+    :param required: Names that must be there if the mapping is.
+    """
+
     def reader(value: Any, path: str) -> dict[str, Any] | None:
         if value == "":
             return None
@@ -253,6 +295,12 @@ def mapping(spec: Spec, *, required: Iterable[str] = ()) -> Reader:
 
 
 def array(item: Reader, *, limit: int = 100) -> Reader:
+    """Read a list: positions in brackets, in any order, with or without gaps.
+
+    :param item: Reads each entry.
+    :param limit: How many entries there may be.
+    """
+
     def reader(value: Any, path: str) -> list[Any] | None:
         if value == "":
             return None
@@ -314,12 +362,19 @@ def ignored(value: Any, path: str) -> Any:
 
 
 def refused(value: Any, path: str) -> Any:
-    """Stripe's, but not simulated."""
+    """Refuse a parameter of Stripe's that the sandbox does not simulate.
+
+    :raises ApiError: ``sandbox_not_simulated``: better no answer than a wrong one.
+    """
     raise not_simulated(path)
 
 
 def removed(value: Any, path: str) -> Any:
-    """A parameter that the newest version of the API no longer takes."""
+    """Refuse a parameter that the newest version of the API no longer takes.
+
+    :raises ApiError: ``parameter_unknown``. Calls of an older version lose the
+        parameter before, in :mod:`.versions.upgrades`.
+    """
     raise parameter_unknown(path)
 
 

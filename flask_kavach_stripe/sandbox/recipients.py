@@ -1,12 +1,15 @@
-"""Who is told about events: webhook endpoints and event destinations."""
+"""Who gets events: webhook endpoints and event destinations.
+
+It stands below everything that makes or sends events, as both need to know.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .store import Object
-from .store import Store
+from .object_store import Object
+from .object_store import Store
 
 KINDS = ("webhook_endpoint", "v2.core.event_destination")
 
@@ -39,7 +42,7 @@ def find_recipient(store: Store, endpoint_id: str) -> Recipient | None:
 
 
 def wants(endpoint: Object, event_type: str) -> bool:
-    """Is an endpoint told about events of this type?
+    """Does an endpoint get events of this type?
 
     :param event_type: The name without a version, ``invoice.paid``.
     """
@@ -49,5 +52,5 @@ def wants(endpoint: Object, event_type: str) -> bool:
 
 
 def is_thin(endpoint: Object) -> bool:
-    """Is an endpoint told only which object an event is about?"""
+    """Does an endpoint get thin events, which only name their object?"""
     return bool(endpoint.get("event_payload") == "thin")

@@ -1,5 +1,8 @@
-"""From stored objects to the JSON of an answer or a webhook: the shape of an API
-version, and ``expand[]``."""
+"""From stored objects to the JSON of an answer or a webhook.
+
+The two steps are always the same: take the copy back to the shape of an API version,
+then put objects in place of the ids that ``expand[]`` names.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Final
 
-from .core import API_VERSION
-from .core import Core
-from .downgrades import downgrade
-from .downgrades import downgrade_event
-from .expansion import Hop
+from .notifications.event_log import ThinEvents
+from .object_store import clone
+from .object_store import Object
 from .recipients import all_endpoints
 from .recipients import is_thin
-from .resources.base import deleted
-from .resources.events import ThinEvents
-from .store import clone
-from .store import Object
+from .resource import deleted
+from .versions.downgrades import downgrade
+from .versions.downgrades import downgrade_event
+from .versions.expansion import Hop
+from .world import API_VERSION
+from .world import World
 
 #: Where the API has a kind of object; the others are at ``/v1/<kind>s``.
 _PATHS: Final[Mapping[str, str]] = {
@@ -32,12 +35,12 @@ _PATHS: Final[Mapping[str, str]] = {
 
 
 class Renderer:
-    """Copies objects for an answer, so that nobody can change the stored ones."""
+    """Copies objects for an answer, so that no caller can change the stored ones."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._store = core.store
-        self._thin_events = ThinEvents(core)
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._store = world.store
+        self._thin_events = ThinEvents(world)
 
     def render(
         self,
@@ -47,8 +50,10 @@ class Renderer:
     ) -> Object:
         """Return a copy of ``obj`` with objects in place of some ids.
 
+        The lock is held.
+
         :param expand: Where these are, in the shape of the version.
-        :param version: The API version whose shape it is to have.
+        :param version: The API version that gives the copy its shape.
         """
         result: Object = self._copy(obj, version)
 
@@ -104,11 +109,17 @@ class Renderer:
         return downgrade_event(event, version, self._store)
 
     def _copy(self, value: Any, version: str) -> Any:
+        """Return a copy in the shape of a version."""
         copy = clone(value)
         downgrade(copy, version, self._store)
         return copy
 
     def _expand(self, value: Any, path: Sequence[Hop], version: str) -> None:
+        """Expand one path, in place, in each entry of the lists on the way.
+
+        Attributes that Stripe includes only on request, such as the ``line_items`` of a
+        Checkout session, are made here.
+        """
         if isinstance(value, list):
             for entry in value:
                 self._expand(entry, path, version)
@@ -117,7 +128,7 @@ class Renderer:
             return
 
         (name, kind), *rest = path
-        include = self._core.included.get((str(value.get("object")), name))
+        include = self._world.included.get((str(value.get("object")), name))
 
         if name not in value and include is not None:
             value[name] = self._copy(include(value), version)
@@ -128,14 +139,15 @@ class Renderer:
         self._expand(value.get(name), rest, version)
 
     def _in_place_of_ids(self, value: Any, kind: str, version: str) -> Any:
+        """Return the objects behind an id or a list of ids; a deleted one is a stub."""
         if isinstance(value, list):
             return [self._in_place_of_ids(entry, kind, version) for entry in value]
 
         if not isinstance(value, str):
             return value
 
-        found = self._store.find(kind, value)
-        return deleted(kind, value) if found is None else self._copy(found, version)
+        obj = self._store.find(kind, value)
+        return deleted(kind, value) if obj is None else self._copy(obj, version)
 
 
 def version_of(endpoint: Object) -> str:

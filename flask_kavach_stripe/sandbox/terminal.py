@@ -1,4 +1,4 @@
-"""The sandbox in a terminal, until Ctrl-C."""
+"""The sandbox in a terminal, until Ctrl-C: what ``flask stripe sandbox`` runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC
 
 import click
 
-from .delivery import Attempt
-from .errors import ApiError
-from .errors import PortInUseError
-from .server import Sandbox
+from .local_stripe import Sandbox
+from .notifications.delivery import Attempt
+from .sandbox_errors import ApiError
+from .sandbox_errors import PortInUseError
 
 #: The same in every run, so that it has to be exported once.
 WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  (made up, and public)
@@ -62,6 +62,7 @@ def serve(
 
 
 def _print_attempt(attempt: Attempt) -> None:
+    """Print time, event and answer of a webhook, in one line."""
     time = datetime.fromtimestamp(attempt.at, UTC)
     answer = attempt.error if attempt.status is None else attempt.status
     fault = f" (fault: {attempt.fault})" if attempt.fault else ""

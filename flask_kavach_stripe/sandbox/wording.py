@@ -1,11 +1,14 @@
-"""Amounts and times as people read them; used on pages and invoices."""
+"""Amounts and times as people read them; used on pages and invoices.
+
+English only: a session's ``locale`` is kept, and changes nothing.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from datetime import UTC
 
-from .store import Object
+from .object_store import Object
 
 #: Source: https://docs.stripe.com/currencies#zero-decimal
 _ZERO_DECIMAL = frozenset(

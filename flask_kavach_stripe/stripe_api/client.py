@@ -294,7 +294,7 @@ class StripeClient:
                 value = objects[-1].get("id")
 
             if value is None or value == params.get(key):
-                raise APIError(f"GET {path}: the list does not go on.")
+                raise APIError(f"GET {path}: the list does not name its next page.")
 
             params[key] = value
 
@@ -656,7 +656,7 @@ def _error_object(body: dict[str, Any] | None) -> dict[str, Any]:
 def _error_class(status: int, error: dict[str, Any]) -> type[StripeError]:
     """Choose the exception for a status and Stripe's ``error`` object.
 
-    An answer without such an object comes from a proxy or a wrong address. Its status
+    An answer without an ``error`` comes from a proxy or a wrong address. Its status
     does not mean what it means at Stripe, so it is an :exc:`.APIError`.
 
     Source: https://docs.stripe.com/api/errors

@@ -1,5 +1,20 @@
-"""What an app's tests need: Stripe's objects and events, and really signed webhooks."""
+"""Objects and events of Stripe for an app's tests, and really signed webhooks.
 
+For a test of one handler: make an object, an event about it, and post the event.
+
+.. code-block:: python
+
+    def test_invoice_is_remembered(client):
+        event = make_event("invoice.paid", make_invoice(customer="cus_1"))
+        assert post_event(client, event).status_code == 200
+
+For a test of a whole purchase, connect the app to the sandbox, a local Stripe with a
+clock, which sends the events by itself: see
+:mod:`flask_kavach_stripe.testing.fixtures`. This module does not load pytest.
+"""
+
+from ..sandbox import Clock as Clock
+from ..sandbox import Sandbox as Sandbox
 from ..stripe_api.signatures import sign_payload as sign_payload
 from .deliveries import post_event as post_event
 from .samples import make_checkout_session as make_checkout_session
@@ -10,6 +25,8 @@ from .samples import make_subscription as make_subscription
 from .samples import make_thin_event as make_thin_event
 
 __all__ = [
+    "Clock",
+    "Sandbox",
     "make_checkout_session",
     "make_customer",
     "make_event",

@@ -1,4 +1,8 @@
-"""Send events as Stripe does."""
+"""Send events to an app as Stripe does: signed, and over HTTP.
+
+Nothing is patched: the app verifies the signature, stores the event and runs its
+handlers as in production.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,14 @@ def post_event(
 ) -> TestResponse:
     """Sign an event and post it to the webhook of the client's app.
 
-    :param event: The event, or the bytes of a body.
+    :param event: The event, as from :func:`make_event`, or the bytes of a body that is
+        perhaps none.
     :param secret: The signing secret; by default the first one of
         ``STRIPE_WEBHOOK_SECRET``.
-    :param timestamp: When it was signed, in Unix seconds; by default now.
-    :return: The app's answer.
+    :param timestamp: The time of the signature, in Unix seconds; by default now. An old
+        one tests ``STRIPE_WEBHOOK_TOLERANCE``.
+    :return: The app's response. Its status is 200 if the event is stored and its
+        handlers have run.
     :raises ConfigurationError: If there is no signing secret.
     :raises RuntimeError: If the app has no ``KavachStripe``.
 
@@ -61,6 +68,10 @@ def post_event(
 
 
 def _first_secret(app: Flask) -> str:
+    """The first signing secret of an app.
+
+    :raises ConfigurationError: If there is none.
+    """
     for secret in get_state(app).settings.webhook_secrets:
         return secret
 

@@ -1,7 +1,11 @@
 """Objects and events with the keys that this extension reads, as Stripe sends them.
 
-Each takes the values that matter to a test and fills in the others; keyword arguments
-that are not named here are added to the object as they are. Times are Unix seconds.
+Each function takes the values that matter to a test and fills in the others. Keyword
+arguments that it does not name are added to the object as they are, or replace a key.
+Times are Unix seconds. The default ids fit together: ``make_invoice()`` is an invoice
+of ``make_subscription()``, and both belong to ``make_customer()``.
+
+``flask stripe trigger`` makes its events with these functions, too.
 """
 
 from __future__ import annotations
@@ -16,12 +20,16 @@ from typing import Final
 
 from ..stripe_api.client import DEFAULT_API_VERSION
 
-#: From this version on the billing period is on the items of a subscription, and an
+#: From this version on, the billing period is on the items of a subscription, and an
 #: invoice names its subscription under ``parent``.
+#: Source: https://docs.stripe.com/changelog/basil
 BASIL: Final = "2025-03-31.basil"
 
 _MONTH = 30 * 24 * 3600
-#: These are part of an object's name; before others it is the object they belong to.
+#: Beginnings of event types that are part of the object's name: the object of
+#: ``checkout.session.completed`` is a ``checkout.session``. Other objects are named by
+#: the last word before the verb: that of ``customer.subscription.updated`` is a
+#: ``subscription``.
 _NAMESPACES = ("billing_portal.", "checkout.", "test_helpers.")
 
 Object = dict[str, Any]
@@ -47,7 +55,15 @@ def make_subscription(
     api_version: str = DEFAULT_API_VERSION,
     **other: Any,
 ) -> Object:
-    """A subscription with one item."""
+    """A subscription with one item.
+
+    :param price: The id of the item's price.
+    :param current_period_end: By default 30 days after ``created``.
+    :param cancel_at: When it is scheduled to cancel, other than at the period's end.
+    :param created: By default now.
+    :param ended_at: When it ended, with a ``status`` such as ``"canceled"``.
+    :param api_version: The version of Stripe's API that gives the object its shape.
+    """
     start = _now() if created is None else created
     end = start + _MONTH if current_period_end is None else current_period_end
     period = {"current_period_start": start, "current_period_end": end}
@@ -82,7 +98,7 @@ def make_subscription(
 def make_customer(
     id: str = "cus_sample", *, email: str | None = "sample@example.com", **other: Any
 ) -> Object:
-    """A customer."""
+    """A customer, without subscriptions: those name their customer, not the reverse."""
     return {
         "id": id,
         "object": "customer",
@@ -107,7 +123,11 @@ def make_invoice(
 ) -> Object:
     """An invoice of a subscription, with one line.
 
-    :param period_end: The end of the period that the line bills.
+    :param subscription: ``None`` for an invoice without a subscription.
+    :param billing_reason: ``"subscription_cycle"`` for a renewal,
+        ``"subscription_create"`` for the first invoice.
+    :param period_end: The end of the period that the line bills; by default in 30 days.
+    :param api_version: The version of Stripe's API that gives the object its shape.
     """
     now = _now()
     end = now + _MONTH if period_end is None else period_end
@@ -116,11 +136,11 @@ def make_invoice(
         "object": "line_item",
         "period": {"start": end - _MONTH, "end": end},
     }
-    named: Object = {"subscription": subscription}
+    subscription_key: Object = {"subscription": subscription}
 
     if api_version >= BASIL:
         details = {"subscription": subscription}
-        named = {
+        subscription_key = {
             "parent": {"type": "subscription_details", "subscription_details": details}
         }
         line["parent"] = {
@@ -138,7 +158,7 @@ def make_invoice(
         "livemode": False,
         "metadata": {},
         "status": status,
-        **named,
+        **subscription_key,
         **other,
     }
 
@@ -155,7 +175,14 @@ def make_checkout_session(
     metadata: Mapping[str, str] | None = None,
     **other: Any,
 ) -> Object:
-    """A Checkout session."""
+    """A Checkout session, by default completed and paid.
+
+    :param customer: ``None`` before the session is completed, if it makes the customer.
+    :param subscription: ``None`` before the session is completed.
+    :param client_reference_id: The user's primary key as text. By it, the first webhook
+        finds the user to whom the customer belongs.
+    :param mode: ``"subscription"``, ``"payment"`` or ``"setup"``.
+    """
     return {
         "id": id,
         "object": "checkout.session",
@@ -185,11 +212,16 @@ def make_event(
     api_version: str | None = DEFAULT_API_VERSION,
     **other: Any,
 ) -> Object:
-    """A snapshot event about an object.
+    """A snapshot event, which contains the object as it was when the event happened.
 
-    :param id: By default a new one.
-    :param previous_attributes: What an update replaced. Stripe sends it with every
-        ``*.updated`` event.
+    :param event_type: Such as ``"customer.subscription.updated"``.
+    :param stripe_object: The object, as from :func:`make_subscription`.
+    :param id: By default a new one. The same id twice is a duplicate.
+    :param created: When the event happened; by default now.
+    :param previous_attributes: The old values of the keys that an update changed.
+        Stripe sends them with every ``*.updated`` event.
+    :param livemode: Events of another mode than that of ``STRIPE_SECRET_KEY`` are
+        ignored.
     """
     data: Object = {"object": dict(stripe_object)}
 
@@ -220,27 +252,36 @@ def make_thin_event(
     snapshot_event: str | None = None,
     **other: Any,
 ) -> Object:
-    """A thin event, which names its object and leaves it to be read.
+    """A thin event, which names its object but does not contain it.
 
-    :param event_type: As of the snapshot event, without ``v1.``.
+    The app reads the object from Stripe when it needs it, so the test has to answer
+    that request, or connect a sandbox that has the object.
+
+    :param event_type: The type of the snapshot event, without ``v1.`` before it.
+    :param object_id: The id of the object, such as ``"sub_sample"``.
+    :param id: By default a new one.
+    :param created: When the event happened; by default now.
+    :param snapshot_event: The id of the snapshot event about the same happening.
+
+    Source: https://docs.stripe.com/event-destinations#thin-events
     """
-    time = datetime.fromtimestamp(_now() if created is None else created, UTC)
-    kind = event_type.rpartition(".")[0]
+    moment = datetime.fromtimestamp(_now() if created is None else created, UTC)
+    object_type = event_type.rpartition(".")[0]
 
-    if not kind.startswith(_NAMESPACES):  # customer.subscription is a subscription
-        kind = kind.rpartition(".")[2]
+    if not object_type.startswith(_NAMESPACES):
+        object_type = object_type.rpartition(".")[2]
 
     return {
         "id": id or f"evt_test_{uuid.uuid4().hex}",
         "object": "v2.core.event",
         "context": None,
-        "created": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "livemode": livemode,
         "reason": None,
         "related_object": {
             "id": object_id,
-            "type": kind,
-            "url": f"/v1/{kind.replace('.', '/')}s/{object_id}",
+            "type": object_type,
+            "url": f"/v1/{object_type.replace('.', '/')}s/{object_id}",
         },
         "snapshot_event": snapshot_event,
         "type": f"v1.{event_type}",

@@ -1,4 +1,8 @@
-"""An app and a sandbox in one process: no socket, no thread, no waiting."""
+"""An app and a sandbox in one process: no socket, no thread, no waiting.
+
+The app's requests reach the sandbox through an adapter of ``requests``; the sandbox's
+webhooks reach the app through Werkzeug's test client.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,9 @@ from ..state import State
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-#: The signing secret where the app has none.
+#: The signing secret for an app that has none.
 _SECRET = "whsec_sandbox"  # noqa: S105  (made up, and public)
+#: What a price costs by default, in cents.
 _AMOUNT = 900
 
 
@@ -40,29 +45,32 @@ def connect(
     """Let an app and a sandbox talk to each other, in this process.
 
     The app's client calls the sandbox, with the sandbox's key, and never reaches the
-    network. Webhooks go into the app through its test client, each in an app context
-    of its own, as in production. They wait until :meth:`.Sandbox.pay`,
+    network. Webhooks reach the app through its test client, each in an app context of
+    its own, as in production. They wait until :meth:`.Sandbox.pay`,
     :meth:`.Sandbox.advance` or :meth:`.Sandbox.deliver` sends them: never while a view
     or a helper of the app is at work.
 
-    An open app context does no harm: before a webhook its ``db.session`` is
-    committed, so that the webhook sees what the test wrote; after it everything loaded
-    there is read anew.
+    The test may have an app context open. Before each webhook, the ``db.session`` of
+    that context is committed, so that the webhook sees what the test wrote. After the
+    webhook, all objects in it are expired, so that the test sees what the webhook
+    wrote.
 
-    A webhook that the app does not take raises
-    :exc:`~flask_kavach_stripe.sandbox.UndeliveredError` where it was sent from, unless
-    one of the sandbox's faults is to blame.
+    If the app answers a webhook with anything but 2xx, the call that sent the webhook
+    raises :exc:`~flask_kavach_stripe.sandbox.UndeliveredError`, unless one of the
+    sandbox's faults was the reason.
 
-    ``SERVER_NAME`` is ``localhost`` where it is not set, so that a test can make a
-    Checkout session outside of a request. Prices in ``STRIPE_PRICES`` that the sandbox
-    does not have are created, for 9 dollars a month; where the app names none, it is
-    ``price_pro``.
+    If ``SERVER_NAME`` is not set, it is ``localhost`` meanwhile, so that a test can
+    create a Checkout session outside of a request. Prices in ``STRIPE_PRICES`` that the
+    sandbox does not have are created, for 9 dollars a month. If the app names no price,
+    ``price_pro`` is created.
 
-    :param app: After ``init_app``.
-    :param api_version: Of the webhooks; by default the newest one.
-    :param amounts: What prices cost if not 9 dollars, in cents, by their names in
-        ``STRIPE_PRICES``.
-    :raises ValueError: If there is no such name.
+    At the end, the app has its former settings and client again.
+
+    :param app: The app, after ``init_app``.
+    :param api_version: The version of the webhooks; by default the newest one.
+    :param amounts: Other monthly amounts than 9 dollars, in cents, by the prices' names
+        in ``STRIPE_PRICES``.
+    :raises ValueError: If ``amounts`` has a name that ``STRIPE_PRICES`` has not.
     :raises RuntimeError: If the app has no ``KavachStripe``.
 
     .. versionadded:: 0.1
@@ -99,11 +107,12 @@ def connect(
 def create_prices(
     sandbox: Sandbox, names: Mapping[str, str], amounts: Mapping[str, int]
 ) -> None:
-    """Sell what an app sells.
+    """Create the prices of an app in a sandbox, unless it has them.
 
-    :param names: By price id; nothing stands for ``price_pro``.
-    :param amounts: In cents, by name.
-    :raises ValueError: If an amount is for a name that there is not.
+    :param names: The prices' names, by price id. If it is empty, one price is created,
+        ``price_pro`` with the name ``pro``.
+    :param amounts: Monthly amounts in cents, by name; by default 900.
+    :raises ValueError: If there is an amount for a name that ``names`` has not.
     """
     names = names or {"price_pro": "pro"}
 
@@ -120,7 +129,13 @@ def create_prices(
 
 
 class _Sender:
-    """Posts webhooks to an app."""
+    """Posts the sandbox's webhooks to an app, each in a context of its own.
+
+    It commits and expires the session of the context that the test has open, as
+    :func:`connect` describes.
+
+    :return: Called with a URL, a body and headers, it returns the HTTP status.
+    """
 
     def __init__(self, app: Flask, state: State) -> None:
         self._app = app
@@ -152,7 +167,10 @@ class _Sender:
         return response.status_code
 
     def _open_session(self) -> Session | None:
-        """The session of the app context that the test has open."""
+        """The session of the app context that the test has open.
+
+        :return: ``None`` if there is no context, or the context is of another app.
+        """
         if (
             not has_app_context() or current_app._get_current_object() is not self._app  # type: ignore[attr-defined]  # a proxy
         ):

@@ -1,4 +1,4 @@
-"""What all pages have in common."""
+"""The base of all pages: the lock, the templates' filters, errors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from flask import request
 from flask import Response
 from werkzeug.wrappers import Response as BaseResponse
 
-from ...sandbox.account import Account
-from ...sandbox.api import current_account
-from ...sandbox.errors import ApiError
-from ...sandbox.resources.card_form import CardForm
-from ...sandbox.resources.cycle import FINAL
-from ...sandbox.resources.items import period_end
-from ...sandbox.store import Object
 from .. import wording
+from ..account import Account
+from ..money.card_form import CardForm
+from ..money.items import period_end
+from ..object_store import Object
+from ..recurring.subscription_object import FINAL
+from ..sandbox_errors import ApiError
+from ..web.api import current_account
 
-bp: Final = Blueprint("sandbox", __name__, template_folder="../templates")
+bp: Final = Blueprint("sandbox", __name__, template_folder="templates")
 
 _STATUS_WORDS = {
     "active": "Active",
@@ -48,7 +48,7 @@ bp.add_app_template_filter(
 
 @bp.after_request
 def do_not_store(response: Response) -> Response:
-    """Going back must not show a page that is out of date."""
+    """Keep pages out of caches: going back must not show an old one."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -66,7 +66,7 @@ def reading() -> Iterator[Account]:
     account = current_account()
 
     with account.store.lock:
-        account.life.catch_up()
+        account.timeline.catch_up()
         yield account
 
 
@@ -101,6 +101,7 @@ def card_form() -> CardForm:
 
 
 def product_name(account: Account, price: Object) -> str:
+    """Return the name of what a price is for, also if that was deleted."""
     product = account.store.find("product", price["product"])
     name: str = product["name"] if product else price["product"]
     return name

@@ -1,4 +1,7 @@
-"""The dashboard: what there is, the clock, and the events."""
+"""The dashboard: what there is, the clock, the events, and what can go wrong.
+
+It is the sandbox's own; Stripe's Dashboard looks different and can do more.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ...sandbox.account import Account
-from ...sandbox.api import current_account
-from ...sandbox.clock import DAY
-from ...sandbox.faults import KINDS
-from ...sandbox.resources.items import period_end
+from ..account import Account
+from ..clock import DAY
+from ..faults import KINDS
+from ..money.items import period_end
+from ..web.api import current_account
 from .blueprint import bp
 from .blueprint import describe
 from .blueprint import find
 from .blueprint import reading
-from .faults import COUNTS
-from .faults import fault_key
+from .fault_buttons import COUNTS
+from .fault_buttons import fault_key
 
 _EVENTS_SHOWN = 100
 _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}
@@ -29,14 +32,15 @@ _JUMPS = {"hour": 3600, "day": DAY, "week": 7 * DAY}
 
 @bp.get("/")
 def dashboard() -> str:
+    """Show everything on one page."""
     with reading() as account:
         store = account.store
         return render_template(
             "sandbox/dashboard.html",
             api_key=account.api_key,
-            url=account.core.base_url,
+            url=account.world.base_url,
             now=account.clock.now(),
-            next_step=account.life.next_step(),
+            next_step=account.timeline.next_step(),
             jumps=_jumps(account),
             faults=[(fault_key(fault), fault) for fault in account.faults],
             fault_kinds=KINDS,
@@ -66,6 +70,7 @@ def dashboard() -> str:
 
 @bp.post("/clock")
 def move_clock() -> BaseResponse:
+    """Move the clock by a time, or to the next thing that happens."""
     jump = request.form.get("jump", "")
 
     with reading() as account:
@@ -107,15 +112,15 @@ def _jumps(account: Account) -> Sequence[tuple[str, str, int]]:
             moments[name].append(at)
 
     words = {"renewal": "next renewal", "trial": "end of the trial"}
-    found = [(name, words[name], min(ats)) for name, ats in moments.items() if ats]
-    step = account.life.next_step()
+    jumps = [(name, words[name], min(ats)) for name, ats in moments.items() if ats]
+    step = account.timeline.next_step()
 
     if step is not None:
         is_there = step.what in ("renewal", "end of the trial")
         what = "" if is_there else step.what
-        found.insert(0, ("next", what, step.at))
+        jumps.insert(0, ("next", what, step.at))
 
-    return found
+    return jumps
 
 
 @bp.post("/events/<event_id>/resend")
@@ -137,6 +142,7 @@ def resend(event_id: str) -> BaseResponse:
 
 @bp.get("/events/<event_id>")
 def show_event(event_id: str) -> str:
+    """Show an event as JSON, and the attempts to deliver it."""
     account = current_account()
 
     with account.store.lock:

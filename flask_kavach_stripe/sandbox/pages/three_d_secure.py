@@ -1,4 +1,8 @@
-"""3-D Secure: the page of the cardholder's bank, with its two buttons."""
+"""3-D Secure: the page of the cardholder's bank, with its two buttons.
+
+Three things can wait for it, each a :class:`Question`: the payment of a Checkout
+session, a new card in the portal, and the payment of an invoice.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +18,26 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from ...sandbox.account import Account
-from ...sandbox.cards import clean_number
-from ...sandbox.errors import ApiError
-from ...sandbox.store import Object
+from ..account import Account
+from ..cards import clean_number
+from ..object_store import Object
+from ..sandbox_errors import ApiError
 from .blueprint import bp
 from .blueprint import find
 from .blueprint import reading
-from .checkout import checkout_page
-from .checkout import to_success
-from .invoices import invoice_url
-from .portal import after_completion
-from .portal import card_page
+from .checkout_pages import checkout_page
+from .checkout_pages import to_success
+from .invoice_pages import invoice_url
+from .portal_pages import after_completion
+from .portal_pages import card_page
 
 
 class Question(Protocol):
-    """What the bank is asked about."""
+    """Something that waits for the cardholder's answer to the bank."""
 
-    def waits(self) -> bool: ...
+    def waits(self) -> bool:
+        """Is the answer still wanted?"""
+        ...
 
     def details(self) -> dict[str, Any]:
         """Return what the page shows: ``last4``, and ``amount`` and ``currency`` of a
@@ -39,7 +45,7 @@ class Question(Protocol):
         ...
 
     def answer(self, *, approved: bool) -> BaseResponse | None:
-        """Go on.
+        """Go on with what waited.
 
         :returns: The page that says why not, if it does not go on.
         """
@@ -66,6 +72,7 @@ def authentication(object_id: str) -> BaseResponse:
 
 @bp.post("/authenticate/<object_id>")
 def authenticate(object_id: str) -> BaseResponse:
+    """Take the answer of the cardholder, once, and return to where it came from."""
     answer = request.form.get("answer")
 
     if answer not in ("complete", "fail"):
@@ -84,6 +91,7 @@ def authenticate(object_id: str) -> BaseResponse:
 
 
 def _find_question(account: Account, object_id: str) -> Question:
+    """Return what waits behind the id in an address, or answer 404."""
     store = account.store
 
     if (session := store.find("checkout.session", object_id)) is not None:
@@ -97,6 +105,8 @@ def _find_question(account: Account, object_id: str) -> Question:
 
 @dataclass(frozen=True)
 class _CheckoutQuestion:
+    """The payment of a Checkout session."""
+
     account: Account
     session: Object
 
@@ -131,6 +141,8 @@ class _CheckoutQuestion:
 
 @dataclass(frozen=True)
 class _CardQuestion:
+    """A new card in the portal."""
+
     account: Account
     session: Object
 
@@ -159,11 +171,14 @@ class _CardQuestion:
 
 @dataclass(frozen=True)
 class _InvoiceQuestion:
+    """The payment of an invoice, by its payment intent."""
+
     account: Account
     intent: Object
 
     @property
     def invoice(self) -> Object:
+        """The invoice that is paid."""
         invoice_id = self.account.payments.invoice_of(self.intent)
         return find(self.account, "invoice", invoice_id)
 
