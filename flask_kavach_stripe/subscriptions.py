@@ -109,7 +109,7 @@ class Subscription:
 
     @property
     def price(self) -> str | None:
-        """The name of the price in ``STRIPE_PRICES``, ``None`` if it has none there."""
+        """The name of the price in ``STRIPE_PRICES``, ``None`` if it is not there."""
         return self.price_names.get(self.price_id or "")
 
 
@@ -161,8 +161,7 @@ class Answer(NamedTuple):
 class PaymentFailure(NamedTuple):
     """An ``invoice.payment_failed`` event.
 
-    It says nothing of the subscription itself, but may arrive before the event that
-    makes the subscription past due.
+    It does not bring the subscription, but it may arrive before the event that does.
     """
 
     subscription_id: str
@@ -212,8 +211,9 @@ def decide(
 ) -> StoredSubscription | Verdict:
     """Decide what a change does to the row of its subscription.
 
-    A subscription that has ended never changes again. An answer of Stripe is always
-    written. The other changes come from events, and each kind has its own rule below.
+    A subscription that has ended never changes again. In any other row, an answer of
+    Stripe is always written. The other changes come from events; each kind of event
+    has its own rule.
 
     :param stored: The row, ``None`` if the subscription is not stored yet.
     :param change: What an event or an answer of Stripe says about this subscription.
@@ -299,8 +299,8 @@ def _decide_payment_failure(
         if failure.period_end < paid_until:  # a retry of an old invoice
             return Verdict.KEEP
 
-    # Keep `synced_at`: Stripe also sends `customer.subscription.updated`, perhaps with
-    # the same second, and that must still apply.
+    # Keep `synced_at`: Stripe also sends `customer.subscription.updated`, perhaps
+    # stamped with the same second, and that must still apply.
     return _write(stored, stored.state._replace(status="past_due"), None)
 
 
@@ -439,7 +439,7 @@ def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription 
 
 
 class Payer(NamedTuple):
-    """A row of the app's table that pays: today a user. Its key and the six columns."""
+    """A row of the app's user model: its key and the six columns."""
 
     #: The primary key, in the type of its column.
     user_id: Any

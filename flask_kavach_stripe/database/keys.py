@@ -23,7 +23,8 @@ from sqlalchemy.types import TypeEngine
 from ..errors import ConfigurationError
 from .models import StripeUserMixin
 
-#: How many bits an integer column has in databases other than SQLite. 64 for the rest.
+#: How many bits the integers of a column type have, in databases other than SQLite. A
+#: type that is not listed here has 64.
 _INTEGER_BITS: Final[dict[type[Any], int]] = {SmallInteger: 16, Integer: 32}
 
 
@@ -77,7 +78,7 @@ class Keys:
     def _parse_text(self, text: str) -> Any:
         """Read a key only as ``str(key)`` writes it.
 
-        ``int`` would also take ``" 1"`` and ``"1_0"``: then one user had several texts.
+        ``int`` would also take ``" 1"`` and ``"1_0"``: then a user would have several.
         """
         if self.type is object:
             return text
@@ -97,7 +98,7 @@ class Keys:
     def _is_too_large(self, session: Session, key: Any) -> bool:
         """Whether a key is an integer that the column cannot hold.
 
-        Some databases and drivers raise an error for it where we want no user.
+        A query for it is an error in some databases. To us it means: no user has it.
         """
         if not isinstance(key, int):
             return False

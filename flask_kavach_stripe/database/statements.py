@@ -70,7 +70,7 @@ class Table:
     def insert(self, row: Mapping[str, Any]) -> Write:
         """Return the write of a new row.
 
-        :param row: The values of all columns, by the names given to the class.
+        :param row: The values of all columns, by the names in ``columns``.
         """
         return Write(self._mapper, self._insert, self._parameters(row))
 
@@ -78,7 +78,7 @@ class Table:
         """Return the write that replaces all columns of a row.
 
         :param key: The key of the row.
-        :param row: The values of all columns, by the names given to the class.
+        :param row: The values of all columns, by the names in ``columns``.
         """
         parameters = self._parameters({**row, _KEY: key})
         return Write(self._mapper, self._update, parameters)

@@ -511,9 +511,10 @@ class _Sessions:
 
 
 def _checked_base_url(base_url: str) -> str:
-    """Return the URL without its last slash.
+    """Return the URL without slashes at its end.
 
-    :raises ValueError: If it is not an http or https URL, or has more than a path.
+    :raises ValueError: If it is not an http or https URL, or has credentials, a query
+        or a fragment.
     """
     parts = urlsplit(base_url)
 
