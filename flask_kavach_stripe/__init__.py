@@ -46,7 +46,8 @@ from .guards import subscription_required as subscription_required
 from .stripe_api.client import StripeClient as StripeClient
 from .stripe_api.client import StripeResponse as StripeResponse
 from .stripe_api.event import Event as Event
-from .subscriptions import Subscription as Subscription
+from .subscription import Item as Item
+from .subscription import Subscription as Subscription
 
 __all__ = [
     "APIConnectionError",
@@ -59,6 +60,7 @@ __all__ = [
     "Event",
     "IdempotencyError",
     "InvalidRequestError",
+    "Item",
     "KavachStripe",
     "KavachStripeError",
     "NoCustomerError",

@@ -30,6 +30,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from .billing.checkout import create_checkout_session
 from .billing.offers import choose_price
+from .billing.offers import choose_quantity
 from .billing.offers import grant_trial
 from .billing.offers import refuse_second_subscription
 from .billing.portal import create_portal_session
@@ -53,7 +54,7 @@ from .origins import is_cross_site
 from .origins import resolve_redirect
 from .origins import UntrustedRedirect
 from .state import get_state
-from .subscriptions import Subscription
+from .subscription import Subscription
 
 logger: Final = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def checkout() -> ResponseReturnValue:
         cancel_url=cancel_url,
         trial_days=trial_days,
         metadata=metadata,
-        quantity=quantity or 1,
+        quantity=choose_quantity(price, quantity),
     )
 
     if fields.is_form:

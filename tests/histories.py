@@ -20,12 +20,12 @@ from itertools import pairwise
 from itertools import product
 from typing import NamedTuple
 
+from flask_kavach_stripe.customer_state import PaymentFailure
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import SubscriptionColumns
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import PaymentFailure
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
 
 FINAL = ("canceled", "incomplete_expired")
 EVENT = "customer.subscription."

@@ -34,7 +34,10 @@ ROOMS = (
     ("origins", "forms"),
     ("config",),
     ("registry",),
-    ("subscriptions",),
+    ("subscription", "differences"),
+    ("customer_state",),
+    ("entries",),
+    ("catalogue",),
     ("stripe_api",),
     ("errors", "urls"),
 )
@@ -45,14 +48,15 @@ FILES = {
         ("offers",),
         ("checkout", "portal"),
         ("refresh",),
-        ("lookup", "customers"),
+        ("stored_subscriptions", "customers"),
         ("users",),
     ),
     "events": (
         ("retry",),
-        ("receive", "change"),
+        ("receive", "helper_change"),
         ("effects", "run"),
         ("link", "store", "thin"),
+        ("ask",),
     ),
     "database": (
         ("payers",),
@@ -79,10 +83,13 @@ FILES = {
 
 #: What a room or file may import at the most, where that is less than what is below it.
 ONLY = {
-    "subscriptions": {"stripe_api.objects"},
+    "catalogue": set(),
+    "customer_state": {"stripe_api.objects", "catalogue"},
+    "differences": {"stripe_api.objects", "catalogue", "customer_state"},
+    "subscription": {"stripe_api.objects", "catalogue", "customer_state"},
     "registry": {"stripe_api.event"},
     "stripe_api": {"stripe_api", "errors"},
-    "database": {"database", "subscriptions", "stripe_api.objects", "errors"},
+    "database": {"database", "customer_state", "stripe_api.objects", "errors"},
     "sandbox": {"sandbox", "stripe_api.objects", "stripe_api.signatures"},
 }
 
@@ -98,7 +105,8 @@ USERS = {
 NEVER = {
     "stripe_api": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
     "database": {"flask", "flask_login"},
-    "subscriptions": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
+    "customer_state": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
+    "subscription": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
 }
 
 

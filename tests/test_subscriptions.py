@@ -12,21 +12,21 @@ from datetime import UTC
 
 import pytest
 
+from flask_kavach_stripe.customer_state import adopt
+from flask_kavach_stripe.customer_state import Answer
+from flask_kavach_stripe.customer_state import best_first
+from flask_kavach_stripe.customer_state import decide
+from flask_kavach_stripe.customer_state import Ending
+from flask_kavach_stripe.customer_state import latest
+from flask_kavach_stripe.customer_state import PaymentFailure
+from flask_kavach_stripe.customer_state import project
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import SubscriptionColumns
+from flask_kavach_stripe.customer_state import Verdict
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import adopt
-from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import best_first
-from flask_kavach_stripe.subscriptions import decide
-from flask_kavach_stripe.subscriptions import Ending
-from flask_kavach_stripe.subscriptions import latest
-from flask_kavach_stripe.subscriptions import PaymentFailure
-from flask_kavach_stripe.subscriptions import project
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import Subscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
-from flask_kavach_stripe.subscriptions import Verdict
+from flask_kavach_stripe.subscription import Subscription
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PERIOD_END = NOON + timedelta(days=30)

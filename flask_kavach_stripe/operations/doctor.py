@@ -23,8 +23,8 @@ from typing import NamedTuple
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..catalogue import Price
 from ..config import API_VERSION
-from ..config import Price
 from ..config import Settings
 from ..database.setup import missing_tables
 from ..errors import APIConnectionError

@@ -36,10 +36,10 @@ from sqlalchemy.orm import mapped_column
 
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
+from flask_kavach_stripe.customer_state import SubscriptionColumns
 from flask_kavach_stripe.state import make_client
 from flask_kavach_stripe.state import State
 from flask_kavach_stripe.stripe_api.objects import read_subscription
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.testing import make_subscription
 
 NEWEST = 1_790_000_000

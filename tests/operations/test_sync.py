@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 import pytest
 import responses
 
+from flask_kavach_stripe.customer_state import SubscriptionColumns
 from flask_kavach_stripe.database.payers import COLUMN_NAMES
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.stripe_api.objects import read_subscription
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing.sandbox import connect

@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 import pytest
 
+from flask_kavach_stripe.customer_state import Answer
+from flask_kavach_stripe.customer_state import decide
+from flask_kavach_stripe.customer_state import project
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import Verdict
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import decide
-from flask_kavach_stripe.subscriptions import project
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import Verdict
 from tests.histories import ACTIVE
 from tests.histories import answer_times
 from tests.histories import CANCELED

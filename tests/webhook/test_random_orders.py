@@ -17,18 +17,18 @@ from datetime import timedelta
 
 import pytest
 
+from flask_kavach_stripe.customer_state import adopt
+from flask_kavach_stripe.customer_state import Answer
+from flask_kavach_stripe.customer_state import decide
+from flask_kavach_stripe.customer_state import Ending
+from flask_kavach_stripe.customer_state import PaymentFailure
+from flask_kavach_stripe.customer_state import project
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import SubscriptionColumns
+from flask_kavach_stripe.customer_state import Verdict
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import adopt
-from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import decide
-from flask_kavach_stripe.subscriptions import Ending
-from flask_kavach_stripe.subscriptions import PaymentFailure
-from flask_kavach_stripe.subscriptions import project
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
-from flask_kavach_stripe.subscriptions import Verdict
 from tests.histories import check_write
 from tests.histories import EVENT
 from tests.histories import expected_columns
