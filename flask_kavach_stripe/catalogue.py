@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from types import MappingProxyType
 from typing import Final
 from typing import NamedTuple
 from typing import Protocol
@@ -94,7 +95,8 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         names = {id_: name for name, price in self.prices.items() for id_ in price.ids}
-        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "prices", MappingProxyType(dict(self.prices)))
+        object.__setattr__(self, "names", MappingProxyType(names))
 
     def find(self, price_id: str | None) -> Price | None:
         """The entry that a price id belongs to."""

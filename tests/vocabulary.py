@@ -27,6 +27,7 @@ from click.testing import Result
 from responses.matchers import query_param_matcher
 from responses.matchers import urlencoded_params_matcher
 
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_invoice
@@ -57,6 +58,8 @@ T = 1_790_000_000
 MONTH = 2_592_000
 #: When the first period ends.
 END = T + MONTH
+#: An end that is in the future while these tests are run, unlike ``END``.
+FAR = 4_000_000_000
 
 CHECKOUT_PAGE = "https://checkout.stripe.com/c/pay/cs_test_1"
 CHECKOUT_SESSION = {
@@ -226,6 +229,12 @@ def send(shop: Any, *events: dict[str, Any]) -> None:
     """Post signed webhooks, all of which succeed."""
     for each in events:
         ok(shop.post_event(each))
+
+
+def items_of(row: Any) -> list[ItemState]:
+    """The items in a row of a subscription."""
+    items = json.loads(row.items)
+    return [ItemState(item["id"], item["price"], item["quantity"]) for item in items]
 
 
 def sign(body: bytes, age: int = 0, secret: str = WEBHOOK_SECRET) -> str:

@@ -173,8 +173,12 @@ def columns(user: User, event: StripeEvent, subscription: StripeSubscription) ->
     assert_type(event.id, str)
     assert_type(event.processed_at, datetime | None)
     assert_type(event.attempts, int)
+    assert_type(event.change, str | None)
     assert_type(subscription.customer_id, str)
-    assert_type(subscription.quantity, int | None)
+    assert_type(subscription.items, str)
+    assert_type(subscription.cancel_at, datetime | None)
+    assert_type(subscription.current_period_start, datetime | None)
+    assert_type(subscription.collection_paused, bool)
     assert_type(subscription.revision, int)
 
 
