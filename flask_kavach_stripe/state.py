@@ -162,10 +162,17 @@ class State:
             columns, self.settings.access, self.now(), row or read_row
         )
 
-    def describe_state(self, row: SubscriptionState) -> Subscription | None:
-        """The object that apps get for a row, also of a subscription that has ended."""
-        columns = SubscriptionColumns.of(row, self.settings.catalogue)
-        return self.describe(columns, row)
+    def describe_state(
+        self, known: SubscriptionState, *, has_row: bool = True
+    ) -> Subscription | None:
+        """The object that apps get for a row, also of a subscription that has ended.
+
+        :param has_row: ``False`` if it was made of the user's columns alone.
+        """
+        columns = SubscriptionColumns.of(known, self.settings.catalogue)
+        return Subscription.describe(
+            columns, self.settings.access, self.now(), known if has_row else None
+        )
 
 
 def read_row(subscription_id: str) -> SubscriptionState | None:

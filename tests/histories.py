@@ -359,7 +359,7 @@ def has_plan(state: SubscriptionState) -> bool:
     return not prices or any(price not in ADDONS for price in prices)
 
 
-def of_best_status(states: Sequence[SubscriptionState]) -> Sequence[SubscriptionState]:
+def of_best_status(states: list[SubscriptionState]) -> list[SubscriptionState]:
     order = ("trialing", "active", "past_due", "paused", "unpaid", "incomplete")
 
     for status in order:

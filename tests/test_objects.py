@@ -156,8 +156,15 @@ def test_all_items_are_read_and_the_earliest_end_gives_the_period() -> None:
 
 @pytest.mark.parametrize(
     ("pause_collection", "is_paused"),
-    [({"behavior": "void"}, True), ({"behavior": "keep_as_draft"}, True), (None, False)]
-    + [(odd, False) for odd in ({}, [], "void", True)],
+    [
+        ({"behavior": "void"}, True),
+        ({"behavior": "keep_as_draft"}, True),
+        (None, False),
+        ({}, False),
+        ([], False),
+        ("void", False),
+        (True, False),
+    ],
 )
 def test_paused_collection_leaves_the_status(
     pause_collection: object, is_paused: bool
@@ -179,8 +186,15 @@ def test_day_of_a_scheduled_end_is_read(
 
 @pytest.mark.parametrize(
     ("items", "expected"),
-    [({"has_more": True}, True), ({"has_more": False}, False), ({}, False)]
-    + [(odd, False) for odd in (None, [], "text", {"has_more": "true"})],
+    [
+        ({"has_more": True}, True),
+        ({"has_more": False}, False),
+        ({"has_more": "true"}, False),
+        ({}, False),
+        ([], False),
+        ("text", False),
+        (None, False),
+    ],
 )
 def test_list_of_items_says_whether_it_goes_on(items: object, expected: bool) -> None:
     assert has_more_items(basil(items=items)) is expected

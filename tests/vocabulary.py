@@ -50,6 +50,7 @@ API = "https://api.stripe.com/v1"
 CUSTOMERS = f"{API}/customers"
 SUBSCRIPTIONS = f"{API}/subscriptions"
 SUB_1 = f"{SUBSCRIPTIONS}/sub_1"
+SUBSCRIPTION_ITEMS = f"{API}/subscription_items"
 CHECKOUT_SESSIONS = f"{API}/checkout/sessions"
 PORTAL_SESSIONS = f"{API}/billing_portal/sessions"
 
@@ -128,6 +129,24 @@ def subscription(id: str = "sub_1", **values: Any) -> dict[str, Any]:
         "current_period_end": END,
     }
     return make_subscription(id, **{**defaults, **values})
+
+
+def item(number: int, price: str, quantity: int | None = 1, **values: Any) -> Any:
+    """An item of Ada's subscription, ``si_1`` and so on, as Stripe sends it."""
+    return {
+        "id": f"si_{number}",
+        "object": "subscription_item",
+        "price": {"id": price, "object": "price"},
+        "current_period_start": T,
+        "current_period_end": END,
+        **({} if quantity is None else {"quantity": quantity}),
+        **values,
+    }
+
+
+def item_list(*items: Any, has_more: bool = False) -> dict[str, Any]:
+    """What Stripe has under ``items``."""
+    return {"object": "list", "data": list(items), "has_more": has_more}
 
 
 def event(

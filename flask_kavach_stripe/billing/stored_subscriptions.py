@@ -51,8 +51,15 @@ def list_subscriptions(user: Any) -> list[Subscription]:
     state = get_state()
     state.session.flush()
     instance = find_user(state, user)
-    rows = [] if instance is None else list_rows(state, instance)
-    described = map(state.describe_state, rows)
+
+    if instance is None:
+        return []
+
+    customer = _find_customer(state, instance)
+    described = (
+        state.describe_state(known, has_row=known.id in customer.rows)
+        for known in customer.best_first(state.settings.access)
+    )
     return [subscription for subscription in described if subscription is not None]
 
 
@@ -62,6 +69,11 @@ def list_rows(state: State, instance: Any) -> list[SubscriptionState]:
     The columns may name a subscription without a row: one that was stored before the
     app had the subscription table.
     """
+    return _find_customer(state, instance).best_first(state.settings.access)
+
+
+def _find_customer(state: State, instance: Any) -> CustomerState:
+    """The rows and the columns of a user. One query."""
     customer_id = state.payers.customer_id_of(instance)
     columns = state.payers.columns_of(instance)
     rows: dict[str, StoredSubscription] = {}
@@ -69,8 +81,7 @@ def list_rows(state: State, instance: Any) -> list[SubscriptionState]:
     if customer_id is not None:
         rows = state.rows.of(state.session, customer_id)
 
-    customer = CustomerState(Payer(None, customer_id, columns), rows)
-    return customer.best_first(state.settings.access)
+    return CustomerState(Payer(None, customer_id, columns), rows)
 
 
 def has_ever_subscribed(user: Any) -> bool:
