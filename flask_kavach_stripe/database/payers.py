@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
+from sqlalchemy import DateTime
 from sqlalchemy import Executable
 from sqlalchemy import func
 from sqlalchemy import inspect
@@ -106,6 +107,11 @@ class Payers:
         self._ledger = ledger
         self._mapper = mapper
         self._columns = _columns_of(mapper)
+        time_type = self._columns["stripe_current_period_end"].type
+        # Only of the app's own column: that of the mixin has a time zone.
+        self._has_naive_time = (
+            isinstance(time_type, DateTime) and not time_type.timezone
+        )
         customer = self._columns["stripe_customer_id"]
         # If the user model inherits from a model with another table, the key is in both
         # tables, perhaps by another name. We need the one beside our columns.
@@ -315,6 +321,12 @@ class Payers:
         """Return the write of a user's six columns."""
         values = (payer.customer_id, *payer.columns)
         row = dict(zip(COLUMN_NAMES, values, strict=True))
+        end = payer.columns.current_period_end
+
+        if self._has_naive_time and end is not None:
+            # PostgreSQL would turn an aware time into the session's time zone.
+            row["stripe_current_period_end"] = end.replace(tzinfo=None)
+
         return self._users.update(payer.user_id, row)
 
     def customer_id_of(self, user: Any) -> str | None:

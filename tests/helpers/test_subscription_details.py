@@ -254,8 +254,12 @@ def test_scheduled_end_that_is_past_by_a_day_is_no_access(
 ) -> None:
     """The webhook of the end was lost."""
     end = int(time.time()) + hours * 3600
-    values = {"current_period_end": {"cancel_at_period_end": True}}.get(key, {})
-    store_subscription(shop, **values, **{key: end})
+    values: dict[str, Any] = {key: end}
+
+    if key == "current_period_end":
+        values["cancel_at_period_end"] = True
+
+    store_subscription(shop, **values)
 
     with shop.app.app_context():
         assert get(shop).is_active is is_active

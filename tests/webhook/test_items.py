@@ -324,7 +324,7 @@ def test_beginning_of_period_and_creation_alone_are_no_change(
 def test_addon_that_is_a_subscription_of_its_own_begins_and_ends(
     shop: Any, changes: list[str]
 ) -> None:
-    addon = {"id": "sub_2", "items": item_list(STORAGE)}
+    addon: dict[str, Any] = {"id": "sub_2", "items": item_list(STORAGE)}
     send(shop, event("created"), event("created", 30, **addon))
     begun = change_of(shop)
     assert changes == ["sub_1 active pro x 1"] * 2
@@ -337,7 +337,8 @@ def test_addon_that_is_a_subscription_of_its_own_begins_and_ends(
 
 
 def test_addon_that_gives_no_access_is_no_change(shop: Any, changes: list[str]) -> None:
-    addon = {"id": "sub_2", "items": item_list(STORAGE), "status": "incomplete"}
+    addon: dict[str, Any] = {"id": "sub_2", "status": "incomplete"}
+    addon["items"] = item_list(STORAGE)
     send(shop, event("created"), event("created", 30, **addon))
     assert changes == ["sub_1 active pro x 1"]
 
@@ -351,7 +352,7 @@ def test_what_was_unknown_before_is_no_change(shop: Any, changes: list[str]) -> 
         stripe_price_id="price_pro",
         stripe_current_period_end=at(END),
     )
-    bobs = {"id": "sub_bob", "customer": "cus_bob", "quantity": 3}
+    bobs: dict[str, Any] = {"id": "sub_bob", "customer": "cus_bob", "quantity": 3}
     send(shop, event("updated", **bobs))
     assert changes == []
     assert change_of(shop) is None
