@@ -16,7 +16,7 @@ What can be imported from here is public; apps' tests also import
 :mod:`flask_kavach_stripe.testing` and :mod:`flask_kavach_stripe.sandbox`. Every other
 module is private and may change. A browser's request goes from ``views`` to
 ``billing``, a webhook from ``views`` to ``events``. Both use ``stripe_api`` (calls,
-signatures, objects) and ``database`` (our three tables). ``subscriptions`` has the
+signatures, objects) and ``database`` (our three tables). ``customer_state`` has the
 rules: which event wins, and what the user's columns say.
 """
 

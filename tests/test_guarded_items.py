@@ -120,6 +120,17 @@ def test_matching_price_in_the_columns_takes_no_query(shop: Any) -> None:
     assert len(statements) == 1, "the user"
 
 
+def test_blank_subscription_id_opens_nothing(shop: Any) -> None:
+    user_id = shop.add_user(
+        stripe_customer_id="",
+        stripe_subscription_id="",
+        stripe_subscription_status="active",
+        stripe_price_id="price_new",
+    )
+    assert shop.browser(user_id).get("/any").status_code == 402
+    assert shop.browser(user_id).get("/pro").status_code == 402
+
+
 def test_end_that_is_past_opens_nothing(shop: Any) -> None:
     end = int(time.time()) - 60 * 86_400
     store_subscription(

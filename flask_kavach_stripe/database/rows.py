@@ -1,7 +1,7 @@
 """The rows of subscriptions: what we keep of every subscription of a known customer.
 
 The rows are what an event is compared with; the user's columns are computed from them
-(see ``subscriptions``). Whoever writes a row also writes the user's row, in the same
+(see ``customer_state``). Whoever writes a row also writes the user's row, in the same
 transaction, under the lock that ``payers`` took on it.
 """
 

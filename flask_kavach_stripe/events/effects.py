@@ -155,7 +155,7 @@ def _store_read_subscription(
 def fail_payment(state: State, event: Event, revisions: Revisions) -> Update | None:
     """Make the subscription ``past_due``, because a renewal was not paid.
 
-    ``subscriptions`` decides, with the row at hand, which invoices count. Stripe sends
+    ``customer_state`` decides, with the row at hand, which invoices count. Stripe sends
     ``customer.subscription.updated`` for the same failure, too, before or after.
 
     :return: ``None`` if the invoice has no customer or is for no subscription.

@@ -11,6 +11,7 @@ import responses
 from responses.matchers import query_param_matcher
 
 from tests.vocabulary import at
+from tests.vocabulary import checkout
 from tests.vocabulary import END
 from tests.vocabulary import event
 from tests.vocabulary import expect_list
@@ -369,6 +370,18 @@ def test_upgrade_that_replaces_an_item_is_one_change(
 
     assert changes[-1] == "sub_1 active team x 1"
     assert shop.columns()["price_id"] == "price_team"
+
+
+def test_completed_checkout_links_a_user_with_a_blank_customer_id(
+    make_shop: Callable[..., Any], stripe_api: responses.RequestsMock
+) -> None:
+    shop = make_shop(STRIPE_PRICES=PRICES)
+    shop.add_user(stripe_customer_id="")
+    stripe_api.get(SUB_1, json=subscription())
+    send(shop, checkout(client_reference_id="1"))
+
+    assert shop.columns()["customer_id"] == "cus_ada"
+    assert shop.columns()["subscription_status"] == "active"
 
 
 def test_blank_customer_id_is_none(make_shop: Callable[..., Any]) -> None:
