@@ -16,7 +16,7 @@ What can be imported from here is public; apps' tests also import
 :mod:`flask_kavach_stripe.testing` and :mod:`flask_kavach_stripe.sandbox`. Every other
 module is private and may change. A browser's request goes from ``views`` to
 ``billing``, a webhook from ``views`` to ``events``. Both use ``stripe_api`` (calls,
-signatures, objects) and ``database`` (our three tables). ``subscriptions`` has the
+signatures, objects) and ``database`` (our three tables). ``customer_state`` has the
 rules: which event wins, and what the user's columns say.
 """
 
@@ -46,7 +46,8 @@ from .guards import subscription_required as subscription_required
 from .stripe_api.client import StripeClient as StripeClient
 from .stripe_api.client import StripeResponse as StripeResponse
 from .stripe_api.event import Event as Event
-from .subscriptions import Subscription as Subscription
+from .subscription import Item as Item
+from .subscription import Subscription as Subscription
 
 __all__ = [
     "APIConnectionError",
@@ -59,6 +60,7 @@ __all__ = [
     "Event",
     "IdempotencyError",
     "InvalidRequestError",
+    "Item",
     "KavachStripe",
     "KavachStripeError",
     "NoCustomerError",

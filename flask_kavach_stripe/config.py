@@ -23,15 +23,19 @@ from dataclasses import dataclass
 from dataclasses import field
 from difflib import get_close_matches
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 from typing import Final
-from typing import NamedTuple
 from typing import TypeGuard
 from typing import TypeVar
 
 from flask import Flask
 
+from .catalogue import Access
+from .catalogue import Catalogue
+from .catalogue import Price
+from .entries import MAX_TRIAL_DAYS
+from .entries import read_catalogue
+from .entries import read_trial_days
 from .errors import ConfigurationError
 from .stripe_api.client import DEFAULT_API_VERSION
 from .urls import is_path
@@ -66,9 +70,6 @@ DEFAULTS: dict[str, Any] = {
     "STRIPE_SUBSCRIPTION_VIEW": None,
 }
 
-#: The largest ``trial_period_days`` that Stripe accepts.
-MAX_TRIAL_DAYS = 730
-
 #: The statuses that ``STRIPE_ACTIVE_STATUSES`` may contain. Stripe's other two,
 #: ``canceled`` and ``incomplete_expired``, mean that the subscription has ended.
 RUNNING_STATUSES = ("active", "trialing", "past_due", "unpaid", "paused", "incomplete")
@@ -95,27 +96,13 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _QUOTED = re.compile("[\"'`\u2018-\u201f].*|.*[\"'`\u2018-\u201f]", re.DOTALL)
 
 
-class Price(NamedTuple):
-    """An entry of ``STRIPE_PRICES``: a price that browsers may buy.
-
-    The name of the entry is its key in :attr:`Settings.prices`.
-    """
-
-    #: Stripe's id, ``price_...``.
-    id: str
-
-    #: Free trial of a user's first subscription, if it is to this price, in days.
-    #: ``None``: ``STRIPE_TRIAL_DAYS`` decides. 0: no trial.
-    trial_days: int | None
-
-
 @dataclass(frozen=True)
 class Settings:
     """The checked configuration of one app.
 
     An attribute has the name of its key, without ``STRIPE_`` and in lower case. Where
     one key answers several questions, there is an attribute for each:
-    ``STRIPE_PRICES`` gives :attr:`prices` and :attr:`any_price`,
+    ``STRIPE_PRICES`` gives :attr:`catalogue` and :attr:`any_price`,
     ``STRIPE_TRUSTED_ORIGINS`` gives :attr:`trusted_origins` and
     :attr:`any_redirect_origin`. The two secrets are not in the ``repr``, which ends up
     in logs and tracebacks.
@@ -140,8 +127,8 @@ class Settings:
 
     auto_create_customer: bool
 
-    #: By name; empty if ``STRIPE_PRICES`` names none.
-    prices: Mapping[str, Price]
+    #: The entries of ``STRIPE_PRICES``; none for ``None`` and for ``"*"``.
+    catalogue: Catalogue
 
     #: Whether browsers may also buy prices that are not in :attr:`prices`.
     any_price: bool
@@ -211,9 +198,9 @@ class Settings:
             url_prefix=read("STRIPE_URL_PREFIX", _url_prefix),
             webhook_paths=read("STRIPE_WEBHOOK_PATHS", _webhook_paths),
             auto_create_customer=read("STRIPE_AUTO_CREATE_CUSTOMER", _boolean),
-            prices=read("STRIPE_PRICES", _prices),
+            catalogue=read("STRIPE_PRICES", _catalogue),
             any_price=app.config["STRIPE_PRICES"] in (None, _ANY_PRICE),
-            trial_days=read("STRIPE_TRIAL_DAYS", _trial_days),
+            trial_days=read("STRIPE_TRIAL_DAYS", read_trial_days),
             success_url=read("STRIPE_SUCCESS_URL", _url),
             cancel_url=read("STRIPE_CANCEL_URL", _url),
             portal_return_url=read("STRIPE_PORTAL_RETURN_URL", _url),
@@ -259,10 +246,15 @@ class Settings:
 
         return 0 if self.livemode else MAX_TRIAL_DAYS
 
+    @property
+    def prices(self) -> Mapping[str, Price]:
+        """The entries of ``STRIPE_PRICES``, by name."""
+        return self.catalogue.prices
+
     @cached_property
-    def price_names(self) -> Mapping[str, str]:
-        """The names in :attr:`prices`, by price id."""
-        return {price.id: name for name, price in self.prices.items()}
+    def access(self) -> Access:
+        """What gives access: the active statuses, and the catalogue."""
+        return Access(self.active_statuses, self.catalogue)
 
 
 def misspelt_keys(keys: Iterable[str]) -> dict[str, str]:
@@ -442,80 +434,31 @@ def _active_statuses(key: str, value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
-# --- prices and trials --------------------------------------------------------------
+# --- prices -------------------------------------------------------------------------
 
 
-def _prices(key: str, value: Any) -> Mapping[str, Price]:
-    """The prices by name; empty for ``None`` and for ``"*"``.
+def _catalogue(key: str, value: Any) -> Catalogue:
+    """The entries; none for ``None`` and for ``"*"``.
 
     Those two differ in :attr:`Settings.any_price` and, with a live key, in that
     ``None`` stops the start.
 
-    :raises ConfigurationError: If a name or an entry is wrong, or two entries share a
-        name or a price id.
+    :raises ConfigurationError: If an entry is wrong.
     """
     if value is None or value == _ANY_PRICE:
-        return MappingProxyType({})
+        return Catalogue()
 
-    if not isinstance(value, Mapping):
-        raise _wrong(key, value, "None, '*' or a dict of names and prices")
+    catalogue = read_catalogue(key, value)
 
-    prices: dict[str, Price] = {}
+    if catalogue.unset:
+        logger.warning(
+            "%s has no price id for %s: not for sale. Is an environment variable"
+            " missing?",
+            key,
+            ", ".join(map(repr, catalogue.unset)),
+        )
 
-    for name, entry in value.items():
-        if not isinstance(name, str) or not name or UNSAFE.search(name):
-            raise _wrong(key, name, "a dict with texts as names")
-
-        prices[name] = _price(f"{key}[{name}]", entry)
-
-    # `subscription_required` accepts names and price ids, and `Subscription.price`
-    # looks a name up by its price id. So each text may stand for one entry only.
-    name_by_text: dict[str, str] = {}
-
-    for name, price in prices.items():
-        for text in (name, price.id):
-            if name_by_text.setdefault(text, name) != name:
-                raise ConfigurationError(
-                    f"'{key}' uses {text!r} for both {name_by_text[text]!r} and"
-                    f" {name!r}."
-                )
-
-    return MappingProxyType(prices)
-
-
-def _price(key: str, value: Any) -> Price:
-    """An entry of ``STRIPE_PRICES``.
-
-    :param key: The key with the entry's name, for messages.
-    :param value: A price id, or a dict with ``price`` and perhaps ``trial_days``.
-    """
-    if isinstance(value, str):
-        value = {"price": value}
-
-    if not isinstance(value, Mapping):
-        raise _wrong(key, value, "a price id or a dict with 'price' and 'trial_days'")
-
-    unknown = value.keys() - {"price", "trial_days"}
-
-    if unknown or "price" not in value:
-        raise _wrong(key, value, "a dict with 'price' and, if wanted, 'trial_days'")
-
-    price_id = value["price"]
-
-    if not isinstance(price_id, str) or not _VISIBLE_ASCII.fullmatch(price_id):
-        raise _wrong(key, price_id, "a price id, 'price_...'")
-
-    return Price(price_id, _trial_days(key, value.get("trial_days")))
-
-
-def _trial_days(key: str, value: Any) -> int | None:
-    if value is None:
-        return None
-
-    if not _is_integer(value) or not 0 <= value <= MAX_TRIAL_DAYS:
-        raise _wrong(key, value, f"None or days from 0 to {MAX_TRIAL_DAYS}")
-
-    return value
+    return catalogue
 
 
 # --- URLs ----------------------------------------------------------------------------

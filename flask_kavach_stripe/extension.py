@@ -16,9 +16,9 @@ from flask_sqlalchemy import SQLAlchemy
 
 from .billing import checkout
 from .billing import customers
-from .billing import lookup
 from .billing import portal
 from .billing import refresh
+from .billing import stored_subscriptions
 from .cli.group import stripe_cli
 from .config import Settings
 from .database.models import StripeEventMixin
@@ -243,7 +243,7 @@ class KavachStripe:
     get_customer_id: Final = staticmethod(customers.get_customer_id)
     create_checkout_session: Final = staticmethod(checkout.create_checkout_session)
     create_portal_session: Final = staticmethod(portal.create_portal_session)
-    get_subscription: Final = staticmethod(lookup.get_subscription)
-    list_subscriptions: Final = staticmethod(lookup.list_subscriptions)
+    get_subscription: Final = staticmethod(stored_subscriptions.get_subscription)
+    list_subscriptions: Final = staticmethod(stored_subscriptions.list_subscriptions)
     sync_subscription: Final = staticmethod(refresh.sync_subscription)
     complete_checkout: Final = staticmethod(checkout.complete_checkout)

@@ -7,6 +7,7 @@ webhooks keep the columns up to date.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from functools import wraps
 from itertools import chain
@@ -29,11 +30,11 @@ from flask_login import current_user
 from werkzeug.local import LocalProxy
 
 from .answers import prefers_json
-from .billing.lookup import list_subscriptions
+from .billing.stored_subscriptions import list_subscriptions
 from .config import Settings
 from .errors import ConfigurationError
 from .state import get_state
-from .subscriptions import Subscription
+from .subscription import Subscription
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -135,7 +136,8 @@ def _guard(view: V, prices: tuple[str, ...]) -> V:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        price_ids = {resolve_price(price, get_state().settings) for price in prices}
+        settings = get_state().settings
+        price_ids = {id_ for price in prices for id_ in resolve_price(price, settings)}
 
         login_manager = find_login_manager()
 
@@ -187,33 +189,31 @@ def _hooks(app: Flask) -> Iterator[tuple[str, Any]]:
         yield from ((getattr(hook, "__name__", "?"), hook) for hook in functions)
 
 
-def _has_access(user: Any, price_ids: set[str]) -> bool:
+def _has_access(user: Any, price_ids: Collection[str]) -> bool:
     """Whether one of a user's subscriptions is active and to one of the prices.
 
-    The columns hold the best subscription alone. Only if that one is to another price,
-    the user's other subscriptions are read from the database.
+    The columns hold the plan of the best subscription. Only if that is another price,
+    all items of all the user's subscriptions are read from the database.
     """
     subscription = _subscription_of(user)
 
     if subscription is None:
         return False
 
-    if _grants_access(subscription, price_ids):
-        return True
+    if not price_ids or subscription.price_id in price_ids:
+        if subscription.is_active:
+            return True
 
     return bool(price_ids) and any(
-        _grants_access(other, price_ids) for other in list_subscriptions(user)
+        item.price_id in price_ids
+        for subscription in list_subscriptions(user)
+        if subscription.is_active
+        for item in subscription.items
     )
 
 
-def _grants_access(subscription: Subscription, price_ids: set[str]) -> bool:
-    return subscription.is_active and (
-        not price_ids or subscription.price_id in price_ids
-    )
-
-
-def resolve_price(price: str, settings: Settings) -> str:
-    """The id of a price that is given by its name in ``STRIPE_PRICES`` or by its id.
+def resolve_price(price: str, settings: Settings) -> tuple[str, ...]:
+    """The ids of a price that is given by its name in ``STRIPE_PRICES`` or by its id.
 
     :raises ConfigurationError: If it is neither: a misspelt name would keep out every
         subscriber.
@@ -221,10 +221,10 @@ def resolve_price(price: str, settings: Settings) -> str:
     configured = settings.prices.get(price)
 
     if configured is not None:
-        return configured.id
+        return configured.ids
 
-    if price in settings.price_names or price.startswith("price_"):
-        return price
+    if price in settings.catalogue.names or price.startswith("price_"):
+        return (price,)
 
     names = ", ".join(map(repr, settings.prices)) or "none"
     raise ConfigurationError(

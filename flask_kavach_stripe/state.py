@@ -7,6 +7,7 @@ as an argument and finds the rest through it, so two apps in one process never m
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from typing import Final
@@ -14,11 +15,13 @@ from typing import Final
 import requests
 from flask import current_app
 from flask import Flask
+from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Session
 from urllib3 import Timeout
 
 from .config import Settings
+from .customer_state import SubscriptionColumns
 from .database.keys import Keys
 from .database.ledger import Ledger
 from .database.models import StripeEventMixin
@@ -31,9 +34,9 @@ from .database.statements import Sender
 from .errors import ConfigurationError
 from .registry import HandlerRegistry
 from .stripe_api.client import StripeClient
-from .subscriptions import Subscription
-from .subscriptions import SubscriptionColumns
-from .subscriptions import UNKNOWN_STATUS
+from .stripe_api.objects import now as utc_now
+from .stripe_api.objects import SubscriptionState
+from .subscription import Subscription
 
 EXTENSION_KEY: Final = "kavach_stripe"
 
@@ -92,13 +95,20 @@ class State:
         self.sender: Final = Sender()
         self.use(settings, client)
 
-    def use(self, settings: Settings, client: StripeClient) -> None:
+    def use(
+        self,
+        settings: Settings,
+        client: StripeClient,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         """Set or replace the settings and the client together.
 
         Tests connect an app that is running to a sandbox, and back again.
         """
         self.settings = settings
         self.client = client
+        #: The current time; of a sandbox, where tests connect one.
+        self.now = now
         #: Tries once and briefly: a webhook should be answered before Stripe gives the
         #: delivery up. If the call fails, Stripe sends the event again.
         self.webhook_client: StripeClient = client.with_options(
@@ -135,27 +145,53 @@ class State:
         """The models of the three tables: users, events, subscriptions."""
         return self.payers.user_model, self.event_model, self.subscription_model
 
-    def describe(self, columns: SubscriptionColumns) -> Subscription | None:
+    def describe(
+        self, columns: SubscriptionColumns, row: SubscriptionState | None = None
+    ) -> Subscription | None:
         """The object that apps get for a user's columns.
 
         It knows the app's ``STRIPE_ACTIVE_STATUSES`` and ``STRIPE_PRICES``, which the
         columns do not.
 
+        :param row: The subscription's row, if it was read already. Else the object
+            reads it when it has to.
         :return: ``None`` if the columns name no subscription, as after the last one
             has ended.
         """
-        if columns.subscription_id is None:
-            return None
-
-        return Subscription(
-            id=columns.subscription_id,
-            status=columns.status or UNKNOWN_STATUS,
-            price_id=columns.price_id,
-            current_period_end=columns.current_period_end,
-            cancel_at_period_end=columns.cancel_at_period_end,
-            active_statuses=self.settings.active_statuses,
-            price_names=self.settings.price_names,
+        return Subscription.describe(
+            columns, self.settings.access, self.now(), row or read_row
         )
+
+    def describe_state(
+        self, known: SubscriptionState, *, has_row: bool = True
+    ) -> Subscription | None:
+        """The object that apps get for a row, also of a subscription that has ended.
+
+        :param has_row: ``False`` if it was made of the user's columns alone.
+        """
+        columns = SubscriptionColumns.of(known, self.settings.catalogue)
+        return Subscription.describe(
+            columns, self.settings.access, self.now(), known if has_row else None
+        )
+
+
+def read_row(subscription_id: str) -> SubscriptionState | None:
+    """Read the row of a subscription, in the current app. One query, without autoflush.
+
+    :return: ``None`` if there is no row: the columns were filled before there were any.
+    :raises RuntimeError: Outside of an app context.
+    """
+    if not has_app_context():
+        raise RuntimeError(
+            f"The row of subscription {subscription_id!r} is read when it is needed,"
+            " which takes an app context. 'list_subscriptions' gives subscriptions that"
+            " know their rows."
+        )
+
+    state = get_state()
+
+    with state.session.no_autoflush:
+        return state.rows.find(state.session, subscription_id)
 
 
 def get_state(app: Flask | None = None) -> State:

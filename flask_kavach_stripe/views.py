@@ -38,6 +38,7 @@ from .answers import register_error_handlers
 from .answers import unavailable
 from .billing.checkout import create_checkout_session
 from .billing.offers import choose_price
+from .billing.offers import choose_quantity
 from .billing.offers import grant_trial
 from .billing.offers import refuse_second_subscription
 from .billing.portal import create_portal_session
@@ -60,7 +61,7 @@ from .origins import resolve_redirect
 from .origins import UntrustedRedirect
 from .origins import warn_of_proxy
 from .state import get_state
-from .subscriptions import Subscription
+from .subscription import Subscription
 from .urls import origin_of
 
 logger: Final = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def checkout() -> ResponseReturnValue:
         cancel_url=cancel_url,
         trial_days=trial_days,
         metadata=metadata,
-        quantity=quantity or 1,
+        quantity=choose_quantity(price, quantity),
     )
 
     if fields.is_form:

@@ -10,6 +10,7 @@ stamps of two events are at most one second in the wrong order (``-1`` among the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,17 +21,24 @@ from itertools import pairwise
 from itertools import product
 from typing import NamedTuple
 
+from flask_kavach_stripe.catalogue import Catalogue
+from flask_kavach_stripe.catalogue import Price
+from flask_kavach_stripe.customer_state import PaymentFailure
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import SubscriptionColumns
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import PaymentFailure
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
 
 FINAL = ("canceled", "incomplete_expired")
 EVENT = "customer.subscription."
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PERIOD_END = datetime(2026, 3, 1, tzinfo=UTC)
+LAST_DAY = datetime(2026, 2, 10, tzinfo=UTC)
+ONE_SEAT = (ItemState("si_1", "price_1", 1),)
+THREE_SEATS = (ItemState("si_1", "price_1", 3),)
+WITH_ADDON = (ItemState("si_9", "price_addon", 1), *ONE_SEAT)
 
 #: The states of the small histories. They differ in what the rules look at.
 ACTIVE, PAST_DUE, PAUSED, TRIALING, LEAVING, OVERDUE, CANCELED, EXPIRED = range(8)
@@ -39,21 +47,23 @@ STATES = tuple(
         id="sub_1",
         customer_id="cus_1",
         status=status,
-        price_id="price_1",
-        quantity=1,
+        items=items,
+        current_period_start=EPOCH,
         current_period_end=PERIOD_END,
-        cancel_at_period_end=leaving,
+        cancel_at=cancel_at,
+        cancel_at_period_end=leaving or cancel_at is not None,
+        collection_paused=held,
         created=EPOCH,
     )
-    for status, leaving in [
-        ("active", False),
-        ("past_due", False),
-        ("paused", False),
-        ("trialing", False),
-        ("active", True),
-        ("past_due", True),
-        ("canceled", False),
-        ("incomplete_expired", False),
+    for status, items, leaving, cancel_at, held in [
+        ("active", ONE_SEAT, False, None, False),
+        ("past_due", ONE_SEAT, False, None, False),
+        ("paused", ONE_SEAT, False, None, False),
+        ("trialing", WITH_ADDON, False, None, False),
+        ("active", THREE_SEATS, True, None, False),
+        ("past_due", ONE_SEAT, False, LAST_DAY, True),
+        ("canceled", ONE_SEAT, False, None, False),
+        ("incomplete_expired", ONE_SEAT, False, None, False),
     ]
 )
 
@@ -209,7 +219,11 @@ def is_truthful(history: Sequence[Happening]) -> bool:
     return True
 
 
-def to_change(event: Happening) -> SubscriptionChange:
+def to_change(event: Happening, shortened: Collection[int] = ()) -> SubscriptionChange:
+    """What we read in an event.
+
+    :param shortened: States with so many items that an event shows none of them.
+    """
     if event.kind in FAILURES:
         is_old, is_other = event.kind == "old failed", event.kind == "other failed"
         return PaymentFailure(
@@ -219,7 +233,13 @@ def to_change(event: Happening) -> SubscriptionChange:
             PERIOD_END - timedelta(31 * is_old),
         )
 
-    return Snapshot(STATES[event.state], moment(event.stamp), EVENT + event.kind)
+    state, is_short = STATES[event.state], event.state in shortened
+    return Snapshot(
+        state._replace(items=()) if is_short else state,
+        moment(event.stamp),
+        EVENT + event.kind,
+        has_all_items=not is_short,
+    )
 
 
 @cache
@@ -300,32 +320,60 @@ def check_write(before: StoredSubscription | None, after: StoredSubscription) ->
         assert after.synced_at >= before.synced_at, "synced_at went back"
 
 
+#: What the app sells: plans, and something besides.
+PLANS, ADDONS = ("price_1", "price_2"), ("price_addon",)
+CATALOGUE = Catalogue({"pro": Price(PLANS), "storage": Price(ADDONS, addon=True)})
+
+
 def expected_columns(
     states: Sequence[SubscriptionState], active_statuses: Sequence[str]
 ) -> SubscriptionColumns:
     """The columns, in the words of the contract rather than in those of the code."""
-    others = ("trialing", "active", "past_due", "paused", "unpaid", "incomplete")
     running = [state for state in states if state.status not in FINAL]
+    open_ones = [state for state in running if state.status in active_statuses]
 
-    for group in (active_statuses, *((status,) for status in others)):
-        best = [state for state in running if state.status in group]
+    for group in (open_ones, running):
+        plans = [state for state in group if has_plan(state)]
+        best = plans or group
 
         if best:
             break
     else:
-        best = running  # of unknown statuses, or none at all
+        return SubscriptionColumns(status=newest(states).status if states else None)
 
-    if best:
-        chosen = newest(best)
-        return SubscriptionColumns(
-            chosen.id,
-            chosen.status,
-            chosen.price_id,
-            chosen.current_period_end,
-            chosen.cancel_at_period_end,
-        )
+    if not open_ones:
+        best = of_best_status(best)
 
-    return SubscriptionColumns(status=newest(states).status if states else None)
+    chosen = newest(best)
+    return SubscriptionColumns(
+        chosen.id,
+        chosen.status,
+        price_that_counts(chosen),
+        chosen.current_period_end,
+        chosen.cancel_at_period_end,
+    )
+
+
+def has_plan(state: SubscriptionState) -> bool:
+    prices = [item.price_id for item in state.items]
+    return not prices or any(price not in ADDONS for price in prices)
+
+
+def of_best_status(states: list[SubscriptionState]) -> list[SubscriptionState]:
+    order = ("trialing", "active", "past_due", "paused", "unpaid", "incomplete")
+
+    for status in order:
+        best = [state for state in states if state.status == status]
+
+        if best:
+            return best
+
+    return states  # of unknown statuses
+
+
+def price_that_counts(state: SubscriptionState) -> str | None:
+    prices = [item.price_id for item in state.items]
+    return next((price for price in prices if price in PLANS), [*prices, None][0])
 
 
 def newest(states: Sequence[SubscriptionState]) -> SubscriptionState:

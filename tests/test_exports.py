@@ -24,6 +24,7 @@ PUBLIC = {
     # What it is given
     "CheckoutSession",
     "Event",
+    "Item",
     "PortalSession",
     "StripeClient",
     "StripeResponse",

@@ -14,6 +14,7 @@ from flask_login import UserMixin
 from flask_kavach_stripe import ConfigurationError
 from flask_kavach_stripe import current_subscription
 from flask_kavach_stripe import subscription_required
+from tests.vocabulary import FAR
 from tests.vocabulary import store_subscription
 
 PRICES = {"pro": "price_pro", "team": {"price": "price_team"}, "old": "plan_gold"}
@@ -99,7 +100,7 @@ def test_trial_is_not_active_if_told_so(ada: Callable[..., Any], names: Any) -> 
 def test_grace_period_gives_access(ada: Callable[..., Any]) -> None:
     shop = ada()
     guard(shop)
-    store_subscription(shop, cancel_at_period_end=True)
+    store_subscription(shop, cancel_at_period_end=True, current_period_end=FAR)
 
     assert visit(shop).status_code == 200
 

@@ -36,7 +36,10 @@ ROOMS = (
     ("config",),
     ("registry",),
     ("definitions",),
-    ("subscriptions",),
+    ("subscription", "differences"),
+    ("customer_state",),
+    ("entries",),
+    ("catalogue",),
     ("stripe_api",),
     ("errors", "urls"),
 )
@@ -47,14 +50,15 @@ FILES = {
         ("offers",),
         ("checkout", "portal"),
         ("refresh",),
-        ("lookup", "customers"),
+        ("stored_subscriptions", "customers"),
         ("users",),
     ),
     "events": (
         ("retry",),
-        ("receive", "change"),
+        ("receive", "helper_change"),
         ("effects", "run"),
         ("link", "store", "thin"),
+        ("ask",),
     ),
     "database": (
         ("payers",),
@@ -84,7 +88,10 @@ FILES = {
 
 #: What a room or file may import at the most, where that is less than what is below it.
 ONLY = {
-    "subscriptions": {"stripe_api.objects"},
+    "catalogue": set(),
+    "customer_state": {"stripe_api.objects", "catalogue"},
+    "differences": {"stripe_api.objects", "catalogue", "customer_state"},
+    "subscription": {"stripe_api.objects", "catalogue", "customer_state"},
     "registry": {
         "definitions",
         "stripe_api.event",
@@ -93,7 +100,7 @@ ONLY = {
     },
     "definitions": set(),
     "stripe_api": {"stripe_api", "errors"},
-    "database": {"database", "subscriptions", "stripe_api.objects", "errors"},
+    "database": {"database", "customer_state", "stripe_api.objects", "errors"},
     "sandbox": {"sandbox", "stripe_api.objects", "stripe_api.signatures"},
 }
 
@@ -109,7 +116,8 @@ USERS = {
 NEVER = {
     "stripe_api": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
     "database": {"flask", "flask_login"},
-    "subscriptions": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
+    "customer_state": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
+    "subscription": {"flask", "flask_login", "flask_sqlalchemy", "sqlalchemy"},
 }
 
 

@@ -87,10 +87,12 @@ COLUMNS = {
         "id": (ID, False),
         "customer_id": (ID, False),
         "status": ("VARCHAR(32)", False),
-        "price_id": (ID, True),
-        "quantity": ("INTEGER", True),
+        "items": ("TEXT", False),
+        "current_period_start": (TIME, True),
         "current_period_end": (TIME, True),
+        "cancel_at": (TIME, True),
         "cancel_at_period_end": ("BOOLEAN", False),
+        "collection_paused": ("BOOLEAN", False),
         "trial_end": (TIME, True),
         "ended_at": (TIME, True),
         "created": (TIME, True),
@@ -107,7 +109,7 @@ COLUMNS = {
         "livemode": ("BOOLEAN", True),
         "api_version": (ID, True),
         "payload": ("TEXT", False),
-        "changed": ("BOOLEAN", False),
+        "change": ("TEXT", True),
         "received_at": (TIME, False),
         "processed_at": (TIME, True),
         "attempted_at": (TIME, True),
@@ -121,7 +123,6 @@ IDS = [
     "users.stripe_price_id",
     "stripe_subscription.id",
     "stripe_subscription.customer_id",
-    "stripe_subscription.price_id",
     "stripe_event.id",
     "stripe_event.object_id",
     "stripe_event.customer_id",
@@ -135,7 +136,7 @@ TIMES = [
 FALSE_BY_DEFAULT = [
     "users.stripe_cancel_at_period_end",
     "stripe_subscription.cancel_at_period_end",
-    "stripe_event.changed",
+    "stripe_subscription.collection_paused",
 ]
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from flask_kavach_stripe.stripe_api.objects import as_mapping
 from flask_kavach_stripe.stripe_api.objects import CheckoutFacts
+from flask_kavach_stripe.stripe_api.objects import has_more_items
 from flask_kavach_stripe.stripe_api.objects import InvoiceFacts
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.stripe_api.objects import read_checkout_session
 from flask_kavach_stripe.stripe_api.objects import read_customer_id
 from flask_kavach_stripe.stripe_api.objects import read_id
@@ -69,8 +71,7 @@ STATE = SubscriptionState(
     id="sub_1",
     customer_id="cus_1",
     status="active",
-    price_id="price_1",
-    quantity=3,
+    items=(ItemState("si_1", "price_1", 3),),
     current_period_end=utc(PERIOD_END),
     created=utc(CREATED),
 )
@@ -123,24 +124,80 @@ def read(value: Object) -> SubscriptionState:
             basil(billing_mode={"type": "flexible"}, status_details={}, metadata={}),
             id="endive: keys that we do not read",
         ),
-        pytest.param(
-            basil(pause_collection={"behavior": "void"}), id="collection paused"
-        ),
     ],
 )
 def test_subscription_of_every_version(value: Object) -> None:
     assert read_subscription(value) == STATE
 
 
-def test_first_item_gives_the_price_and_the_earliest_the_period() -> None:
+def test_all_items_are_read_and_the_earliest_end_gives_the_period() -> None:
     state = read(
         subscription(
-            item(current_period_end=LATER),
-            item(price={"id": "price_2"}, quantity=9, current_period_end=PERIOD_END),
-            item(price={"id": "price_3"}),
+            item(current_period_start=CANCEL_AT, current_period_end=LATER),
+            item(
+                id="si_2",
+                price={"id": "price_2"},
+                quantity=9,
+                current_period_start=CREATED,
+                current_period_end=PERIOD_END,
+            ),
+            item(id="si_3", price={"id": "price_3"}, quantity=None),
         )
     )
-    assert state == STATE
+    assert state == STATE._replace(
+        items=(
+            ItemState("si_1", "price_1", 3),
+            ItemState("si_2", "price_2", 9),
+            ItemState("si_3", "price_3", None),
+        ),
+        current_period_start=utc(CREATED),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pause_collection", "is_paused"),
+    [
+        ({"behavior": "void"}, True),
+        ({"behavior": "keep_as_draft"}, True),
+        (None, False),
+        ({}, False),
+        ([], False),
+        ("void", False),
+        (True, False),
+    ],
+)
+def test_paused_collection_leaves_the_status(
+    pause_collection: object, is_paused: bool
+) -> None:
+    state = read(basil(pause_collection=pause_collection))
+    assert state == STATE._replace(collection_paused=is_paused)
+
+
+@pytest.mark.parametrize(
+    ("cancel_at", "expected"),
+    [(CANCEL_AT, utc(CANCEL_AT)), (None, None), ("soon", None), (-1, None)],
+)
+def test_day_of_a_scheduled_end_is_read(
+    cancel_at: object, expected: datetime | None
+) -> None:
+    assert read(basil(cancel_at=cancel_at)).cancel_at == expected
+    assert read(basil(cancel_at=cancel_at, status="canceled")).cancel_at is None
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ({"has_more": True}, True),
+        ({"has_more": False}, False),
+        ({"has_more": "true"}, False),
+        ({}, False),
+        ([], False),
+        ("text", False),
+        (None, False),
+    ],
+)
+def test_list_of_items_says_whether_it_goes_on(items: object, expected: bool) -> None:
+    assert has_more_items(basil(items=items)) is expected
 
 
 @pytest.mark.parametrize(
@@ -189,12 +246,14 @@ def test_times_are_read() -> None:
     assert (state.trial_end, state.ended_at) == (utc(LATER), utc(CANCEL_AT))
 
 
-@pytest.mark.parametrize(
-    "items", [None, [], {}, {"data": None}, {"data": {}}, {"data": [None, 1, "x", []]}]
-)
+@pytest.mark.parametrize("items", [None, [], {}, {"data": None}, {"data": {}}])
 def test_subscription_without_items_is_read(items: object) -> None:
-    state = read(acacia(items=items))
-    assert state == STATE._replace(price_id=None, quantity=None)
+    assert read(acacia(items=items)) == STATE._replace(items=())
+
+
+def test_items_that_are_no_objects_are_read() -> None:
+    state = read(acacia(items={"data": [None, 1, "x", []]}))
+    assert state == STATE._replace(items=(ItemState(None, None),) * 4)
 
 
 @pytest.mark.parametrize("key", ["id", "customer", "status"])
@@ -490,7 +549,7 @@ def test_time(value: object, expected: datetime | None) -> None:
     ],
 )
 def test_quantity(value: object, expected: int | None) -> None:
-    assert read(subscription(item(quantity=value))).quantity == expected
+    assert read(subscription(item(quantity=value))).items[0].quantity == expected
 
 
 @pytest.mark.parametrize("value", [None, 1, "text", b"bytes", [], [("id", "x")], True])
@@ -600,6 +659,9 @@ def check_storable(found: Any) -> None:
             assert value.microsecond == 0
         elif isinstance(value, int):
             assert 0 <= value < 2**31
+        elif isinstance(value, tuple):
+            for each in value:
+                check_storable(each)
         else:
             assert value is None
 

@@ -5,43 +5,49 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError
-from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
 
 import pytest
 
+from flask_kavach_stripe.catalogue import Access
+from flask_kavach_stripe.catalogue import Catalogue
+from flask_kavach_stripe.catalogue import Price
+from flask_kavach_stripe.customer_state import adopt
+from flask_kavach_stripe.customer_state import Answer
+from flask_kavach_stripe.customer_state import best_first
+from flask_kavach_stripe.customer_state import decide
+from flask_kavach_stripe.customer_state import Ending
+from flask_kavach_stripe.customer_state import latest
+from flask_kavach_stripe.customer_state import PaymentFailure
+from flask_kavach_stripe.customer_state import project
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import SubscriptionColumns
+from flask_kavach_stripe.customer_state import Verdict
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import adopt
-from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import best_first
-from flask_kavach_stripe.subscriptions import decide
-from flask_kavach_stripe.subscriptions import Ending
-from flask_kavach_stripe.subscriptions import latest
-from flask_kavach_stripe.subscriptions import PaymentFailure
-from flask_kavach_stripe.subscriptions import project
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import Subscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
-from flask_kavach_stripe.subscriptions import Verdict
+from flask_kavach_stripe.subscription import Subscription
 
+STANDARD = Access()
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PERIOD_END = NOON + timedelta(days=30)
 ACTIVE = SubscriptionState(
     id="sub_1",
     customer_id="cus_1",
     status="active",
-    price_id="price_pro",
-    quantity=1,
+    items=(ItemState("si_1", "price_pro", 1),),
     current_period_end=PERIOD_END,
     created=NOON - timedelta(days=60),
 )
 PAST_DUE = ACTIVE._replace(status="past_due")
 CANCELED = ACTIVE._replace(status="canceled", ended_at=NOON)
 EXPIRED = ACTIVE._replace(status="incomplete_expired")
+
+#: The same subscription with a second seat.
+SEATS = ACTIVE._replace(items=(ItemState("si_1", "price_pro", 2),))
 
 #: How many seconds an event is younger than the row.
 SECONDS = (-3600, -2, -1, 0, 1, 2, 3600)
@@ -110,7 +116,11 @@ def test_ending_of_unknown_subscription_is_ignored() -> None:
         event(ACTIVE, None),
         event(ACTIVE, 3600, has_previous_attributes=False),
         event(ACTIVE, 3600, "created"),
-        event(CANCELED._replace(price_id="price_other"), 3600, "deleted"),
+        event(
+            CANCELED._replace(items=(ItemState("si_1", "price_other", 1),)),
+            3600,
+            "deleted",
+        ),
         event(EXPIRED, 3600),
         Answer(ACTIVE, after(3600)),
         PaymentFailure("sub_1", after(3600), "subscription_cycle", None),
@@ -333,8 +343,8 @@ def test_recovery_in_the_same_second_as_the_failure_is_not_lost() -> None:
     failed = decide(row(), failure(60))
     assert isinstance(failed, StoredSubscription)
 
-    recovered = decide(failed, event(ACTIVE._replace(quantity=2), 60))
-    assert recovered == row(ACTIVE._replace(quantity=2), after(60), revision=5)
+    recovered = decide(failed, event(SEATS, 60))
+    assert recovered == row(SEATS, after(60), revision=5)
 
 
 # -- the end of a customer -----------------------------------------------------------
@@ -367,12 +377,12 @@ def subscription(
 
 
 def test_no_rows_fill_no_columns() -> None:
-    assert project([], ("active",)) == SubscriptionColumns()
+    assert project([], Access(("active",))) == SubscriptionColumns()
 
 
 def test_columns_tell_of_the_best() -> None:
     leaving = ACTIVE._replace(cancel_at_period_end=True)
-    assert project([CANCELED, leaving], ("active",)) == SubscriptionColumns(
+    assert project([CANCELED, leaving], Access(("active",))) == SubscriptionColumns(
         subscription_id="sub_1",
         status="active",
         price_id="price_pro",
@@ -413,17 +423,17 @@ def test_status_comes_before_age_and_id(
         subscription(f"sub_{9 - rank}", status, age=9 - rank)
         for rank, status in enumerate(order.split())
     ]
-    assert best_first(reversed(states), active_statuses) == states
+    assert best_first(reversed(states), Access(active_statuses)) == states
 
 
 def test_statuses_that_give_access_are_equal() -> None:
     old, new = subscription("sub_1", "trialing", 2), subscription("sub_2", "active", 1)
-    assert best_first([old, new], ("active", "trialing")) == [new, old]
+    assert best_first([old, new], Access(("active", "trialing"))) == [new, old]
 
 
 def test_unknown_statuses_are_equal() -> None:
     old, new = subscription("sub_1", "a", 2), subscription("sub_2", "b", 1)
-    assert best_first([old, new], ("active",)) == [new, old]
+    assert best_first([old, new], Access(("active",))) == [new, old]
 
 
 @pytest.mark.parametrize("status", ["active", "past_due", "canceled"])
@@ -433,7 +443,7 @@ def test_age_comes_before_id_and_unknown_age_last(status: str) -> None:
     undated = subscription("sub_1", status, None)
     states = [newest, *twins, undated]
 
-    assert best_first(reversed(states), ("active",)) == states
+    assert best_first(reversed(states), Access(("active",))) == states
 
 
 @pytest.mark.parametrize(
@@ -452,14 +462,14 @@ def test_of_ended_ones_only_the_newest_status_is_left(
         ACTIVE._replace(id=f"sub_{number}", status=status, created=after(number))
         for number, status in enumerate(statuses)
     ]
-    assert project(states, ("active",)) == SubscriptionColumns(status=expected)
+    assert project(states, Access(("active",))) == SubscriptionColumns(status=expected)
 
 
 @pytest.mark.parametrize("final", ["canceled", "incomplete_expired"])
 def test_newer_ended_one_hides_no_running_one(final: str) -> None:
     ended = subscription("sub_1", final, age=0)
     running = subscription("sub_2", "incomplete", age=9)
-    assert project([ended, running], (final,)).subscription_id == "sub_2"
+    assert project([ended, running], Access((final,))).subscription_id == "sub_2"
 
 
 # -- columns from before there were rows ---------------------------------------------
@@ -472,7 +482,7 @@ def test_columns_become_a_row_without_times() -> None:
             id="sub_1",
             customer_id="cus_1",
             status="active",
-            price_id="price_pro",
+            items=(ItemState(None, "price_pro"),),
             current_period_end=PERIOD_END,
             cancel_at_period_end=True,
         ),
@@ -492,7 +502,7 @@ def test_adopted_row_projects_what_it_came_from(columns: SubscriptionColumns) ->
     adopted = adopt(columns, "cus_1")
 
     assert adopted is not None
-    assert project([adopted.state], ("active",)) == columns
+    assert project([adopted.state], Access(("active",))) == columns
 
 
 @pytest.mark.parametrize("status", [None, "active", "canceled"])
@@ -515,8 +525,18 @@ def test_any_event_is_applied_to_an_adopted_row() -> None:
 # -- what users get ------------------------------------------------------------------
 
 
-def described(status: str, *, leaving: bool = False) -> Subscription:
-    return Subscription("sub_1", status, "price_pro", PERIOD_END, leaving)
+def described(
+    status: str,
+    *,
+    leaving: bool = False,
+    price_id: str | None = "price_pro",
+    access: Access = STANDARD,
+) -> Subscription:
+    """The subscription in a user's columns; it has no row."""
+    columns = SubscriptionColumns("sub_1", status, price_id, PERIOD_END, leaving)
+    subscription = Subscription.describe(columns, access, NOON, lambda id_: None)
+    assert subscription is not None
+    return subscription
 
 
 @pytest.mark.parametrize(
@@ -556,22 +576,19 @@ def test_grace_period_is_scheduled_and_active(
 
 
 def test_active_statuses_are_those_of_the_app() -> None:
-    subscription = replace(
-        described("past_due", leaving=True), active_statuses=("past_due",)
-    )
+    access = Access(("past_due",))
+    subscription = described("past_due", leaving=True, access=access)
     assert subscription.is_active
     assert subscription.on_grace_period
-    assert not replace(subscription, status="active").is_active
+    assert not described("active", leaving=True, access=access).is_active
 
 
 @pytest.mark.parametrize(
     ("price_id", "price"), [("price_pro", "pro"), ("price_old", None), (None, None)]
 )
 def test_price_is_the_name_of_its_id(price_id: str | None, price: str | None) -> None:
-    subscription = replace(
-        described("active"), price_id=price_id, price_names={"price_pro": "pro"}
-    )
-    assert subscription.price == price
+    access = Access(catalogue=Catalogue({"pro": Price(("price_pro",))}))
+    assert described("active", price_id=price_id, access=access).price == price
 
 
 def test_price_has_no_name_where_none_are_configured() -> None:
@@ -584,8 +601,9 @@ def test_subscription_is_a_frozen_value() -> None:
     with pytest.raises(FrozenInstanceError):
         subscription.status = "canceled"  # type: ignore[misc]  # that is the point
 
-    assert subscription == replace(subscription, active_statuses=())
-    assert len({subscription, replace(subscription, price_names={"a": "b"})}) == 1
+    other_access = Access((), Catalogue({"pro": Price(("price_pro",))}))
+    assert subscription == described("active", access=Access(()))
+    assert len({subscription, described("active", access=other_access)}) == 1
     assert pickle.loads(pickle.dumps(subscription)) == subscription  # noqa: S301
 
 

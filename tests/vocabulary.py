@@ -28,6 +28,7 @@ from flask.testing import FlaskClient
 from responses.matchers import query_param_matcher
 from responses.matchers import urlencoded_params_matcher
 
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_invoice
@@ -50,6 +51,7 @@ API = "https://api.stripe.com/v1"
 CUSTOMERS = f"{API}/customers"
 SUBSCRIPTIONS = f"{API}/subscriptions"
 SUB_1 = f"{SUBSCRIPTIONS}/sub_1"
+SUBSCRIPTION_ITEMS = f"{API}/subscription_items"
 CHECKOUT_SESSIONS = f"{API}/checkout/sessions"
 PORTAL_SESSIONS = f"{API}/billing_portal/sessions"
 
@@ -58,6 +60,8 @@ T = 1_790_000_000
 MONTH = 2_592_000
 #: When the first period ends.
 END = T + MONTH
+#: An end that is in the future while these tests are run, unlike ``END``.
+FAR = 4_000_000_000
 
 CHECKOUT_PAGE = "https://checkout.stripe.com/c/pay/cs_test_1"
 CHECKOUT_SESSION = {
@@ -126,6 +130,24 @@ def subscription(id: str = "sub_1", **values: Any) -> dict[str, Any]:
         "current_period_end": END,
     }
     return make_subscription(id, **{**defaults, **values})
+
+
+def item(number: int, price: str, quantity: int | None = 1, **values: Any) -> Any:
+    """An item of Ada's subscription, ``si_1`` and so on, as Stripe sends it."""
+    return {
+        "id": f"si_{number}",
+        "object": "subscription_item",
+        "price": {"id": price, "object": "price"},
+        "current_period_start": T,
+        "current_period_end": END,
+        **({} if quantity is None else {"quantity": quantity}),
+        **values,
+    }
+
+
+def item_list(*items: Any, has_more: bool = False) -> dict[str, Any]:
+    """What Stripe has under ``items``."""
+    return {"object": "list", "data": list(items), "has_more": has_more}
 
 
 def event(
@@ -227,6 +249,12 @@ def send(shop: Any, *events: dict[str, Any]) -> None:
     """Post signed webhooks, all of which succeed."""
     for each in events:
         ok(shop.post_event(each))
+
+
+def items_of(row: Any) -> list[ItemState]:
+    """The items in a row of a subscription."""
+    items = json.loads(row.items)
+    return [ItemState(item["id"], item["price"], item["quantity"]) for item in items]
 
 
 def sign(body: bytes, age: int = 0, secret: str = WEBHOOK_SECRET) -> str:

@@ -16,15 +16,17 @@ from typing import Final
 
 from flask_login import current_user
 
+from ..customer_state import Change
+from ..customer_state import CustomerState
 from ..database.transactions import commit_before_call
 from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
-from ..events.change import store_change
+from ..events.ask import retrieve_subscription
+from ..events.ask import to_answer
+from ..events.helper_change import store_change
 from ..events.link import link_checkout
 from ..events.run import raising_handlers_error
-from ..events.store import retrieve_subscription
-from ..events.store import to_answer
 from ..events.store import Update
 from ..origins import app_path
 from ..origins import site_url
@@ -35,13 +37,11 @@ from ..stripe_api.objects import CheckoutFacts
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_page
 from ..stripe_api.objects import USER_ID_KEY
-from ..subscriptions import Change
-from ..subscriptions import CustomerState
-from ..subscriptions import Subscription
+from ..subscription import Subscription
 from .customers import is_deleted_customer
 from .customers import make_customer
 from .customers import record_deletion
-from .lookup import get_subscription
+from .stored_subscriptions import get_subscription
 from .users import get_payer
 
 #: How many times one call replaces a customer that was deleted at Stripe. Stripe may

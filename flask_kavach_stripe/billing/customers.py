@@ -15,21 +15,21 @@ from typing import Final
 
 from flask import current_app
 
+from ..customer_state import CustomerDeleted
+from ..customer_state import Payer
 from ..database.transactions import commit_before_call
 from ..database.transactions import rollback_on_error
 from ..errors import APIError
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..errors import StripeError
-from ..events.change import store_change
+from ..events.helper_change import store_change
 from ..events.store import Update
 from ..state import get_state
 from ..state import State
 from ..stripe_api.objects import now
 from ..stripe_api.objects import read_id
 from ..stripe_api.objects import USER_ID_KEY
-from ..subscriptions import CustomerDeleted
-from ..subscriptions import Payer
 from .users import find_user
 from .users import get_payer
 
@@ -153,8 +153,9 @@ def get_customer_id(user: Any) -> str | None:
 
     .. versionadded:: 0.1
     """
-    instance = find_user(get_state(), user)
-    return None if instance is None else instance.stripe_customer_id
+    state = get_state()
+    instance = find_user(state, user)
+    return None if instance is None else state.payers.customer_id_of(instance)
 
 
 def is_deleted_customer(error: InvalidRequestError) -> bool:

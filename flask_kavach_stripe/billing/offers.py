@@ -11,14 +11,17 @@ import logging
 from typing import Any
 from typing import Final
 
-from ..config import Price
+from ..catalogue import Price
 from ..config import Settings
 from ..errors import StripeError
+from ..forms import invalid_field
 from ..forms import RequestRefused
 from ..forms import shorten
-from .lookup import has_ever_subscribed
-from .lookup import list_subscriptions
+from ..state import get_state
 from .refresh import sync_subscription
+from .stored_subscriptions import has_ever_subscribed
+from .stored_subscriptions import list_rows
+from .users import find_user
 
 logger: Final = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ def choose_price(
     settings: Settings, *, price_id: str | None, name: str | None
 ) -> Price:
     """The price that a browser names, by its id or by its name in ``STRIPE_PRICES``.
+
+    An older id of an entry gives access, and is not for sale.
 
     :param name: If given, it decides; ``price_id`` must then be absent or fit to it.
     :return: The price in ``STRIPE_PRICES``, with its own trial. If the configuration
@@ -53,15 +58,32 @@ def choose_price(
 
         raise _unknown_price(settings, f"There is no price named {shorten(name)}.")
 
-    for price in settings.prices.values():
-        if price.id == price_id:
-            return price
+    price = settings.catalogue.find(price_id)
 
-    if price_id is None or not settings.any_price:
+    if price is not None and price.id == price_id:
+        return price
+
+    if price_id is None or price is not None or not settings.any_price:
         sentence = f"The price {shorten(price_id)} in 'priceId' is not for sale here."
         raise _unknown_price(settings, sentence)
 
-    return Price(price_id, None)
+    return Price((price_id,))
+
+
+def choose_quantity(price: Price, requested: int | None) -> int | None:
+    """The quantity to buy, by the rule of the price.
+
+    :param requested: What the browser asks for, ``None`` if it asks for none.
+    :return: ``None`` for a metered price: Stripe takes no quantity for it.
+    :raises RequestRefused: If the price is not sold in this quantity.
+    """
+    if price.quantity is None:
+        return None
+
+    try:
+        return price.quantity.choose(requested)
+    except ValueError as error:
+        raise invalid_field("quantity", str(price.quantity), requested) from error
 
 
 def _unknown_price(settings: Settings, sentence: str) -> RequestRefused:
@@ -151,8 +173,16 @@ def refuse_second_subscription(user: Any) -> None:
 
 
 def _is_subscribed(user: Any) -> bool:
-    """Whether a second checkout would make the user pay twice, by our rows alone."""
+    """Whether a second checkout would make the user pay twice, by our rows alone.
+
+    Add-ons alone are no subscription to a plan.
+    """
+    state = get_state()
+    state.session.flush()
+    instance = find_user(state, user)
+    rows = [] if instance is None else list_rows(state, instance)
     return any(
-        subscription.status in _BLOCKING_STATUSES
-        for subscription in list_subscriptions(user)
+        row.status in _BLOCKING_STATUSES
+        and state.settings.catalogue.has_plan(row.items)
+        for row in rows
     )

@@ -9,23 +9,24 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ..customer_state import Change
+from ..customer_state import CustomerState
+from ..customer_state import Ending
 from ..database.transactions import commit_before_call
 from ..errors import InvalidRequestError
-from ..events.change import store_change
+from ..events.ask import to_answer
+from ..events.ask import with_all_items
+from ..events.helper_change import store_change
 from ..events.run import raising_handlers_error
 from ..events.store import Ask
-from ..events.store import to_answer
 from ..events.store import Update
 from ..state import get_state
 from ..state import State
 from ..stripe_api.objects import now
-from ..subscriptions import Change
-from ..subscriptions import CustomerState
-from ..subscriptions import Ending
-from ..subscriptions import Subscription
+from ..subscription import Subscription
 from .customers import is_deleted_customer
 from .customers import record_deletion
-from .lookup import get_subscription
+from .stored_subscriptions import get_subscription
 from .users import get_payer
 
 
@@ -100,7 +101,7 @@ def list_from_stripe(
     listed = state.client.paginate(
         "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
     )
-    answers = [to_answer(subscription) for subscription in listed]
+    answers = [to_answer(with_all_items(state.client, each)) for each in listed]
     by_id = {
         answer.subscription_id: answer
         for answer in answers

@@ -10,9 +10,9 @@ from typing import Any
 
 from werkzeug.local import LocalProxy
 
+from ..customer_state import Payer
 from ..errors import NoCustomerError
 from ..state import State
-from ..subscriptions import Payer
 
 
 def find_user(state: State, user: Any) -> Any:

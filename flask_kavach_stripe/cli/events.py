@@ -34,7 +34,7 @@ _FIELDS = (
     "user_id",
     "livemode",
     "api_version",
-    "changed",
+    "change",
     "received_at",
     "processed_at",
     "attempted_at",

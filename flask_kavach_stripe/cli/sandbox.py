@@ -52,7 +52,7 @@ def sandbox_command(port: int, forward_to: str | None, seed: int | None) -> None
     elif "://" not in forward_to:
         forward_to = f"http://{forward_to}"
 
-    prices = {price.id: name for name, price in get_state().settings.prices.items()}
+    prices = dict(get_state().settings.catalogue.names)
     import_string(SERVE)(
         port=port,
         forward_to=forward_to,

@@ -44,7 +44,7 @@ _MAX_ERROR_LENGTH = 2000
 
 
 #: The attributes of ``StripeEventMixin`` that an entry is read from.
-ENTRY_NAMES = ("id", "customer_id", "user_id", "changed", "processed_at")
+ENTRY_NAMES = ("id", "customer_id", "user_id", "change", "processed_at")
 
 #: The attributes that describe the event. A change that no event brought has few.
 _EVENT_NAMES = (
@@ -60,7 +60,7 @@ _EVENT_NAMES = (
 _CLAIM_NAMES = (
     "customer_id",
     "user_id",
-    "changed",
+    "change",
     "received_at",
     "processed_at",
     "attempted_at",
@@ -74,8 +74,9 @@ class Entry(NamedTuple):
     customer_id: str | None
     #: The primary key of the customer's user, as text.
     user_id: str | None
-    #: Whether the event changed the user's columns.
-    changed: bool
+    #: JSON of what the event did to the user's subscription, see ``differences``.
+    #: ``None`` if nothing changed.
+    change: str | None
     #: Whether the handlers have run, or there were none to run.
     is_processed: bool
     #: Whether the attempt that comes now is counted and committed already: it counts
@@ -337,7 +338,7 @@ class Ledger:
                 **{name: event.get(name) for name in _EVENT_NAMES},
                 "customer_id": entry.customer_id,
                 "user_id": entry.user_id,
-                "changed": entry.changed,
+                "change": entry.change,
                 "received_at": now,
                 "processed_at": now if entry.is_processed else None,
                 "attempted_at": now if entry.is_counted else None,
@@ -458,5 +459,5 @@ def to_joined_entry(row: Sequence[Any]) -> Entry | None:
 
 
 def _to_entry(row: Sequence[Any]) -> Entry:
-    _, customer_id, user_id, changed, processed_at = row
-    return Entry(customer_id, user_id, changed, processed_at is not None)
+    _, customer_id, user_id, change, processed_at = row
+    return Entry(customer_id, user_id, change, processed_at is not None)

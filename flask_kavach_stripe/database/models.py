@@ -46,15 +46,15 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_bind_param(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
-        return None if value is None else _as_utc(value)
+        return None if value is None else as_utc(value)
 
     def process_result_value(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
-        return None if value is None else _as_utc(value)
+        return None if value is None else as_utc(value)
 
 
-def _as_utc(time: datetime) -> datetime:
+def as_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
@@ -110,7 +110,7 @@ class StripeUserMixin:
     #: The status of that subscription, as Stripe names it. After its end, the final
     #: status.
     stripe_subscription_status: Mapped[str | None] = mapped_column(String(32))
-    #: The price of the subscription's first item, ``price_...``.
+    #: The price of the subscription's plan, ``price_...``.
     stripe_price_id: Mapped[str | None] = mapped_column(_Id)
     #: When the paid period ends. Aware, in UTC.
     stripe_current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -134,14 +134,22 @@ class StripeSubscriptionMixin:
     customer_id: Mapped[str] = mapped_column(_Id, index=True)
     #: The status, as Stripe names it.
     status: Mapped[str] = mapped_column(String(32))
-    #: The price of the first item, ``price_...``.
-    price_id: Mapped[str | None] = mapped_column(_Id)
-    #: The quantity of the first item.
-    quantity: Mapped[int | None] = mapped_column(Integer)
+    #: JSON: ``[{"id": "si_...", "price": "price_...", "quantity": 1}]``, in Stripe's
+    #: order. A metered price has no quantity.
+    items: Mapped[str] = mapped_column(_LongText, default="[]")
+    #: When the paid period began; of the same item as ``current_period_end``.
+    current_period_start: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: When the paid period ends; of several items, the earliest end.
     current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Whether the subscription is scheduled to cancel.
+    #: When the subscription ends, if a day is set.
+    cancel_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    #: Whether the subscription is scheduled to cancel, at the end of the period or at
+    #: ``cancel_at``.
     cancel_at_period_end: Mapped[bool] = mapped_column(
+        Boolean, default=False, server_default=_FALSE
+    )
+    #: Whether nothing is charged for now (``pause_collection``). The status stays.
+    collection_paused: Mapped[bool] = mapped_column(
         Boolean, default=False, server_default=_FALSE
     )
     #: When the trial ends or ended.
@@ -184,8 +192,9 @@ class StripeEventMixin:
     api_version: Mapped[str | None] = mapped_column(_Id)
     #: The event as Stripe sent it, as JSON.
     payload: Mapped[str] = mapped_column(_LongText)
-    #: Whether the event changed the user's columns.
-    changed: Mapped[bool] = mapped_column(Boolean, default=False, server_default=_FALSE)
+    #: JSON of what the event did to the user's subscription: ``before`` and ``after``,
+    #: each a subscription or null. Null if nothing changed.
+    change: Mapped[str | None] = mapped_column(_LongText)
     #: When the event was stored first.
     received_at: Mapped[datetime] = mapped_column(UTCDateTime)
     #: When the handlers of the event have run. Null while they have to run.

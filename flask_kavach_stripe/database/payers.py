@@ -14,15 +14,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
 from sqlalchemy import bindparam
 from sqlalchemy import Connection
+from sqlalchemy import DateTime
 from sqlalchemy import Executable
 from sqlalchemy import func
 from sqlalchemy import inspect
+from sqlalchemy import or_
 from sqlalchemy import Row
 from sqlalchemy import select
 from sqlalchemy import true
@@ -32,16 +35,17 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
+from ..customer_state import CustomerState
+from ..customer_state import Payer
+from ..customer_state import SubscriptionColumns
 from ..errors import ConfigurationError
-from ..subscriptions import CustomerState
-from ..subscriptions import Payer
-from ..subscriptions import SubscriptionColumns
 from .keys import Keys
 from .keys import raise_database_error
 from .ledger import Entry
 from .ledger import ENTRY_NAMES
 from .ledger import Ledger
 from .ledger import to_joined_entry
+from .models import as_utc
 from .rows import SubscriptionRows
 from .rows import to_subscriptions
 from .statements import Table
@@ -103,9 +107,12 @@ class Payers:
         self._rows = rows
         self._ledger = ledger
         self._mapper = mapper
-        self._columns: dict[str, Any] = {
-            name: mapper.columns[name] for name in COLUMN_NAMES
-        }
+        self._columns = _columns_of(mapper)
+        time_type = self._columns["stripe_current_period_end"].type
+        # Only of the app's own column: that of the mixin has a time zone.
+        self._has_naive_time = (
+            isinstance(time_type, DateTime) and not time_type.timezone
+        )
         customer = self._columns["stripe_customer_id"]
         # If the user model inherits from a model with another table, the key is in both
         # tables, perhaps by another name. We need the one beside our columns.
@@ -130,7 +137,10 @@ class Payers:
         self._users = Table(mapper, self._columns, key)
         self._link = (
             update(customer.table)
-            .where(key == bindparam("link__user_id"), customer.is_(None))
+            .where(
+                key == bindparam("link__user_id"),
+                or_(customer.is_(None), customer == ""),
+            )
             .values({customer: bindparam("link__customer")})
         )
         self._can_join = (
@@ -307,7 +317,7 @@ class Payers:
         :param limit: The largest number of payers.
         """
         customer = self._columns["stripe_customer_id"]
-        statement = self._find.where(customer.is_not(None))
+        statement = self._find.where(customer != "")  # nor null
 
         if after is not None:
             statement = statement.where(self._key > after)
@@ -336,20 +346,24 @@ class Payers:
         """Return the write of a user's six columns."""
         values = (payer.customer_id, *payer.columns)
         row: dict[str, Any] = dict(zip(COLUMN_NAMES, values, strict=True))
+        end = payer.columns.current_period_end
+
+        if self._has_naive_time and end is not None:
+            # PostgreSQL would turn an aware time into the session's time zone.
+            row["stripe_current_period_end"] = end.replace(tzinfo=None)
+
         return self._users.update(payer.user_id, row)
+
+    def customer_id_of(self, user: Any) -> str | None:
+        """Read the customer of an instance. A blank one, a form's default, is none."""
+        return user.stripe_customer_id or None
 
     def columns_of(self, user: Any) -> SubscriptionColumns:
         """Read the five subscription columns of an instance.
 
         No query, unless the session has to load expired attributes.
         """
-        return SubscriptionColumns(
-            subscription_id=user.stripe_subscription_id,
-            status=user.stripe_subscription_status,
-            price_id=user.stripe_price_id,
-            current_period_end=user.stripe_current_period_end,
-            cancel_at_period_end=bool(user.stripe_cancel_at_period_end),
-        )
+        return _to_columns(*(getattr(user, name) for name in COLUMN_NAMES[1:]))
 
     def latest_columns(self, session: Session, user: Any) -> SubscriptionColumns:
         """As :meth:`columns_of`, but never from a replica.
@@ -404,4 +418,40 @@ def _fetch_all(
 def _to_payer(row: Sequence[Any]) -> Payer:
     """Read a row: the key, then the columns of ``COLUMN_NAMES``."""
     user_id, customer_id, *columns = row
-    return Payer(user_id, customer_id, SubscriptionColumns(*columns))
+    return Payer(user_id, customer_id or None, _to_columns(*columns))
+
+
+def _to_columns(
+    subscription_id: str | None,
+    status: str | None,
+    price_id: str | None,
+    current_period_end: datetime | None,
+    cancel_at_period_end: bool | None,
+) -> SubscriptionColumns:
+    """Read columns that may be of the app's own types.
+
+    A blank id is none, and a naive time is UTC.
+    """
+    return SubscriptionColumns(
+        subscription_id or None,
+        status or None,
+        price_id or None,
+        current_period_end and as_utc(current_period_end),
+        bool(cancel_at_period_end),
+    )
+
+
+def _columns_of(mapper: Mapper[Any]) -> dict[str, Any]:
+    """The six columns, by the names in the mixin.
+
+    :raises ConfigurationError: If the model has something else by that name.
+    """
+    for name in COLUMN_NAMES:
+        if name not in mapper.columns:
+            raise ConfigurationError(
+                f"{mapper.class_.__name__}.{name} is not a column. The extension writes"
+                " it, so 'StripeUserMixin' must keep it: give the synonym or property"
+                " another name."
+            )
+
+    return {name: mapper.columns[name] for name in COLUMN_NAMES}

@@ -1,12 +1,13 @@
 """The rows of subscriptions: what we keep of every subscription of a known customer.
 
 The rows are what an event is compared with; the user's columns are computed from them
-(see ``subscriptions``). Whoever writes a row also writes the user's row, in the same
+(see ``customer_state``). Whoever writes a row also writes the user's row, in the same
 transaction, under the lock that ``payers`` took on it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -24,9 +25,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
+from ..customer_state import StoredSubscription
 from ..stripe_api.objects import FINAL_STATUSES
+from ..stripe_api.objects import ItemState
 from ..stripe_api.objects import SubscriptionState
-from ..subscriptions import StoredSubscription
 from .ledger import Ledger
 from .models import StripeSubscriptionMixin
 from .statements import Table
@@ -35,6 +37,9 @@ from .transactions import connection_to
 
 #: The attributes of ``StripeSubscriptionMixin``, in the order of each row read here.
 _ROW_NAMES = (*SubscriptionState._fields, "synced_at", "revision")
+
+#: Where the items are in a row, as JSON.
+_ITEMS = _ROW_NAMES.index("items")
 
 
 class RunningSubscription(NamedTuple):
@@ -75,15 +80,23 @@ class SubscriptionRows:
             one_row.outerjoin(self.table, self.of_customer)
         )
         self._committed_rows = self._rows.with_for_update()
-        self._revision = select(columns.revision).where(
-            columns.id == bindparam("subscription")
-        )
+        by_id = columns.id == bindparam("subscription")
+        self._by_id = select(*self.row_columns).where(by_id)
+        self._revision = select(columns.revision).where(by_id)
         written_columns = {name: columns[name] for name in _ROW_NAMES}
         self._subscriptions = Table(mapper, written_columns, columns.id)
 
     def of(self, session: Session, customer_id: str) -> dict[str, StoredSubscription]:
         """Return the subscriptions of a customer, by subscription id. Locks nothing."""
         return to_subscriptions(self.read(session, customer_id, None)[1])
+
+    def find(self, session: Session, subscription_id: str) -> SubscriptionState | None:
+        """Read the state in the row of a subscription. Locks nothing."""
+        connection = connection_to(session, self._mapper)
+        row = connection.execute(
+            self._by_id, {"subscription": subscription_id}
+        ).one_or_none()
+        return None if row is None else to_stored(row).state
 
     def read(
         self,
@@ -200,9 +213,26 @@ def to_subscriptions(rows: Iterable[Sequence[Any]]) -> dict[str, StoredSubscript
 
 def to_stored(row: Sequence[Any]) -> StoredSubscription:
     """Read a row with the columns of :attr:`SubscriptionRows.row_columns`."""
-    *state, synced_at, revision = row
-    return StoredSubscription(SubscriptionState(*state), synced_at, revision)
+    *fields, synced_at, revision = row
+    return StoredSubscription(_to_state(fields), synced_at, revision)
+
+
+def _to_state(fields: Sequence[Any]) -> SubscriptionState:
+    state = SubscriptionState(*fields)
+    items = json.loads(fields[_ITEMS])
+    return state._replace(
+        items=tuple(
+            ItemState(item["id"], item["price"], item["quantity"]) for item in items
+        )
+    )
 
 
 def _to_row(stored: StoredSubscription) -> tuple[Any, ...]:
-    return (*stored.state, stored.synced_at, stored.revision)
+    """Return a row, in the order of :data:`_ROW_NAMES`."""
+    items = [
+        {"id": item.id, "price": item.price_id, "quantity": item.quantity}
+        for item in stored.state.items
+    ]
+    state = [*stored.state]
+    state[_ITEMS] = json.dumps(items)
+    return (*state, stored.synced_at, stored.revision)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import inspect
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.orm import Session
 
 from ..errors import ConfigurationError
@@ -77,17 +78,35 @@ def missing_tables(session: Session, models: Iterable[type[Any]]) -> list[str]:
 def own_model(db: SQLAlchemy, mixin: type[Any]) -> type[Any]:
     """Return the app's model with a mixin, or define one for an app that has none.
 
-    The class is named as the mixin: ``StripeEvent`` for ``StripeEventMixin``.
+    The class is named as the mixin: ``StripeEvent`` for ``StripeEventMixin``. Of the
+    app's base class it takes nothing but the metadata: no columns, no key, no loader
+    criteria, no ``MappedAsDataclass``.
 
-    :raises ConfigurationError: If several unrelated classes have the mixin.
+    :raises ConfigurationError: If several unrelated classes have the mixin, or another
+        model of the app has its table.
     """
-    model = find_model(db, mixin)
+    info = db.metadata.info
+    model: type[Any] | None = info.get(mixin) or find_model(db, mixin)
 
     if model is not None:
         return model
 
-    model = type(mixin.__name__.removesuffix("Mixin"), (mixin, db.Model), {})
+    table, name = mixin.__tablename__, mixin.__name__
+
+    if table in db.metadata.tables:
+        raise ConfigurationError(
+            f"A model of the app has the table {table!r}, which {name!r} needs. Give"
+            f" that model another '__tablename__', or add {name!r} to it."
+        )
+
+    base = info.get(DeclarativeBase)
+
+    if base is None:
+        base = type("StripeBase", (DeclarativeBase,), {"metadata": db.metadata})
+        info[DeclarativeBase] = base
+
+    model = type(name.removesuffix("Mixin"), (mixin, base), {})
     # The registry holds classes weakly, but the metadata keeps the table. Keep the
     # class as long as the table, or a second app on this `db` could not define it.
-    db.metadata.info[mixin] = model
+    info[mixin] = model
     return model

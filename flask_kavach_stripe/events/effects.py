@@ -14,21 +14,22 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Final
 
+from ..customer_state import Change
+from ..customer_state import CustomerDeleted
+from ..customer_state import CustomerState
+from ..customer_state import PaymentFailure
+from ..customer_state import Snapshot
 from ..state import State
 from ..stripe_api.event import Event
+from ..stripe_api.objects import has_more_items
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_id
 from ..stripe_api.objects import read_invoice
 from ..stripe_api.objects import read_subscription
-from ..subscriptions import Change
-from ..subscriptions import CustomerDeleted
-from ..subscriptions import CustomerState
-from ..subscriptions import PaymentFailure
-from ..subscriptions import Snapshot
+from .ask import retrieve_subscription
+from .ask import to_answer
 from .link import link_checkout
 from .store import Ask
-from .store import retrieve_subscription
-from .store import to_answer
 from .store import Update
 
 CHECKOUT_COMPLETED: Final = "checkout.session.completed"
@@ -91,6 +92,7 @@ def update_subscription(
         event.time,
         event.type,
         has_previous_attributes=event.previous_attributes is not None,
+        has_all_items=not has_more_items(event.object),
     )
     return Update(
         subscription.customer_id,
@@ -153,7 +155,7 @@ def _store_read_subscription(
 def fail_payment(state: State, event: Event, revisions: Revisions) -> Update | None:
     """Make the subscription ``past_due``, because a renewal was not paid.
 
-    ``subscriptions`` decides, with the row at hand, which invoices count. Stripe sends
+    ``customer_state`` decides, with the row at hand, which invoices count. Stripe sends
     ``customer.subscription.updated`` for the same failure, too, before or after.
 
     :return: ``None`` if the invoice has no customer or is for no subscription.

@@ -6,11 +6,11 @@ made without us has only ``client_reference_id`` to tell the user by.
 
 from __future__ import annotations
 
+from ..customer_state import Payer
 from ..database.transactions import begin_write
 from ..database.transactions import rollback_on_error
 from ..state import State
 from ..stripe_api.objects import CheckoutFacts
-from ..subscriptions import Payer
 
 
 def link_checkout(

@@ -20,6 +20,8 @@ from typing import Final
 
 from sqlalchemy.exc import IntegrityError
 
+from ..customer_state import CustomerState
+from ..customer_state import Payer
 from ..database.ledger import Entry
 from ..database.transactions import begin_write
 from ..database.transactions import commit_open
@@ -30,8 +32,6 @@ from ..stripe_api.event import Event
 from ..stripe_api.event import parse_event
 from ..stripe_api.objects import read_customer_id
 from ..stripe_api.signatures import verify_signature
-from ..subscriptions import CustomerState
-from ..subscriptions import Payer
 from .effects import CHECKOUT_COMPLETED
 from .effects import EFFECTS
 from .run import hand_over

@@ -27,7 +27,7 @@ from ..database.transactions import rollback_on_error
 from ..errors import KavachStripeError
 from ..state import State
 from ..stripe_api.event import Event
-from .change import CHANGE
+from .helper_change import CHANGE
 from .run import HandlerError
 from .run import Pending
 from .run import record_failure

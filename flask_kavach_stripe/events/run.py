@@ -28,15 +28,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
 
+from ..customer_state import best_first
 from ..database.ledger import Entry
 from ..database.transactions import handlers_running
 from ..database.transactions import rollback_on_error
 from ..errors import KavachStripeError
 from ..state import State
 from ..stripe_api.event import Event
-from ..subscriptions import best_first
-from ..subscriptions import Subscription
-from ..subscriptions import SubscriptionColumns
+from ..subscription import Subscription
 from .store import is_run_here
 from .thin import read_object
 
@@ -157,7 +156,7 @@ def run(state: State, pending: Pending) -> bool:
 def _call_handlers(state: State, pending: Pending) -> None:
     """Call the handlers in the order of their registration. Does not commit.
 
-    First the ``on_subscription_change`` handlers, if the user's columns changed and the
+    First the ``on_subscription_change`` handlers, if the subscription changed and the
     user still exists, then the handlers of the event type. A coroutine runs by
     Flask's ``async_to_sync``. The notification of a change that a helper stored is
     deleted at the end.
@@ -167,7 +166,7 @@ def _call_handlers(state: State, pending: Pending) -> None:
     session, entry, event = state.session, pending.entry, pending.event
 
     with handlers_running(session, state.event_model) as transaction:
-        if entry.changed and state.registry.subscription_handlers:
+        if entry.change is not None and state.registry.subscription_handlers:
             user = _find_user(pending)
             subscription = _latest_subscription(state, user, entry.customer_id)
 
@@ -234,8 +233,8 @@ def _latest_subscription(
 
     rows = state.rows.of(state.session, customer_id)
     states = (stored.state for stored in rows.values())
-    ranked = best_first(states, state.settings.active_statuses)
-    return state.describe(SubscriptionColumns.of(ranked[0])) if ranked else None
+    ranked = best_first(states, state.settings.access)
+    return state.describe_state(ranked[0]) if ranked else None
 
 
 def _roll_back_and_record(

@@ -13,26 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from typing import Final
 from typing import NamedTuple
 
+from ..customer_state import Change
+from ..customer_state import CustomerState
 from ..database.ledger import Entry
 from ..database.statements import Write
 from ..database.transactions import begin_write
 from ..database.transactions import is_running_handlers
 from ..database.transactions import rollback_on_error
+from ..differences import describe_difference
 from ..errors import APIError
 from ..state import State
-from ..stripe_api.client import StripeClient
-from ..stripe_api.client import StripeResponse
-from ..stripe_api.encoding import quote_path
-from ..stripe_api.objects import read_subscription
-from ..subscriptions import Answer
-from ..subscriptions import Change
-from ..subscriptions import CustomerState
-from ..subscriptions import latest
 
 #: How many times Stripe is asked while other transactions keep writing the same rows.
 MAX_READS: Final = 3
@@ -74,7 +68,7 @@ class Note(NamedTuple):
     is_event: bool = False
 
     def entry(
-        self, user_id: str | None, *, changed: bool, has_change_handlers: bool
+        self, user_id: str | None, *, change: str | None, has_change_handlers: bool
     ) -> Entry | None:
         """The entry to write.
 
@@ -82,17 +76,17 @@ class Note(NamedTuple):
 
         :param user_id: The primary key of the user as text; ``None`` if nobody has the
             customer.
-        :param changed: Whether the user's columns change.
+        :param change: What changes, see :func:`.describe_difference`.
         :param has_change_handlers: Whether the app has ``on_subscription_change``
             handlers.
         :return: ``None`` if the ledger keeps nothing.
         """
-        must_run = self.has_handlers or (changed and has_change_handlers)
+        must_run = self.has_handlers or (change is not None and has_change_handlers)
 
         if not must_run and (user_id is None or not self.is_event):
             return None
 
-        return Entry(self.customer_id, user_id, changed, is_processed=not must_run)
+        return Entry(self.customer_id, user_id, change, is_processed=not must_run)
 
 
 def is_run_here(state: State) -> bool:
@@ -174,26 +168,25 @@ def commit(
     :return: The entry, ``None`` if the ledger keeps nothing.
     :raises sqlalchemy.exc.IntegrityError: If the event is stored already.
     """
-    session, writes, changed = state.session, list[Write](), False
+    session, writes = state.session, list[Write]()
+    change: str | None = None
 
     if before is not None and after is not None:
-        after = _without_foreign_rows(state, before, after)
-        after = after.projected(state.settings.active_statuses)
-        changed = after.payer != before.payer
+        access = state.settings.access
+        after = _without_foreign_rows(state, before, after).projected(access)
+        change = describe_difference(before, after, access)
         writes += state.rows.write(before.rows, after.rows.values())
 
         # Update the user's row even if no column changes: a waiting PostgreSQL
         # transaction recognises our write by the new `xmin` of this row.
-        if writes or changed:
+        if writes or after.payer != before.payer:
             writes.append(state.payers.write(after.payer))
 
     user_id = (
         None if before is None else state.payers.keys.to_text(before.payer.user_id)
     )
     has_change_handlers = bool(state.registry.subscription_handlers)
-    entry = note.entry(
-        user_id, changed=changed, has_change_handlers=has_change_handlers
-    )
+    entry = note.entry(user_id, change=change, has_change_handlers=has_change_handlers)
 
     if entry is not None and note.event["id"] is not None:
         is_counted = is_run_here(state) and not entry.is_processed
@@ -219,32 +212,3 @@ def _without_foreign_rows(
         if id_ in before.rows or not state.rows.revisions(state.session, id_)
     }
     return CustomerState(after.payer, rows)
-
-
-def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:
-    """Read a subscription from Stripe. Call it while no lock is held.
-
-    :param client: ``state.webhook_client`` in a webhook, which makes one short try.
-    :raises StripeError: If Stripe refuses, or does not answer.
-    """
-    return client.get(quote_path("/v1/subscriptions/{}", subscription_id))
-
-
-def to_answer(response: Mapping[str, Any], *times: datetime | None) -> Answer:
-    """Stripe's answer as a change of our rows.
-
-    The answer gets the latest time at which it is known to be true: later events win
-    over it, earlier ones do not.
-
-    :param times: Times that the answer is not older than, such as its event's.
-    :raises APIError: If the answer is not a subscription.
-    """
-    state = read_subscription(response)
-
-    if state is None:
-        raise APIError("Stripe's answer is not a subscription.")
-
-    # A subscription with a test clock has the times of this clock, not of ours.
-    # Source: https://docs.stripe.com/billing/testing/test-clocks
-    as_of = None if response.get("test_clock") else getattr(response, "as_of", None)
-    return Answer(state, latest(as_of, *times))

@@ -12,6 +12,7 @@ from typing import Final
 from ..state import State
 from ..stripe_api.encoding import quote_path
 from ..stripe_api.event import Event
+from .ask import with_all_items
 
 #: Where the object of a thin event is read, by the beginning of the event type. The
 #: path in the event is not used: whoever could write it could read with our key.
@@ -36,8 +37,9 @@ def read_object(state: State, event: Event) -> Mapping[str, Any]:
 
     for prefix, path in _OBJECT_PATHS.items():
         if event.type.startswith(prefix):
-            return state.webhook_client.get(
+            stripe_object = state.webhook_client.get(
                 quote_path(path, event.object_id), stripe_account=event.account
             )
+            return with_all_items(state.webhook_client, stripe_object)
 
     return {"id": event.object_id, "object": "customer", "deleted": True}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Final
 
+from ..catalogue import Price
 from ..config import API_VERSION
-from ..config import Price
 from ..errors import InvalidRequestError
 from ..errors import PermissionDeniedError
 from ..stripe_api.encoding import quote_path

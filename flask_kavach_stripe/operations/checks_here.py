@@ -191,3 +191,11 @@ def _no_warnings(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def check_unset_price(examination: Examination) -> str:
+    """Fail for an entry of ``STRIPE_PRICES`` without a price id."""
+    raise CheckFailed(
+        "'STRIPE_PRICES' has no price id for it, so it is not for sale. Is an"
+        " environment variable missing?"
+    )

@@ -69,7 +69,7 @@ def checks_of(state: State) -> Mapping[str, Check]:
         f"price {name}": partial(checks_at_stripe.check_price, price=price)
         for name, price in state.settings.prices.items()
     }
-    known = {*state.settings.prices, *state.settings.price_names}
+    known = {*state.settings.prices, *state.settings.catalogue.names}
     guarded: dict[str, Check] = {
         f"price {price_id}": partial(
             checks_at_stripe.check_guarded_price, price_id=price_id, views=views
@@ -77,8 +77,12 @@ def checks_of(state: State) -> Mapping[str, Check]:
         for price_id, views in guarded_views(current_app).items()
         if price_id.startswith("price_") and price_id not in known
     }
+    unset: dict[str, Check] = {
+        f"price {name}": checks_here.check_unset_price
+        for name in state.settings.catalogue.unset
+    }
     on_sale = prices or {"prices": checks_at_stripe.check_no_prices}
-    return {**CHECKS, **on_sale, **guarded}
+    return {**CHECKS, **on_sale, **unset, **guarded}
 
 
 def examine(state: State) -> Iterator[Finding]:

@@ -31,21 +31,22 @@ from ..billing.customers import is_deleted_customer
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
 from ..billing.users import get_payer
+from ..customer_state import Answer
+from ..customer_state import Change
+from ..customer_state import CustomerDeleted
+from ..customer_state import CustomerState
+from ..customer_state import Payer
+from ..customer_state import Snapshot
+from ..customer_state import UPDATED
 from ..database.payers import COLUMN_NAMES
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
-from ..events.store import to_answer
+from ..events.ask import to_answer
+from ..events.ask import with_all_items
 from ..state import State
 from ..stripe_api.client import StripeResponse
 from ..stripe_api.objects import now
-from ..subscriptions import Answer
-from ..subscriptions import Change
-from ..subscriptions import CustomerDeleted
-from ..subscriptions import CustomerState
-from ..subscriptions import Payer
-from ..subscriptions import Snapshot
-from ..subscriptions import UPDATED
 from .explanations import is_expected
 
 logger: Final = logging.getLogger(__name__)
@@ -166,7 +167,12 @@ class Repairs:
 
         for page in self._state.client.pages("/v1/subscriptions", params):
             answers = [
-                to_answer(StripeResponse(subscription, as_of=page.as_of))
+                to_answer(
+                    with_all_items(
+                        self._state.client,
+                        StripeResponse(subscription, as_of=page.as_of),
+                    )
+                )
                 for subscription in page["data"]
             ]
             self.requests += 1
@@ -235,7 +241,7 @@ class Repairs:
         if after is None:  # only Stripe can tell, so ask
             return True
 
-        after = after.projected(self._state.settings.active_statuses)
+        after = after.projected(self._state.settings.access)
         return after.payer != customer.payer or after.states != customer.states
 
     # -- what Stripe does not list -----------------------------------------------------
@@ -391,7 +397,7 @@ class Repairs:
 
                 after = before.after([CustomerDeleted(now())])
 
-        return (after or before).projected(self._state.settings.active_statuses)
+        return (after or before).projected(self._state.settings.access)
 
     def _ask(self, customer_id: str, customer: CustomerState) -> tuple[Change, ...]:
         """Read all subscriptions of one customer from Stripe, and count them."""

@@ -17,14 +17,14 @@ from typing import Any
 from typing import Final
 from typing import NamedTuple
 
+from ..customer_state import CustomerState
+from ..customer_state import Payer
+from ..customer_state import StoredSubscription
 from ..database.payers import COLUMN_NAMES
 from ..errors import ConfigurationError
 from ..errors import KavachStripeError
 from ..errors import NoCustomerError
 from ..state import State
-from ..subscriptions import CustomerState
-from ..subscriptions import Payer
-from ..subscriptions import StoredSubscription
 from ..testing import make_checkout_session
 from ..testing import make_customer
 from ..testing import make_event
@@ -62,12 +62,13 @@ class Subject(NamedTuple):
             return self.new()
 
         state = self.current.state
+        item = state.items[0] if state.items else None
         return {
             "id": state.id,
             "customer": self.customer_id,
             "status": state.status,
-            "price": state.price_id or "price_sample",
-            "quantity": state.quantity or 1,
+            "price": (item and item.price_id) or "price_sample",
+            "quantity": (item and item.quantity) or 1,
             "current_period_end": _timestamp(state.current_period_end),
             "cancel_at_period_end": state.cancel_at_period_end,
             "created": _timestamp(state.created),

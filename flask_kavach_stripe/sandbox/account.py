@@ -18,8 +18,6 @@ from .hosted.portal_configurations import PortalConfigurations
 from .hosted.portal_rules import PortalRules
 from .hosted.portal_sessions import PortalSessions
 from .idempotency import IdempotencyKeys
-from .money.catalogue import Prices
-from .money.catalogue import Products
 from .money.charges import Charges
 from .money.discounts import Coupons
 from .money.discounts import Discounts
@@ -28,6 +26,8 @@ from .money.invoice_payments import InvoicePayments
 from .money.invoices import Invoices
 from .money.payment_methods import PaymentMethods
 from .money.payments import PaymentIntents
+from .money.products_and_prices import Prices
+from .money.products_and_prices import Products
 from .notifications.delivery import Delivery
 from .notifications.delivery import Sender
 from .notifications.endpoints import WebhookEndpoints

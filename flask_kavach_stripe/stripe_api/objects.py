@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from datetime import UTC
 from typing import Any
@@ -104,6 +105,17 @@ def _list_data(value: object) -> Iterator[Mapping[str, Any]]:
     yield from (as_mapping(item) for item in data) if isinstance(data, list) else ()
 
 
+class ItemState(NamedTuple):
+    """The fields of a subscription's item that we keep."""
+
+    #: ``si_...``
+    id: str | None
+    #: ``price_...``
+    price_id: str | None
+    #: ``None`` for a metered price.
+    quantity: int | None = None
+
+
 class SubscriptionState(NamedTuple):
     """The fields of a subscription that we keep, the same for every API version.
 
@@ -113,13 +125,17 @@ class SubscriptionState(NamedTuple):
     id: str
     customer_id: str
     status: str
-    #: The price of the first item, ``price_...``.
-    price_id: str | None = None
-    #: The quantity of the first item.
-    quantity: int | None = None
+    #: In Stripe's order.
+    items: tuple[ItemState, ...] = ()
+    #: Of the same item as :attr:`current_period_end`.
+    current_period_start: datetime | None = None
     current_period_end: datetime | None = None
+    #: When it ends, if a day is set.
+    cancel_at: datetime | None = None
     #: Whether it is scheduled to cancel, by ``cancel_at_period_end`` or ``cancel_at``.
     cancel_at_period_end: bool = False
+    #: Whether ``pause_collection`` is set: nothing is charged, the status stays.
+    collection_paused: bool = False
     trial_end: datetime | None = None
     ended_at: datetime | None = None
     created: datetime | None = None
@@ -139,6 +155,7 @@ class SubscriptionState(NamedTuple):
         return self._replace(
             status=self.status if self.has_ended else "canceled",
             cancel_at_period_end=False,
+            cancel_at=None,
             ended_at=self.ended_at or at,
         )
 
@@ -147,8 +164,8 @@ def read_subscription(value: object) -> SubscriptionState | None:
     """Read a subscription of any API version since 2024-12-18.acacia.
 
     The billing period moved from the subscription to its items with
-    2025-03-31.basil. If the items' periods end at different times, the earliest end
-    counts, as in Stripe's own list filter.
+    2025-03-31.basil. If the items' periods end at different times, the period with the
+    earliest end counts, as in Stripe's own list filter.
 
     A subscription that is scheduled to cancel may say so in ``cancel_at`` alone: in
     flexible billing mode the customer portal leaves ``cancel_at_period_end`` false.
@@ -169,28 +186,61 @@ def read_subscription(value: object) -> SubscriptionState | None:
         return None
 
     items = list(_list_data(subscription.get("items")))
-    first_item = items[0] if items else {}
-    period_ends = [read_time(item.get("current_period_end")) for item in items]
-    scheduled = (
-        subscription.get("cancel_at_period_end") is True
-        or read_time(subscription.get("cancel_at")) is not None
+    start, end = _read_period(subscription, items)
+    has_ended = status in FINAL_STATUSES
+    cancel_at = None if has_ended else read_time(subscription.get("cancel_at"))
+    is_scheduled = (
+        subscription.get("cancel_at_period_end") is True or cancel_at is not None
     )
     return SubscriptionState(
         id=subscription_id,
         customer_id=customer_id,
         status=status,
-        price_id=_first_known(
-            read_id(first_item.get("price")), read_id(first_item.get("plan"))
-        ),
-        quantity=_read_quantity(first_item.get("quantity")),
-        current_period_end=_first_known(
-            min((end for end in period_ends if end is not None), default=None),
-            read_time(subscription.get("current_period_end")),
-        ),
-        cancel_at_period_end=scheduled and status not in FINAL_STATUSES,
+        items=tuple(map(_read_item, items)),
+        current_period_start=start,
+        current_period_end=end,
+        cancel_at=cancel_at,
+        cancel_at_period_end=is_scheduled and not has_ended,
+        collection_paused=bool(as_mapping(subscription.get("pause_collection"))),
         trial_end=read_time(subscription.get("trial_end")),
         ended_at=read_time(subscription.get("ended_at")),
         created=read_time(subscription.get("created")),
+    )
+
+
+def has_more_items(value: object) -> bool:
+    """Whether a subscription has more items than it shows.
+
+    Stripe shows the first ten or so, and lists the others at
+    ``/v1/subscription_items``.
+    """
+    return as_mapping(as_mapping(value).get("items")).get("has_more") is True
+
+
+def _read_item(item: Mapping[str, Any]) -> ItemState:
+    price_id = _first_known(read_id(item.get("price")), read_id(item.get("plan")))
+    return ItemState(
+        read_id(item.get("id")), price_id, _read_quantity(item.get("quantity"))
+    )
+
+
+def _read_period(
+    subscription: Mapping[str, Any], items: Sequence[Mapping[str, Any]]
+) -> tuple[datetime | None, datetime | None]:
+    """Read the start and the end of the item's period that ends first."""
+    periods = [
+        (end, read_time(item.get("current_period_start")))
+        for item in items
+        if (end := read_time(item.get("current_period_end"))) is not None
+    ]
+
+    if periods:
+        end, start = min(periods, key=lambda period: period[0])
+        return start, end
+
+    return (
+        read_time(subscription.get("current_period_start")),
+        read_time(subscription.get("current_period_end")),
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import replace
+from datetime import datetime
+from datetime import UTC
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -83,7 +85,7 @@ def connect(
         webhook_url = url_for("kavach_stripe.webhook", _external=True)
 
     secret = (settings.webhook_secrets or (_SECRET,))[0]
-    names = {price.id: name for name, price in settings.prices.items()}
+    names = dict(settings.catalogue.names)
     create_prices(sandbox, names, amounts or {})
 
     with requests.Session() as session:
@@ -92,7 +94,11 @@ def connect(
         connected = replace(
             settings, secret_key=sandbox.api_key, webhook_secrets=(secret,)
         )
-        state.use(connected, make_client(connected, session))
+        state.use(
+            connected,
+            make_client(connected, session),
+            lambda: datetime.fromtimestamp(sandbox.clock.now(), UTC),
+        )
         app.config["SERVER_NAME"] = server_name or "localhost"
         try:
             sender = _Sender(app, state)

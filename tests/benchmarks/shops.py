@@ -154,10 +154,14 @@ class Shop:
             "id": "sub_" + number,
             "customer_id": "cus_" + number,
             "status": "active",
-            "price_id": "price_pro",
-            "quantity": 1,
+            "items": '[{"id": "si_'
+            + number
+            + '", "price": "price_pro", "quantity": 1}]',
+            "current_period_start": past,
             "current_period_end": start,
+            "cancel_at": null(),
             "cancel_at_period_end": False,
+            "collection_paused": False,
             "trial_end": null(),
             "ended_at": null(),
             "created": past,
@@ -193,7 +197,7 @@ class Shop:
 
     def count_changes(self) -> int:
         """How many events changed a user's columns."""
-        counted = select(func.count()).where(self.event_model.changed)
+        counted = select(func.count()).where(self.event_model.change.is_not(None))
 
         with self.app.app_context():
             return int(self.db.session.scalar(counted) or 0)
@@ -399,8 +403,7 @@ class HandWritten:
                     name: bindparam(f"new_{name}")
                     for name in (
                         "status",
-                        "price_id",
-                        "quantity",
+                        "items",
                         "current_period_end",
                         "cancel_at_period_end",
                         "synced_at",
@@ -494,7 +497,7 @@ class HandWritten:
                 "livemode": event["livemode"],
                 "api_version": event["api_version"],
                 "payload": request.get_data(as_text=True),
-                "changed": True,
+                "change": json.dumps({"before": None, "after": subscription["id"]}),
                 "received_at": datetime.now(UTC),
                 "processed_at": processed_at,
                 "attempted_at": None,
@@ -508,13 +511,17 @@ class HandWritten:
         subscription = event["data"]["object"]
         item = subscription["items"]["data"][0]
         end = datetime.fromtimestamp(item["current_period_end"], UTC)
+        stored_item = {
+            "id": item["id"],
+            "price": item["price"]["id"],
+            "quantity": item["quantity"],
+        }
         connection.execute(
             self.update_subscription,
             {
                 "subscription_id": subscription["id"],
                 "new_status": subscription["status"],
-                "new_price_id": item["price"]["id"],
-                "new_quantity": item["quantity"],
+                "new_items": json.dumps([stored_item]),
                 "new_current_period_end": end,
                 "new_cancel_at_period_end": subscription["cancel_at_period_end"],
                 "new_synced_at": datetime.fromtimestamp(event["created"], UTC),

@@ -36,10 +36,11 @@ from sqlalchemy.orm import mapped_column
 
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
+from flask_kavach_stripe.catalogue import Catalogue
+from flask_kavach_stripe.customer_state import SubscriptionColumns
 from flask_kavach_stripe.state import make_client
 from flask_kavach_stripe.state import State
 from flask_kavach_stripe.stripe_api.objects import read_subscription
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.testing import make_subscription
 
 NEWEST = 1_790_000_000
@@ -130,7 +131,7 @@ def fill(state: State, user_model: Any, numbers: range) -> None:
     for number in numbers:
         found = read_subscription(make(number))
         assert found is not None
-        columns = SubscriptionColumns.of(found)
+        columns = SubscriptionColumns.of(found, Catalogue())
         users.append(
             {
                 "id": number + 1,
@@ -142,7 +143,18 @@ def fill(state: State, user_model: Any, numbers: range) -> None:
                 "stripe_cancel_at_period_end": columns.cancel_at_period_end,
             }
         )
-        rows.append({**found._asdict(), "synced_at": found.created, "revision": 1})
+        items = [
+            {"id": item.id, "price": item.price_id, "quantity": item.quantity}
+            for item in found.items
+        ]
+        rows.append(
+            {
+                **found._asdict(),
+                "items": json.dumps(items),
+                "synced_at": found.created,
+                "revision": 1,
+            }
+        )
 
     state.session.execute(insert(user_model), users)
     state.session.execute(insert(state.subscription_model), rows)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from flask_kavach_stripe.catalogue import Catalogue
+from flask_kavach_stripe.catalogue import Price
 from flask_kavach_stripe.config import DEFAULTS
-from flask_kavach_stripe.config import Price
 from flask_kavach_stripe.config import Settings
 from flask_kavach_stripe.errors import ConfigurationError
 from tests.config.reading import LIVE_KEY
@@ -30,7 +31,7 @@ def test_defaults() -> None:
         url_prefix="/auth/stripe",
         webhook_paths=(),
         auto_create_customer=True,
-        prices={},
+        catalogue=Catalogue(),
         any_price=True,
         trial_days=None,
         success_url=None,
@@ -85,7 +86,7 @@ def test_from_prefixed_env(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert settings.secret_key == LIVE_KEY
     assert settings.webhook_secrets == ("whsec_a", "whsec_b")
-    assert settings.prices == {"team": Price("price_1", 14)}
+    assert settings.prices == {"team": Price(("price_1",), 14)}
     assert settings.trial_days == 7
     assert settings.trusted_origins == {"https://www.example.com", "http://b.example"}
     assert settings.active_statuses == ("active",)
@@ -100,7 +101,7 @@ def test_settings_cannot_be_changed() -> None:
         settings.any_price = True  # type: ignore[misc] # what is tested
 
     with pytest.raises(TypeError):
-        settings.prices["free"] = Price("price_0", None)  # type: ignore[index] # same
+        settings.prices["free"] = Price(("price_0",))  # type: ignore[index] # same
 
 
 def test_settings_do_not_follow_the_configuration() -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from flask_kavach_stripe import KavachStripe
+from flask_kavach_stripe import StripeSubscriptionMixin
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.testing import post_event
 from tests import servers
@@ -46,7 +47,7 @@ def app(uri: str) -> Iterator[Flask]:
     )
 
     class Base(DeclarativeBase):
-        """What every model has, those that the extension makes included."""
+        """What every model of the app has, its table of subscriptions included."""
 
         made_by: Mapped[str] = mapped_column(String(9), default=lambda: "maker")
         written_by: Mapped[str] = mapped_column(
@@ -57,6 +58,9 @@ def app(uri: str) -> Iterator[Flask]:
 
     class User(UserMixin, StripeUserMixin, db.Model):  # type: ignore[name-defined, misc]  # db.Model is made at run time
         id: Mapped[int] = mapped_column(primary_key=True)
+
+    class StripeSubscription(StripeSubscriptionMixin, db.Model):  # type: ignore[name-defined, misc]  # as above
+        pass
 
     KavachStripe(app)
 

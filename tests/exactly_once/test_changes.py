@@ -67,6 +67,7 @@ def test_change_is_told(shop: Any, changes: list[Any]) -> None:
         {"current_period_end": END + 1},
         {"cancel_at_period_end": True},
         {"cancel_at": END},
+        {"quantity": 7},
     ],
 )
 def test_change_of_any_column_is_told(
@@ -82,7 +83,9 @@ def test_change_of_any_column_is_told(
     [
         pytest.param(event("updated", 60), id="same state"),
         pytest.param(event("updated", -60, status="past_due"), id="old event"),
-        pytest.param(event("updated", 60, quantity=7), id="only the row"),
+        pytest.param(
+            event("updated", 60, metadata={"a": "1"}), id="only what is not kept"
+        ),
         pytest.param(event("created", id="sub_2", status="unpaid"), id="not the best"),
         pytest.param(event("created", customer="cus_nobody"), id="of nobody"),
         pytest.param(paid(), id="another type"),

@@ -48,7 +48,8 @@ def test_ledger_row_of_a_stored_event(shop: Any) -> None:
     assert row.livemode is False
     assert row.api_version == "2026-10-28.endive"
     assert row.payload == body.decode()
-    assert row.changed is True
+    assert json.loads(row.change)["before"] is None
+    assert json.loads(row.change)["after"]["id"] == "sub_1"
     assert before <= row.received_at <= datetime.now(UTC)
     assert row.processed_at == row.received_at  # nothing had to run
     assert (row.attempts, row.error) == (0, None)
@@ -61,7 +62,7 @@ def test_ledger_row_of_a_handled_event(shop: Any) -> None:
 
     ok(shop.post_event(paid()))
     [row] = shop.events
-    assert row.changed is False
+    assert row.change is None
     assert row.processed_at - row.received_at < timedelta(seconds=60)
     assert row.processed_at >= row.received_at
     assert (row.attempts, row.error) == (1, None)
@@ -73,7 +74,12 @@ def test_ledger_knows_whether_the_columns_changed(shop: Any, kind: str) -> None:
     shop.post_event(event(kind, 60))  # the same state, later
     shop.post_event(event(kind, -60, status="past_due"))  # too late
     shop.post_event(event("created", id="sub_2", status="incomplete"))  # not the best
-    assert [row.changed for row in shop.events] == [True, False, False, False]
+    assert [row.change is not None for row in shop.events] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_ledger_holds_a_payload_of_a_mebibyte(shop: Any) -> None:
@@ -334,7 +340,8 @@ def test_bytes_stored_of_an_event(shop: Any) -> None:
     others = [
         str(getattr(row, column.key))
         for column in inspect(type(row)).columns
-        if column.key != "payload"
+        if column.key not in ("payload", "change")
     ]
     assert row.payload.encode() == payload
+    assert len(row.change) < 500, row.change
     assert sum(map(len, others)) < 300, others

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from datetime import UTC
 from typing import Any
 
 from flask_kavach_stripe import Subscription
+from tests.vocabulary import at
+from tests.vocabulary import FAR
 from tests.vocabulary import store_subscription
 
 
@@ -17,16 +17,14 @@ def test_get_subscription(make_shop: Any) -> None:
         shop,
         status="trialing",
         price="price_pro",
-        current_period_end=1_800_000_000,
+        current_period_end=FAR,
         cancel_at_period_end=True,
     )
 
     with shop.app.app_context():
         found = shop.kavach_stripe.get_subscription(1)
 
-    assert found == Subscription(
-        "sub_1", "trialing", "price_pro", datetime(2027, 1, 15, 8, tzinfo=UTC), True
-    )
+    assert found == Subscription("sub_1", "trialing", "price_pro", at(FAR), True)
     assert found.price == "pro"
     assert found.is_active
     assert found.on_trial
@@ -54,7 +52,9 @@ def test_get_subscription_costs_no_query(kept_shop: Any, context: None) -> None:
 def test_active_statuses_decide_what_is_active(make_shop: Any) -> None:
     shop = make_shop(STRIPE_ACTIVE_STATUSES=["active", "past_due"])
     shop.add_user(stripe_customer_id="cus_ada")
-    store_subscription(shop, status="past_due", cancel_at_period_end=True)
+    store_subscription(
+        shop, status="past_due", cancel_at_period_end=True, current_period_end=FAR
+    )
 
     with shop.app.app_context():
         found = shop.kavach_stripe.get_subscription(1)

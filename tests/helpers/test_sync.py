@@ -329,7 +329,9 @@ def test_handler_that_raises_undoes_no_column(
     assert kept_shop.notes == []
     assert kept_shop.columns()["subscription_id"] == "sub_1"
     (owed,) = kept_shop.events
-    assert (owed.changed, owed.processed_at, owed.attempts) == (True, None, 1)
+    assert (owed.processed_at, owed.attempts) == (None, 1)
+    change = json.loads(owed.change)
+    assert (change["before"], change["after"]["id"]) == (None, "sub_1")
     assert (owed.customer_id, owed.error) == ("cus_ada", "RuntimeError: a bug")
 
 

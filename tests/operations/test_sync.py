@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 import pytest
 import responses
 
+from flask_kavach_stripe.catalogue import Catalogue
+from flask_kavach_stripe.customer_state import SubscriptionColumns
 from flask_kavach_stripe.database.payers import COLUMN_NAMES
 from flask_kavach_stripe.sandbox import Clock
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.stripe_api.objects import read_subscription
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from flask_kavach_stripe.testing.sandbox import connect
@@ -175,12 +176,14 @@ def test_sync_repairs_columns_that_were_edited(shop: Any, account: Account) -> N
 def test_sync_repairs_rows_that_were_edited(shop: Any, account: Account) -> None:
     _, _, subscription_id = account.add_payer()
     sync(shop)
-    change(shop, subscription_model(shop), quantity=7)
+    [row] = shop.subscriptions
+    change(shop, subscription_model(shop), items="[]")
     account.sandbox.advance(hours=1)
     (line,) = sync(shop)
 
     assert line.endswith(f": {subscription_id}")
-    assert [row.quantity for row in shop.subscriptions] == [1]
+    assert [repaired.items for repaired in shop.subscriptions] == [row.items]
+    assert [item["quantity"] for item in json.loads(row.items)] == [1]
 
 
 def test_sync_adopts_payers_from_before_there_were_rows(
@@ -481,7 +484,18 @@ def columns_of(state: SubscriptionState | None) -> dict[str, Any]:
     if state is None:
         return {}
 
-    return dict(zip(COLUMN_NAMES[1:], SubscriptionColumns.of(state), strict=True))
+    return dict(
+        zip(COLUMN_NAMES[1:], SubscriptionColumns.of(state, Catalogue()), strict=True)
+    )
+
+
+def row_of(state: SubscriptionState) -> dict[str, Any]:
+    """The columns of a row, which holds the items as JSON."""
+    items = [
+        {"id": item.id, "price": item.price_id, "quantity": item.quantity}
+        for item in state.items
+    ]
+    return {**state._asdict(), "items": json.dumps(items)}
 
 
 def fill(shop: Any, count: int, subscriptions: Sequence[Any] = ()) -> None:
@@ -503,7 +517,7 @@ def fill(shop: Any, count: int, subscriptions: Sequence[Any] = ()) -> None:
         ]
         model = subscription_model(shop)
         shop.db.session.add_all(
-            model(**state._asdict(), synced_at=NOON) for state in states.values()
+            model(**row_of(state), synced_at=NOON) for state in states.values()
         )
         shop.db.session.add_all(users)
         shop.db.session.commit()

@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from flask_kavach_stripe.testing import make_subscription
 from tests.vocabulary import API
+from tests.vocabulary import items_of
 from tests.vocabulary import OUR_EVENTS
 from tests.vocabulary import run
 from tests.vocabulary import store_subscription
@@ -79,7 +80,7 @@ def test_trigger_is_about_the_subscription_that_the_user_has(
     assert columns["subscription_id"] == "sub_real"
     assert columns["subscription_status"] == status
     assert columns["price_id"] == "price_pro"
-    assert [row.quantity for row in shop.subscriptions] == [3]
+    assert [items_of(row)[0].quantity for row in shop.subscriptions] == [3]
     assert [given.type for given in seen] == [event_type]
 
 

@@ -327,7 +327,7 @@ def live(
     happened = Counter(shop.notes)
     # Where there never was a subscription, there is nothing to tell.
     told = {row.customer_id for row in shop.subscriptions}
-    changes = [e for e in shop.events if e.changed and e.customer_id in told]
+    changes = [e for e in shop.events if e.change and e.customer_id in told]
     assert happened.pop("changed", 0) == len(changes)
     assert happened == Counter(event["id"] for event in sandbox.events[first:])
 

@@ -10,8 +10,8 @@ import stripe.params.checkout
 from flask_kavach_stripe.sandbox import ApiError
 from flask_kavach_stripe.sandbox.hosted import checkout_params
 from flask_kavach_stripe.sandbox.hosted import portal_configurations
-from flask_kavach_stripe.sandbox.money import catalogue
 from flask_kavach_stripe.sandbox.money import discounts
+from flask_kavach_stripe.sandbox.money import products_and_prices
 from flask_kavach_stripe.sandbox.params import array
 from flask_kavach_stripe.sandbox.params import boolean
 from flask_kavach_stripe.sandbox.params import choice
@@ -138,10 +138,10 @@ def declared(params: Any) -> set[str]:
         (subscription_params.UPDATE, stripe.params.SubscriptionUpdateParams),
         (subscription_params.PAUSE, stripe.params.SubscriptionPauseParams),
         (subscription_params.RESUME, stripe.params.SubscriptionResumeParams),
-        (catalogue._PRODUCT_CREATE, stripe.params.ProductCreateParams),
-        (catalogue._PRODUCT_UPDATE, stripe.params.ProductUpdateParams),
-        (catalogue._PRICE_CREATE, stripe.params.PriceCreateParams),
-        (catalogue._PRICE_UPDATE, stripe.params.PriceUpdateParams),
+        (products_and_prices._PRODUCT_CREATE, stripe.params.ProductCreateParams),
+        (products_and_prices._PRODUCT_UPDATE, stripe.params.ProductUpdateParams),
+        (products_and_prices._PRICE_CREATE, stripe.params.PriceCreateParams),
+        (products_and_prices._PRICE_UPDATE, stripe.params.PriceUpdateParams),
         (discounts._COUPON, stripe.params.CouponCreateParams),
         (discounts._PROMOTION_CODE, stripe.params.PromotionCodeCreateParams),
         (previews._PREVIEW, stripe.params.InvoiceCreatePreviewParams),

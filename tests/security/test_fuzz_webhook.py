@@ -448,7 +448,8 @@ def check_that_nothing_is_half_stored(connection: sqlite3.Connection) -> None:
         " stripe_price_id FROM users WHERE stripe_subscription_id IS NOT NULL"
     ).fetchall()
     rows = connection.execute(
-        "SELECT customer_id, id, status, price_id FROM stripe_subscription"
+        "SELECT customer_id, id, status, json_extract(items, '$[0].price')"
+        " FROM stripe_subscription"
     ).fetchall()
     assert set(users) <= set(rows)
 

@@ -20,6 +20,7 @@ from flask_kavach_stripe import CheckoutSessionMismatch
 from flask_kavach_stripe import ConfigurationError
 from flask_kavach_stripe import current_subscription
 from flask_kavach_stripe import Event
+from flask_kavach_stripe import Item
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import KavachStripeError
 from flask_kavach_stripe import NoCustomerError
@@ -155,6 +156,17 @@ def describe(subscription: Subscription) -> None:
     assert_type(subscription.canceled, bool)
     assert_type(subscription.on_grace_period, bool)
     assert_type(subscription.price, str | None)
+    assert_type(subscription.items, tuple[Item, ...])
+    assert_type(subscription.items[0].id, str | None)
+    assert_type(subscription.items[0].price_id, str | None)
+    assert_type(subscription.items[0].quantity, int | None)
+    assert_type(subscription.items[0].price, str | None)
+    assert_type(subscription.quantity, int | None)
+    assert_type(subscription.trial_end, datetime | None)
+    assert_type(subscription.created, datetime | None)
+    assert_type(subscription.current_period_start, datetime | None)
+    assert_type(subscription.collection_paused, bool | None)
+    assert_type(subscription.ends_at, datetime | None)
 
 
 assert_type(current_subscription, Subscription | None)
@@ -173,8 +185,12 @@ def columns(user: User, event: StripeEvent, subscription: StripeSubscription) ->
     assert_type(event.id, str)
     assert_type(event.processed_at, datetime | None)
     assert_type(event.attempts, int)
+    assert_type(event.change, str | None)
     assert_type(subscription.customer_id, str)
-    assert_type(subscription.quantity, int | None)
+    assert_type(subscription.items, str)
+    assert_type(subscription.cancel_at, datetime | None)
+    assert_type(subscription.current_period_start, datetime | None)
+    assert_type(subscription.collection_paused, bool)
     assert_type(subscription.revision, int)
 
 

@@ -9,6 +9,7 @@ ends.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,17 +19,20 @@ from typing import NamedTuple
 
 import pytest
 
+from flask_kavach_stripe.catalogue import Access
+from flask_kavach_stripe.customer_state import Answer
+from flask_kavach_stripe.customer_state import decide
+from flask_kavach_stripe.customer_state import project
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import Verdict
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import decide
-from flask_kavach_stripe.subscriptions import project
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import Verdict
 from tests.histories import ACTIVE
 from tests.histories import answer_times
 from tests.histories import CANCELED
+from tests.histories import CATALOGUE
 from tests.histories import check_write
 from tests.histories import EPOCH
 from tests.histories import expected_columns
@@ -69,7 +73,8 @@ class Ground:
     stands for all: what it may do with one is checked here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shortened: Collection[int] = ()) -> None:
+        self._shortened = shortened
         self.rows: list[StoredSubscription | None] = [None]
         self._numbers: dict[tuple[SubscriptionState, datetime | None], int] = {}
         self._decisions: dict[tuple[int, Happening], tuple[int, bool]] = {}
@@ -81,7 +86,7 @@ class Ground:
         key = row, event
 
         if key not in self._decisions:
-            self._decisions[key] = self._ask(row, to_change(event))
+            self._decisions[key] = self._ask(row, to_change(event, self._shortened))
 
         return self._decisions[key]
 
@@ -322,19 +327,33 @@ def explain(ground: Ground, history: History, calls_at_once: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "starts"),
+    ("lengths", "starts", "shortened"),
     [
-        pytest.param((1, 2, 3, 4), ("created", "updated"), id="four events"),
-        pytest.param((5,), ("created",), id="five events"),
+        pytest.param((1, 2, 3, 4), ("created", "updated"), (), id="four events"),
         pytest.param(
-            (5,), ("updated",), id="five events, not the first", marks=pytest.mark.slow
+            (1, 2, 3, 4), ("created", "updated"), (ACTIVE,), id="many items at first"
+        ),
+        pytest.param(
+            (1, 2, 3, 4), ("created", "updated"), (PAST_DUE,), id="many items later"
+        ),
+        pytest.param((5,), ("created",), (), id="five events"),
+        pytest.param(
+            (5,),
+            ("updated",),
+            (),
+            id="five events, not the first",
+            marks=pytest.mark.slow,
         ),
     ],
 )
 def test_every_order_of_one_subscription_ends_as_stripe_says(
-    report: Callable[[str], None], lengths: Sequence[int], starts: tuple[str, ...]
+    report: Callable[[str], None],
+    lengths: Sequence[int],
+    starts: tuple[str, ...],
+    shortened: tuple[int, ...],
 ) -> None:
-    ground = Ground()
+    """:param shortened: States of which events do not show all items."""
+    ground = Ground(shortened)
     found = [
         (length, explore(ground, history))
         for length in lengths
@@ -473,14 +492,15 @@ def check_projection(one: int, other: int) -> None:
             STATES[one],
             STATES[other]._replace(
                 id="sub_2",
-                price_id="price_2",
+                items=(ItemState("si_2", "price_2", 1),),
                 created=EPOCH + timedelta(days=age),
             ),
         ]
+        access = Access(active_statuses, CATALOGUE)
         expected = expected_columns(states, active_statuses)
 
-        assert project(states, active_statuses) == expected
-        assert project(reversed(states), active_statuses) == expected
+        assert project(states, access) == expected
+        assert project(reversed(states), access) == expected
 
 
 def test_every_listed_order_of_two_subscriptions_ends_as_stripe_says(

@@ -64,7 +64,7 @@ def test_same_state_within_a_second_only_moves_the_time(
     shop.post_event(event("updated", 0))
     ok(shop.post_event(event("updated", after)))
     assert shop.subscriptions[0].synced_at == at(T + max(0, after))
-    assert shop.events[-1].changed is False
+    assert shop.events[-1].change is None
 
 
 @pytest.mark.parametrize("after", [-1, 0, 1])

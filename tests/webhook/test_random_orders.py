@@ -17,24 +17,29 @@ from datetime import timedelta
 
 import pytest
 
+from flask_kavach_stripe.catalogue import Access
+from flask_kavach_stripe.customer_state import adopt
+from flask_kavach_stripe.customer_state import Answer
+from flask_kavach_stripe.customer_state import decide
+from flask_kavach_stripe.customer_state import Ending
+from flask_kavach_stripe.customer_state import PaymentFailure
+from flask_kavach_stripe.customer_state import project
+from flask_kavach_stripe.customer_state import Snapshot
+from flask_kavach_stripe.customer_state import StoredSubscription
+from flask_kavach_stripe.customer_state import SubscriptionChange
+from flask_kavach_stripe.customer_state import SubscriptionColumns
+from flask_kavach_stripe.customer_state import Verdict
+from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.stripe_api.objects import SubscriptionState
-from flask_kavach_stripe.subscriptions import adopt
-from flask_kavach_stripe.subscriptions import Answer
-from flask_kavach_stripe.subscriptions import decide
-from flask_kavach_stripe.subscriptions import Ending
-from flask_kavach_stripe.subscriptions import PaymentFailure
-from flask_kavach_stripe.subscriptions import project
-from flask_kavach_stripe.subscriptions import Snapshot
-from flask_kavach_stripe.subscriptions import StoredSubscription
-from flask_kavach_stripe.subscriptions import SubscriptionChange
-from flask_kavach_stripe.subscriptions import SubscriptionColumns
-from flask_kavach_stripe.subscriptions import Verdict
+from tests.histories import CATALOGUE
 from tests.histories import check_write
 from tests.histories import EVENT
 from tests.histories import expected_columns
 from tests.histories import FINAL
 from tests.histories import moment
 from tests.histories import PERIOD_END
+
+PLAN, ADDON = ItemState("si_1", "price_1", 1), ItemState("si_9", "price_addon", 1)
 
 # -- Stripe ----------------------------------------------------------------------------
 
@@ -128,8 +133,8 @@ class Stripe:
             id=id_,
             customer_id="cus_1",
             status=chance.choice(("incomplete", "trialing", "active", "active")),
-            price_id="price_1",
-            quantity=1,
+            items=chance.choice(((PLAN,), (PLAN,), (ADDON,), (ADDON, PLAN))),
+            current_period_start=moment(int(time)),
             current_period_end=PERIOD_END,
             created=moment(int(time)),
         )
@@ -176,24 +181,51 @@ class Stripe:
 
         if choice < 0.4:
             return state._replace(
-                status=chance.choice(FINAL), cancel_at_period_end=False
+                status=chance.choice(FINAL), cancel_at_period_end=False, cancel_at=None
             )
 
         if choice < 0.55:
             renewed = (state.current_period_end or PERIOD_END) + timedelta(days=31)
-            return state._replace(current_period_end=renewed)
+            return state._replace(
+                current_period_start=state.current_period_end,
+                current_period_end=renewed,
+            )
 
         if choice < 0.7:
-            return state._replace(cancel_at_period_end=not state.cancel_at_period_end)
+            is_leaving = not state.cancel_at_period_end
+            last_day = chance.choice((None, PERIOD_END + timedelta(days=10)))
+            return state._replace(
+                cancel_at_period_end=is_leaving,
+                cancel_at=last_day if is_leaving else None,
+            )
 
         if choice < 0.8:
-            return state._replace(price_id=chance.choice(("price_1", "price_2")))
+            upgraded, seats = (
+                PLAN._replace(price_id="price_2"),
+                PLAN._replace(quantity=5),
+            )
+            items = chance.choice(
+                ((PLAN,), (upgraded,), (ADDON, seats), (seats, ADDON))
+            )
+            return state._replace(items=items)
+
+        if choice < 0.85:
+            return state._replace(collection_paused=not state.collection_paused)
 
         statuses = ("active", "active", "past_due", "past_due", "paused", "unpaid")
         return state._replace(status=chance.choice(statuses))
 
     def _emit_state(self, time: float, state: SubscriptionState, kind: str) -> None:
-        self._emit(time, state.id, lambda stamp: Snapshot(state, stamp, EVENT + kind))
+        # Of many items, an event shows some; Stripe has to be asked for the rest.
+        is_short = len(state.items) > 1 and state.status not in FINAL
+        shown = state._replace(items=state.items[:1]) if is_short else state
+        self._emit(
+            time,
+            state.id,
+            lambda stamp: Snapshot(
+                shown, stamp, EVENT + kind, has_all_items=not is_short
+            ),
+        )
 
     def _emit_failure(self, time: float, state: SubscriptionState) -> None:
         reason = self._chance.choice(("subscription_cycle", None))
@@ -226,7 +258,9 @@ class Stripe:
             state = timeline[-1][1]
 
             if state.status not in FINAL:
-                ended = state._replace(status="canceled", cancel_at_period_end=False)
+                ended = state._replace(
+                    status="canceled", cancel_at_period_end=False, cancel_at=None
+                )
                 timeline.append((self.end, ended))
                 self._emit_state(self.end, ended, "deleted")
 
@@ -264,6 +298,7 @@ class Model:
 
     max_reads = 3
     active_statuses = ("active", "trialing")
+    access = Access(active_statuses, CATALOGUE)
 
     def __init__(self, seed: int, *, is_verbose: bool = False) -> None:
         self.chance = random.Random(seed)  # noqa: S311  # no secret
@@ -403,7 +438,7 @@ class Model:
 
         if rows:
             states = [stored.state for stored in rows.values()]
-            self.columns = project(states, self.active_statuses)
+            self.columns = project(states, self.access)
             assert self.columns == expected_columns(states, self.active_statuses)
 
         if attempt.event is not None:

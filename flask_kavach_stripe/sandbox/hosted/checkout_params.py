@@ -5,8 +5,8 @@ Source: https://docs.stripe.com/api/checkout/sessions/create
 
 from __future__ import annotations
 
-from ..money.catalogue import PRICE_DATA_SPEC
 from ..money.discounts import DISCOUNTS
+from ..money.products_and_prices import PRICE_DATA_SPEC
 from ..params import array
 from ..params import boolean
 from ..params import choice

@@ -16,10 +16,10 @@ from ..cards import AUTHENTICATION_FAILED
 from ..cards import find_card
 from ..clock import DAY
 from ..money.card_form import CardForm
-from ..money.catalogue import Prices
 from ..money.discounts import Discounts
 from ..money.discounts import PromotionCodes
 from ..money.payment_methods import PaymentMethods
+from ..money.products_and_prices import Prices
 from ..object_store import clone
 from ..object_store import Object
 from ..params import choice

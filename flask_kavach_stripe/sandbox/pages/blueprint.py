@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from .. import wording
 from ..account import Account
 from ..money.card_form import CardForm
-from ..money.items import period_end
+from ..money.item_prices import period_end
 from ..object_store import Object
 from ..recurring.subscription_object import FINAL
 from ..sandbox_errors import ApiError

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ..account import Account
 from ..clock import DAY
 from ..faults import KINDS
-from ..money.items import period_end
+from ..money.item_prices import period_end
 from ..web.api import current_account
 from .blueprint import bp
 from .blueprint import describe

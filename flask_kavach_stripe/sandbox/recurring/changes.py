@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..money.catalogue import Prices
 from ..money.discounts import Discounts
-from ..money.items import interval_of
-from ..money.items import new_item
-from ..money.items import period_end
-from ..money.items import set_price
+from ..money.item_prices import interval_of
+from ..money.item_prices import new_item
+from ..money.item_prices import period_end
+from ..money.item_prices import set_price
 from ..money.payment_methods import PaymentMethods
+from ..money.products_and_prices import Prices
 from ..object_store import clone
 from ..object_store import Object
 from ..params import merge_metadata

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..clock import HOUR
 from ..money.invoices import Invoices
-from ..money.items import period_end
+from ..money.item_prices import period_end
 from ..object_store import clone
 from ..object_store import Object
 from ..sandbox_errors import ApiError

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from ..clock import current_period
 from ..money.discounts import Discounts
 from ..money.invoices import Invoices
-from ..money.items import interval_of
-from ..money.items import period_end
+from ..money.item_prices import interval_of
+from ..money.item_prices import period_end
 from ..money.lines import item_of
 from ..money.lines import Lines
 from ..money.lines import net

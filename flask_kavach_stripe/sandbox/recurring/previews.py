@@ -9,7 +9,7 @@ from typing import Any
 
 from ..money.discounts import DISCOUNTS
 from ..money.invoices import preview_of
-from ..money.items import period_end
+from ..money.item_prices import period_end
 from ..object_store import Object
 from ..params import boolean
 from ..params import choice

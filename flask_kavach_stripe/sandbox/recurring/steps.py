@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..clock import DAY
 from ..clock import HOUR
 from ..money.invoices import preview_of
-from ..money.items import period_end
+from ..money.item_prices import period_end
 from ..money.payment_methods import PaymentMethods
 from ..object_store import Object
 from ..world import World

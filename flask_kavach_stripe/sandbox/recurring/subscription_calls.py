@@ -10,10 +10,10 @@ from typing import Any
 from typing import Final
 
 from ..cards import Decline
-from ..money.catalogue import Prices
 from ..money.discounts import Discounts
-from ..money.items import period_end
+from ..money.item_prices import period_end
 from ..money.payment_methods import PaymentMethods
+from ..money.products_and_prices import Prices
 from ..object_store import clone
 from ..object_store import Object
 from ..params import boolean

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..money.items import new_item
+from ..money.item_prices import new_item
 from ..object_store import Object
 from ..params import merge_metadata
 from ..resource import list_object

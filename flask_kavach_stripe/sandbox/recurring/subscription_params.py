@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..money.catalogue import PRICE_DATA_SPEC
 from ..money.discounts import DISCOUNTS
+from ..money.products_and_prices import PRICE_DATA_SPEC
 from ..params import array
 from ..params import boolean
 from ..params import choice

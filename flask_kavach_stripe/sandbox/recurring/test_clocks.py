@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..clock import add_interval
 from ..clock import DAY
-from ..money.items import interval_of
+from ..money.item_prices import interval_of
 from ..object_store import Object
 from ..params import read
 from ..params import text

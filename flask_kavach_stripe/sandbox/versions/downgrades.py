@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 from typing import NamedTuple
 
-from ..money.items import plan_of
+from ..money.item_prices import plan_of
 from ..object_store import clone
 from ..object_store import Object
 from ..object_store import Store

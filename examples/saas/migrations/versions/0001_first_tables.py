@@ -46,7 +46,13 @@ def upgrade():
             .with_variant(sa.Text(length=16777215), "mysql"),
             nullable=False,
         ),
-        sa.Column("changed", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column(
+            "change",
+            sa.Text()
+            .with_variant(sa.Text(length=16777215), "mariadb")
+            .with_variant(sa.Text(length=16777215), "mysql"),
+            nullable=True,
+        ),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
@@ -84,16 +90,20 @@ def upgrade():
         ),
         sa.Column("status", sa.String(length=32), nullable=False),
         sa.Column(
-            "price_id",
-            sa.String(length=255)
-            .with_variant(sa.String(length=255, collation="utf8mb4_bin"), "mariadb")
-            .with_variant(sa.String(length=255, collation="utf8mb4_bin"), "mysql"),
-            nullable=True,
+            "items",
+            sa.Text()
+            .with_variant(sa.Text(length=16777215), "mariadb")
+            .with_variant(sa.Text(length=16777215), "mysql"),
+            nullable=False,
         ),
-        sa.Column("quantity", sa.Integer(), nullable=True),
+        sa.Column("current_period_start", sa.DateTime(timezone=True), nullable=True),
         sa.Column("current_period_end", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "cancel_at_period_end", sa.Boolean(), server_default="0", nullable=False
+        ),
+        sa.Column(
+            "collection_paused", sa.Boolean(), server_default="0", nullable=False
         ),
         sa.Column("trial_end", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..customer_state import CustomerState
+from ..customer_state import Payer
+from ..customer_state import StoredSubscription
 from ..state import get_state
 from ..state import State
 from ..stripe_api.objects import SubscriptionState
-from ..subscriptions import CustomerState
-from ..subscriptions import Payer
-from ..subscriptions import StoredSubscription
-from ..subscriptions import Subscription
-from ..subscriptions import SubscriptionColumns
+from ..subscription import Subscription
 from .users import find_user
 
 
@@ -52,37 +51,44 @@ def list_subscriptions(user: Any) -> list[Subscription]:
     state = get_state()
     state.session.flush()
     instance = find_user(state, user)
-    ranked = [] if instance is None else _stored_subscriptions(state, instance)
+
+    if instance is None:
+        return []
+
+    customer = _find_customer(state, instance)
     described = (
-        state.describe(SubscriptionColumns.of(subscription)) for subscription in ranked
+        state.describe_state(known, has_row=known.id in customer.rows)
+        for known in customer.best_first(state.settings.access)
     )
     return [subscription for subscription in described if subscription is not None]
 
 
-def _stored_subscriptions(state: State, instance: Any) -> list[SubscriptionState]:
+def list_rows(state: State, instance: Any) -> list[SubscriptionState]:
     """The subscriptions in the rows and in the columns, best first. One query.
 
     The columns may name a subscription without a row: one that was stored before the
     app had the subscription table.
     """
-    customer_id, columns = (
-        instance.stripe_customer_id,
-        state.payers.columns_of(instance),
-    )
+    return _find_customer(state, instance).best_first(state.settings.access)
+
+
+def _find_customer(state: State, instance: Any) -> CustomerState:
+    """The rows and the columns of a user. One query."""
+    customer_id = state.payers.customer_id_of(instance)
+    columns = state.payers.columns_of(instance)
     rows: dict[str, StoredSubscription] = {}
 
     if customer_id is not None:
         rows = state.rows.of(state.session, customer_id)
 
-    customer = CustomerState(Payer(None, customer_id, columns), rows)
-    return customer.best_first(state.settings.active_statuses)
+    return CustomerState(Payer(None, customer_id, columns), rows)
 
 
 def has_ever_subscribed(user: Any) -> bool:
-    """Whether a user has or had a subscription, as far as our database knows.
+    """Whether a user has or had a plan, as far as our database knows.
 
-    The columns keep the status of a subscription that has ended, also for a user
-    without a customer now.
+    Add-ons alone do not count. Of a user without rows, the columns keep the status of a
+    subscription that has ended.
     """
     state = get_state()
     instance = find_user(state, user)
@@ -90,6 +96,9 @@ def has_ever_subscribed(user: Any) -> bool:
     if instance is None:
         return False
 
-    return instance.stripe_subscription_status is not None or bool(
-        _stored_subscriptions(state, instance)
-    )
+    rows = list_rows(state, instance)
+
+    if not rows:
+        return instance.stripe_subscription_status is not None
+
+    return any(state.settings.catalogue.has_plan(row.items) for row in rows)

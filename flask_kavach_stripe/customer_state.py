@@ -17,8 +17,6 @@ import enum
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
 from datetime import datetime
 from datetime import timedelta
 from typing import Any
@@ -26,6 +24,9 @@ from typing import Final
 from typing import NamedTuple
 from typing import TypeAlias
 
+from .catalogue import Access
+from .catalogue import Catalogue
+from .stripe_api.objects import ItemState
 from .stripe_api.objects import SubscriptionState
 
 CREATED: Final = "customer.subscription.created"
@@ -55,64 +56,6 @@ UNKNOWN_STATUS: Final = "incomplete"
 _PAYABLE: Final = frozenset({"active", "trialing", "past_due"})
 
 
-@dataclass(frozen=True)
-class Subscription:
-    """A subscription of a user, for the app to read.
-
-    It is what the user's columns say, or one row of the subscription table. Nothing in
-    it asks the database or Stripe.
-    """
-
-    #: The id of the subscription, ``sub_...``.
-    id: str
-    #: One of Stripe's statuses, such as ``"active"``.
-    status: str
-    #: The price of the first item, ``price_...``.
-    price_id: str | None
-    #: When the paid period ends, as an aware UTC time.
-    current_period_end: datetime | None
-    #: Whether it is scheduled to cancel, at the end of the period or at another time.
-    cancel_at_period_end: bool
-    #: The statuses in ``STRIPE_ACTIVE_STATUSES``.
-    active_statuses: Sequence[str] = field(
-        default=("active", "trialing"), repr=False, compare=False, kw_only=True
-    )
-    #: The names of ``STRIPE_PRICES`` by price id.
-    price_names: Mapping[str, str] = field(
-        default_factory=dict, repr=False, compare=False, kw_only=True
-    )
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the status is in ``STRIPE_ACTIVE_STATUSES``: it gives access."""
-        return self.status in self.active_statuses
-
-    @property
-    def on_trial(self) -> bool:
-        """Whether the free trial is running."""
-        return self.status == "trialing"
-
-    @property
-    def past_due(self) -> bool:
-        """Whether the last payment failed and Stripe tries again."""
-        return self.status == "past_due"
-
-    @property
-    def canceled(self) -> bool:
-        """Whether it was canceled and has ended."""
-        return self.status == "canceled"
-
-    @property
-    def on_grace_period(self) -> bool:
-        """Whether it is scheduled to cancel and still gives access."""
-        return self.cancel_at_period_end and self.is_active
-
-    @property
-    def price(self) -> str | None:
-        """The name of the price in ``STRIPE_PRICES``, ``None`` if it is not there."""
-        return self.price_names.get(self.price_id or "")
-
-
 class StoredSubscription(NamedTuple):
     """A row of the subscription table."""
 
@@ -135,6 +78,8 @@ class Snapshot(NamedTuple):
     event_type: str
     #: Whether the event says what it replaced, as Stripe's updates always do.
     has_previous_attributes: bool = True
+    #: Whether it shows all items. The others, only Stripe's list of items has.
+    has_all_items: bool = True
 
     @property
     def subscription_id(self) -> str:
@@ -245,14 +190,17 @@ def _decide_snapshot(
     """
     state, time = snapshot.state, snapshot.time
 
-    if stored is None or state.has_ended:
+    if state.has_ended:
         return _write(stored, state, time)
+
+    if stored is None:
+        return _write_snapshot(None, snapshot)
 
     if snapshot.event_type == CREATED:
         return Verdict.KEEP
 
     if time is None or stored.synced_at is None:
-        return _write(stored, state, time)
+        return _write_snapshot(stored, snapshot)
 
     # Not `time < synced_at - TICK`: that time may be out of the range of `datetime`.
     newer_by = time - stored.synced_at
@@ -261,14 +209,24 @@ def _decide_snapshot(
         return Verdict.KEEP
 
     if newer_by > TICK or state == stored.state:
-        return _write(stored, state, time)
+        return _write_snapshot(stored, snapshot)
 
     if snapshot.event_type == UPDATED and not snapshot.has_previous_attributes:
         # Stripe always sends them. This event was made by hand, in a test, and events
         # of a test arrive in the order in which they were sent.
-        return _write(stored, state, time)
+        return _write_snapshot(stored, snapshot)
 
     return Verdict.REREAD
+
+
+def _write_snapshot(
+    stored: StoredSubscription | None, snapshot: Snapshot
+) -> StoredSubscription | Verdict:
+    """Write a snapshot, unless some of its items are missing."""
+    if not snapshot.has_all_items:
+        return Verdict.REREAD
+
+    return _write(stored, snapshot.state, snapshot.time)
 
 
 def _decide_payment_failure(
@@ -348,29 +306,31 @@ class SubscriptionColumns(NamedTuple):
     current_period_end: datetime | None = None
     cancel_at_period_end: bool = False
 
+    @property
+    def known_status(self) -> str:
+        """The status, :data:`UNKNOWN_STATUS` if there is none."""
+        return self.status or UNKNOWN_STATUS
+
     @classmethod
-    def of(cls, state: SubscriptionState) -> SubscriptionColumns:
+    def of(cls, state: SubscriptionState, catalogue: Catalogue) -> SubscriptionColumns:
         """Return the columns that describe a subscription, also one that has ended."""
+        item = catalogue.main_item(state.items)
         return cls(
             subscription_id=state.id,
             status=state.status,
-            price_id=state.price_id,
+            price_id=None if item is None else item.price_id,
             current_period_end=state.current_period_end,
             cancel_at_period_end=state.cancel_at_period_end,
         )
 
 
-def project(
-    states: Iterable[SubscriptionState], active_statuses: Sequence[str]
-) -> SubscriptionColumns:
+def project(states: Iterable[SubscriptionState], access: Access) -> SubscriptionColumns:
     """Compute a user's columns from all subscriptions of the customer.
 
     The best subscription that has not ended fills them. If all have ended, only the
     status is set: that of the newest.
-
-    :param active_statuses: ``STRIPE_ACTIVE_STATUSES``.
     """
-    ranked = best_first(states, active_statuses)
+    ranked = best_first(states, access)
 
     if not ranked:
         return SubscriptionColumns()
@@ -380,35 +340,46 @@ def project(
     if best.has_ended:
         return SubscriptionColumns(status=best.status)
 
-    return SubscriptionColumns.of(best)
+    return SubscriptionColumns.of(best, access.catalogue)
 
 
 def best_first(
-    states: Iterable[SubscriptionState], active_statuses: Sequence[str]
+    states: Iterable[SubscriptionState], access: Access
 ) -> list[SubscriptionState]:
     """Sort subscriptions by how much they give the user, best first.
 
-    Running ones come before ended ones, then the app's active statuses, then the order
-    of :data:`STATUS_ORDER`, then statuses that are new at Stripe. Among equals the
-    newest is first. Their ids decide last, so that the order never changes by chance.
-
-    :param active_statuses: ``STRIPE_ACTIVE_STATUSES``.
+    Running ones come before ended ones, and those that give access before the rest. In
+    each of these groups, those with a plan come before those with add-ons only; then
+    decides the order of :data:`STATUS_ORDER`, with statuses that are new at Stripe at
+    its end. Among equals the newest is first. Their ids decide last, so that the order
+    never changes by chance.
     """
 
-    def key(state: SubscriptionState) -> tuple[bool, int, float, str]:
+    def key(state: SubscriptionState) -> tuple[bool, bool, bool, int, float, str]:
         created = state.created.timestamp() if state.created else 0.0
-        return state.has_ended, _rank(state, active_statuses), -created, state.id
+
+        if state.has_ended:  # all are equal
+            return True, False, False, 0, -created, state.id
+
+        return (
+            False,
+            state.status not in access.active_statuses,
+            not access.catalogue.has_plan(state.items),
+            _rank(state.status, access.active_statuses),
+            -created,
+            state.id,
+        )
 
     return sorted(states, key=key)
 
 
-def _rank(state: SubscriptionState, active_statuses: Sequence[str]) -> int:
-    """Return the place of a status; the best is 0. All ended ones are equal."""
-    if state.has_ended or state.status in active_statuses:
+def _rank(status: str, active_statuses: Sequence[str]) -> int:
+    """Return the place of a status; the best is 0."""
+    if status in active_statuses:
         return 0
 
-    if state.status in STATUS_ORDER:
-        return 1 + STATUS_ORDER.index(state.status)
+    if status in STATUS_ORDER:
+        return 1 + STATUS_ORDER.index(status)
 
     return 1 + len(STATUS_ORDER)
 
@@ -426,12 +397,14 @@ def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription 
     if columns.subscription_id is None:
         return None
 
+    price_id = columns.price_id
+    items = () if price_id is None else (ItemState(None, price_id),)
     return StoredSubscription(
         SubscriptionState(
             id=columns.subscription_id,
             customer_id=customer_id,
-            status=columns.status or UNKNOWN_STATUS,
-            price_id=columns.price_id,
+            status=columns.known_status,
+            items=items,
             current_period_end=columns.current_period_end,
             cancel_at_period_end=columns.cancel_at_period_end,
         )
@@ -476,10 +449,10 @@ class CustomerState(NamedTuple):
         """The states in the rows, by subscription id."""
         return {id_: stored.state for id_, stored in self.rows.items()}
 
-    def best_first(self, active_statuses: Sequence[str]) -> list[SubscriptionState]:
+    def best_first(self, access: Access) -> list[SubscriptionState]:
         """Sort all known subscriptions, see the function :func:`best_first`."""
         states = (stored.state for stored in self.known.values())
-        return best_first(states, active_statuses)
+        return best_first(states, access)
 
     def revisions(self, subscription_id: str | None = None) -> Mapping[str, int]:
         """Return the revisions of the known rows, by subscription id.
@@ -523,15 +496,13 @@ class CustomerState(NamedTuple):
 
         return CustomerState(payer, rows)
 
-    def projected(self, active_statuses: Sequence[str]) -> CustomerState:
+    def projected(self, access: Access) -> CustomerState:
         """Compute the payer's columns from the rows, see :func:`project`.
 
         A customer without rows keeps the columns: no row says anything against them.
-
-        :param active_statuses: ``STRIPE_ACTIVE_STATUSES``.
         """
         if not self.rows:
             return self
 
-        columns = project(self.states.values(), active_statuses)
+        columns = project(self.states.values(), access)
         return CustomerState(self.payer._replace(columns=columns), self.rows)
