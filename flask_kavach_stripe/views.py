@@ -28,13 +28,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from .billing.checkout import create_checkout_session
+from .billing.checkout import open_page
+from .billing.checkout import page_urls
 from .billing.offers import choose_price
 from .billing.offers import choose_quantity
 from .billing.offers import grant_trial
-from .billing.offers import refuse_second_subscription
+from .billing.offers import refuse_long_trial
 from .billing.portal import create_portal_session
+from .billing.selling import must_be_only_plan
+from .billing.selling import refuse_second_plan
 from .database.setup import missing_tables
+from .errors import AlreadySubscribedError
 from .errors import APIConnectionError
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
@@ -70,15 +74,16 @@ def checkout() -> ResponseReturnValue:
 
     The fields of the body are ``priceId`` or ``price`` (a name in ``STRIPE_PRICES``),
     ``quantity``, ``trialDays``, ``metadata``, ``successUrl`` and ``cancelUrl``. They
-    are checked before a query looks for the user's subscriptions, and long before
-    Stripe creates anything. The trial is checked last, as it depends on those
-    subscriptions.
+    are checked before Stripe is asked for the user's subscriptions, and long before it
+    creates anything. Whether this is a first plan, which may have a trial, is known
+    last.
 
     Commits the open transaction of ``db.session``, and calls Stripe.
 
     :return: ``{"url": ..., "sessionId": ...}``; for a form, a redirect to that URL.
     :raises RequestRefused: If the user is not logged in, a field is wrong, or the user
         may not buy this.
+    :raises AlreadySubscribedError: If the user has a running plan.
     :raises NoCustomerError: If the user cannot pay, see :func:`_authenticate_payer`,
         or has no customer and ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
     :raises StripeError: If Stripe refuses, or does not answer.
@@ -95,18 +100,25 @@ def checkout() -> ResponseReturnValue:
     requested_days = fields.integer("trialDays", minimum=0, maximum=10**9)
     metadata = fields.metadata("metadata")
     price = choose_price(settings, price_id=price_id, name=name)
-    success_url = _redirect_field(fields, "successUrl")
-    cancel_url = _redirect_field(fields, "cancelUrl")
-    refuse_second_subscription(user)
-    trial_days = grant_trial(settings, user, price, requested_days)
-    session = create_checkout_session(
+    quantity = choose_quantity(price, quantity)
+    refuse_long_trial(settings, price, requested_days)
+    urls = page_urls(
+        _redirect_field(fields, "successUrl"), _redirect_field(fields, "cancelUrl")
+    )
+    is_only_plan = must_be_only_plan(price, allow_second=False)
+
+    if is_only_plan:
+        refuse_second_plan(user)
+
+    session = open_page(
         user,
         price.id,
-        success_url=success_url,
-        cancel_url=cancel_url,
-        trial_days=trial_days,
+        urls=urls,
+        trial_days=grant_trial(settings, user, price, requested_days),
         metadata=metadata,
-        quantity=choose_quantity(price, quantity),
+        quantity=quantity,
+        is_only_plan=is_only_plan,
+        params={},
     )
 
     if fields.is_form:
@@ -207,6 +219,7 @@ def create_blueprint() -> Blueprint:
     bp.register_error_handler(RequestRefused, _handle_refusal)
     bp.register_error_handler(UntrustedRedirect, _handle_untrusted_redirect)
     bp.register_error_handler(NoCustomerError, _handle_no_customer)
+    bp.register_error_handler(AlreadySubscribedError, _handle_already_subscribed)
     bp.register_error_handler(SignatureVerificationError, _handle_signature)
     bp.register_error_handler(ConfigurationError, _handle_configuration)
     bp.register_error_handler(StripeError, _handle_stripe)
@@ -361,6 +374,11 @@ def _handle_no_customer(error: NoCustomerError) -> ResponseReturnValue:
     return _error("This user has no customer at Stripe.", "no_customer", 404)
 
 
+def _handle_already_subscribed(error: AlreadySubscribedError) -> ResponseReturnValue:
+    sentence = "There is a subscription already. Manage it in the billing portal."
+    return _error(sentence, "already_subscribed", 409)
+
+
 def _handle_signature(error: SignatureVerificationError) -> ResponseReturnValue:
     """400 with the error's sentence, which Stripe's Dashboard shows at the delivery."""
     logger.warning("A webhook was rejected: %s", error)
@@ -384,6 +402,13 @@ def _handle_stripe(error: StripeError) -> ResponseReturnValue:
     logger.error("Stripe failed: %s", error)
 
     if isinstance(error, InvalidRequestError):
+        if _is_currency_conflict(error):
+            return _error(
+                "This account pays in another currency. Choose a price in that one.",
+                "currency_conflict",
+                409,
+            )
+
         refused = "the request" if error.param is None else f"'{error.param}'"
         return _error(
             f"Stripe refused {refused}.", error.code or "invalid_request", 400
@@ -393,6 +418,16 @@ def _handle_stripe(error: StripeError) -> ResponseReturnValue:
         return _unavailable("stripe_unavailable")
 
     return _error("Stripe could not do this.", "stripe_error", 502)
+
+
+def _is_currency_conflict(error: InvalidRequestError) -> bool:
+    """Whether a customer would pay in two currencies, which Stripe does not allow.
+
+    Stripe has no code for it, but two sentences: about "combining currencies", and
+    about a price whose currency "does not match the customer currency".
+    """
+    message = error.message.lower()
+    return "combine currencies" in message or "customer currency" in message
 
 
 def _handle_database(error: SQLAlchemyError) -> ResponseReturnValue:
