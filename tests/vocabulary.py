@@ -358,7 +358,7 @@ def expect_list(
 
 
 def expect_checkout_session(
-    stripe_api: responses.RequestsMock, *, is_only_plan: bool = True, **params: str
+    stripe_api: responses.RequestsMock, is_only_plan: bool = True, /, **params: str
 ) -> None:
     """Answer one request for a Checkout session with exactly these parameters.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 import responses
 
 from flask_kavach_stripe import AlreadySubscribedError
@@ -209,7 +210,7 @@ def test_second_subscription_is_sold_without_asking(
 def test_nothing_is_sold_while_stripe_cannot_be_asked(
     seller: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.get(SUBSCRIPTIONS, body=responses.ConnectionError("down"))
+    stripe_api.get(SUBSCRIPTIONS, body=requests.ConnectionError("down"))
 
     with pytest.raises(APIConnectionError):
         sell(seller, "pro")
