@@ -25,6 +25,7 @@ from .billing.portal import PortalSession as PortalSession
 from .database.models import StripeEventMixin as StripeEventMixin
 from .database.models import StripeSubscriptionMixin as StripeSubscriptionMixin
 from .database.models import StripeUserMixin as StripeUserMixin
+from .errors import AlreadySubscribedError as AlreadySubscribedError
 from .errors import APIConnectionError as APIConnectionError
 from .errors import APIError as APIError
 from .errors import AuthenticationError as AuthenticationError
@@ -52,6 +53,7 @@ from .subscription import Subscription as Subscription
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "AlreadySubscribedError",
     "AuthenticationError",
     "CardError",
     "CheckoutSession",

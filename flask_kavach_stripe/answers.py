@@ -32,6 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from .database.setup import missing_tables
+from .errors import AlreadySubscribedError
 from .errors import APIConnectionError
 from .errors import ConfigurationError
 from .errors import InvalidRequestError
@@ -173,6 +174,7 @@ def register_error_handlers(bp: Blueprint) -> None:
     bp.register_error_handler(RequestRefused, _answer_refusal)
     bp.register_error_handler(UntrustedRedirect, _answer_untrusted_redirect)
     bp.register_error_handler(NoCustomerError, _answer_no_customer)
+    bp.register_error_handler(AlreadySubscribedError, _answer_already_subscribed)
     bp.register_error_handler(ConfigurationError, _answer_configuration)
     bp.register_error_handler(StripeError, _answer_stripe)
     bp.register_error_handler(SQLAlchemyError, answer_database)
@@ -196,6 +198,11 @@ def _answer_no_customer(error: NoCustomerError) -> ResponseReturnValue:
     return error_answer("This user has no customer at Stripe.", "no_customer", 404)
 
 
+def _answer_already_subscribed(error: AlreadySubscribedError) -> ResponseReturnValue:
+    sentence = "There is a subscription already. Manage it in the billing portal."
+    return error_answer(sentence, "already_subscribed", 409)
+
+
 def _answer_configuration(error: ConfigurationError) -> ResponseReturnValue:
     logger.error("%s", error)
     return error_answer("Billing is not set up correctly.", "stripe_error", 502)
@@ -211,6 +218,13 @@ def _answer_stripe(error: StripeError) -> ResponseReturnValue:
     logger.error("Stripe failed: %s", error)
 
     if isinstance(error, InvalidRequestError):
+        if _is_currency_conflict(error):
+            return error_answer(
+                "This account pays in another currency. Choose a price in that one.",
+                "currency_conflict",
+                409,
+            )
+
         refused = "the request" if error.param is None else f"'{error.param}'"
         return error_answer(
             f"Stripe refused {refused}.", error.code or "invalid_request", 400
@@ -220,6 +234,16 @@ def _answer_stripe(error: StripeError) -> ResponseReturnValue:
         return unavailable("stripe_unavailable")
 
     return error_answer("Stripe could not do this.", "stripe_error", 502)
+
+
+def _is_currency_conflict(error: InvalidRequestError) -> bool:
+    """Whether a customer would pay in two currencies, which Stripe does not allow.
+
+    Stripe has no code for it, but two sentences: about "combining currencies", and
+    about a price whose currency "does not match the customer currency".
+    """
+    message = error.message.lower()
+    return "combine currencies" in message or "customer currency" in message
 
 
 def answer_database(error: SQLAlchemyError) -> ResponseReturnValue:

@@ -11,6 +11,7 @@ catches all of them.
     │   └── InvalidPayloadError             signed, but not an event
     ├── NoCustomerError                     the user has no Stripe customer
     ├── CheckoutSessionMismatch             the session is another user's
+    ├── AlreadySubscribedError              the user has a running plan
     └── StripeError                         Stripe answered with an error
         ├── APIConnectionError              no answer from Stripe
         ├── AuthenticationError             401
@@ -56,6 +57,13 @@ class NoCustomerError(KavachStripeError):
 
 class CheckoutSessionMismatch(KavachStripeError):
     """The Checkout session belongs to another user or to another application."""
+
+
+class AlreadySubscribedError(KavachStripeError):
+    """The user has a running plan already, and a second one is not sold.
+
+    Stripe was asked before.
+    """
 
 
 class StripeError(KavachStripeError):

@@ -24,9 +24,9 @@ _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data"
 _INTEGER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _UPPER = re.compile(r"[A-Z]")
 
-# Stripe's limits for metadata. It allows 50 keys, and we add one for the user's id.
+# Stripe's limits for metadata. It allows 50 keys, and up to three are ours.
 # Source: https://docs.stripe.com/api/metadata
-_MAX_METADATA_KEYS: Final = 49
+_MAX_METADATA_KEYS: Final = 47
 _METADATA_KEY = re.compile(r"[^\[\]]{1,40}")
 _MAX_METADATA_VALUE: Final = 500
 
@@ -94,8 +94,14 @@ class Fields:
         """
         value = self.text(name)
 
-        if value is not None and (not value.isprintable() or "\ufffd" in value):
+        if value is None:
+            return None
+
+        if not value.isprintable() or "\ufffd" in value:
             raise invalid_field(name, "a text without control characters", value)
+
+        if value.isspace():
+            raise invalid_field(name, "a text that is not blank", value)
 
         return value
 

@@ -30,6 +30,7 @@ from flask_login import current_user
 from werkzeug.local import LocalProxy
 
 from .answers import prefers_json
+from .billing.named_prices import find_named
 from .billing.stored_subscriptions import list_subscriptions
 from .config import Settings
 from .errors import ConfigurationError
@@ -218,19 +219,8 @@ def resolve_price(price: str, settings: Settings) -> tuple[str, ...]:
     :raises ConfigurationError: If it is neither: a misspelt name would keep out every
         subscriber.
     """
-    configured = settings.prices.get(price)
-
-    if configured is not None:
-        return configured.ids
-
-    if price in settings.catalogue.names or price.startswith("price_"):
-        return (price,)
-
-    names = ", ".join(map(repr, settings.prices)) or "none"
-    raise ConfigurationError(
-        f"'subscription_required' names {price!r}, which is not in 'STRIPE_PRICES'."
-        f" Names there: {names}."
-    )
+    named = find_named(settings.catalogue, price)
+    return (price,) if named is None else named.ids
 
 
 def _subscription_missing() -> Response:

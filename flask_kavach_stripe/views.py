@@ -36,12 +36,15 @@ from .answers import is_from_person
 from .answers import redirect_visitor
 from .answers import register_error_handlers
 from .answers import unavailable
-from .billing.checkout import create_checkout_session
+from .billing.checkout import open_page
+from .billing.checkout import page_urls
 from .billing.offers import choose_price
 from .billing.offers import choose_quantity
 from .billing.offers import grant_trial
-from .billing.offers import refuse_second_subscription
+from .billing.offers import refuse_long_trial
 from .billing.portal import create_portal_session
+from .billing.selling import must_be_only_plan
+from .billing.selling import refuse_second_plan
 from .config import Settings
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
@@ -77,9 +80,9 @@ def checkout() -> ResponseReturnValue:
 
     The fields of the body are ``priceId`` or ``price`` (a name in ``STRIPE_PRICES``),
     ``quantity``, ``trialDays``, ``metadata``, ``successUrl`` and ``cancelUrl``. They
-    are checked before a query looks for the user's subscriptions, and long before
-    Stripe creates anything. The trial is checked last, as it depends on those
-    subscriptions.
+    are checked before Stripe is asked for the user's subscriptions, and long before it
+    creates anything. Whether this is a first plan, which may have a trial, is known
+    last.
 
     Commits the open transaction of ``db.session``, and calls Stripe. ``GET`` only
     redirects, see :func:`.redirect_visitor`.
@@ -87,6 +90,7 @@ def checkout() -> ResponseReturnValue:
     :return: ``{"url": ..., "sessionId": ...}``; for a form, a redirect to that URL.
     :raises RequestRefused: If the user is not logged in, a field is wrong, or the user
         may not buy this.
+    :raises AlreadySubscribedError: If the user has a running plan.
     :raises NoCustomerError: If the user cannot pay, see :func:`_authenticate_payer`,
         or has no customer and ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
     :raises StripeError: If Stripe refuses, or does not answer.
@@ -106,18 +110,25 @@ def checkout() -> ResponseReturnValue:
     requested_days = fields.integer("trialDays", minimum=0, maximum=10**9)
     metadata = fields.metadata("metadata")
     price = choose_price(settings, price_id=price_id, name=name)
-    success_url = _redirect_field(fields, "successUrl")
-    cancel_url = _redirect_field(fields, "cancelUrl")
-    refuse_second_subscription(user)
-    trial_days = grant_trial(settings, user, price, requested_days)
-    session = create_checkout_session(
+    quantity = choose_quantity(price, quantity)
+    refuse_long_trial(settings, price, requested_days)
+    urls = page_urls(
+        _redirect_field(fields, "successUrl"), _redirect_field(fields, "cancelUrl")
+    )
+    is_only_plan = must_be_only_plan(price, allow_second=False)
+
+    if is_only_plan:
+        refuse_second_plan(user)
+
+    session = open_page(
         user,
         price.id,
-        success_url=success_url,
-        cancel_url=cancel_url,
-        trial_days=trial_days,
+        urls=urls,
+        trial_days=grant_trial(settings, user, price, requested_days),
         metadata=metadata,
-        quantity=choose_quantity(price, quantity),
+        quantity=quantity,
+        is_only_plan=is_only_plan,
+        params={},
     )
 
     if fields.is_form:

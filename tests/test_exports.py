@@ -13,6 +13,7 @@ from flask_kavach_stripe import testing
 
 #: Everything that the docs promise.
 PUBLIC = {
+    "AlreadySubscribedError",
     # What an app is made of
     "KavachStripe",
     "StripeUserMixin",

@@ -41,7 +41,7 @@ ROOMS = (
     ("entries",),
     ("catalogue",),
     ("stripe_api",),
-    ("errors", "urls"),
+    ("errors", "urls", "defaults"),
 )
 
 #: The files of a room, from the top down, as in ROOMS.
@@ -49,9 +49,10 @@ FILES = {
     "billing": (
         ("offers",),
         ("checkout", "portal"),
+        ("selling",),
         ("refresh",),
         ("stored_subscriptions", "customers"),
-        ("users",),
+        ("users", "named_prices"),
     ),
     "events": (
         ("retry",),

@@ -386,8 +386,18 @@ def assert_refused(
 
 
 def sent_params(stripe_api: responses.RequestsMock, index: int = -1) -> dict[str, str]:
-    """The body of a request to Stripe, by default the last one."""
-    return dict(parse_qsl(str(stripe_api.calls[index].request.body)))
+    """The body of a ``POST`` to Stripe, by default the last one."""
+    bodies = [call.request.body for call in stripe_api.calls if call.request.body]
+    return dict(parse_qsl(str(bodies[index])))
+
+
+def expect_open_pages(stripe_api: responses.RequestsMock, *pages: Any) -> Any:
+    """Answer one request for the list of Ada's open Checkout sessions."""
+    query = {"customer": "cus_ada", "status": "open", "limit": "100"}
+    body = {"object": "list", "data": list(pages), "has_more": False}
+    return stripe_api.get(
+        CHECKOUT_SESSIONS, json=body, match=[query_param_matcher(query)]
+    )
 
 
 def expect_list(
@@ -412,12 +422,17 @@ def expect_list(
     )
 
 
-def expect_checkout_session(stripe_api: responses.RequestsMock, **params: str) -> None:
+def expect_checkout_session(
+    stripe_api: responses.RequestsMock, is_only_plan: bool = True, /, **params: str
+) -> None:
     """Answer one request for a Checkout session with exactly these parameters.
 
+    :param is_only_plan: Whether a newer session expires this one: always for the
+        endpoint, not for helpers that sell a price which is in no entry.
     :param params: Instead of, and beside, ``CHECKOUT_PARAMS``.
     """
-    body = {**CHECKOUT_PARAMS, **params}
+    sale = {"metadata[kavach_sale]": "plan"} if is_only_plan else {}
+    body = {**CHECKOUT_PARAMS, **sale, **params}
     match = [urlencoded_params_matcher(body)]
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION, match=match)
 

@@ -15,8 +15,12 @@ handler the extension owns the transaction, and each of these commits is only a 
     Create a customer at Stripe, or record that Stripe deleted it.
 ``refresh``
     Read a customer's subscriptions from Stripe, and store them.
+``named_prices``
+    Find the entry of ``STRIPE_PRICES`` that the app's code names.
+``selling``
+    Ask Stripe before a plan is sold, and keep one page open.
 ``checkout``, ``portal``
     Sessions at Stripe: pages to which the app sends the browser.
 ``offers``
-    The rules for browsers: which price, which trial, no second subscription.
+    The rules for browsers: which price, how many, which trial.
 """

@@ -7,6 +7,8 @@ that the success page does not have to wait for the webhook.
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -16,9 +18,12 @@ from typing import Final
 
 from flask_login import current_user
 
+from ..catalogue import ANY_QUANTITY
 from ..customer_state import Change
 from ..customer_state import CustomerState
 from ..database.transactions import commit_before_call
+from ..defaults import DEFAULT
+from ..defaults import Default
 from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
@@ -34,15 +39,25 @@ from ..state import get_state
 from ..state import State
 from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import CheckoutFacts
+from ..stripe_api.objects import PLAN_SALE
+from ..stripe_api.objects import read_checkout_page
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_page
+from ..stripe_api.objects import SALE_KEY
 from ..stripe_api.objects import USER_ID_KEY
 from ..subscription import Subscription
 from .customers import is_deleted_customer
 from .customers import make_customer
 from .customers import record_deletion
+from .named_prices import find_named
+from .selling import is_first_plan
+from .selling import keep_newest_page
+from .selling import must_be_only_plan
+from .selling import refuse_second_plan
 from .stored_subscriptions import get_subscription
 from .users import get_payer
+
+logger: Final = logging.getLogger(__name__)
 
 #: How many times one call replaces a customer that was deleted at Stripe. Stripe may
 #: replay its answer to an earlier idempotency key, which names another deleted one.
@@ -65,35 +80,48 @@ class CheckoutSession:
 @raising_handlers_error()
 def create_checkout_session(
     user: Any,
-    price_id: str,
+    price: str,
     *,
     success_url: str | None = None,
     cancel_url: str | None = None,
-    trial_days: int | None = None,
+    trial_days: int | Default | None = DEFAULT,
     metadata: Mapping[str, str] | None = None,
-    quantity: int | None = 1,
+    quantity: int | Default | None = DEFAULT,
+    allow_second: bool | Default = DEFAULT,
     **params: Any,
 ) -> CheckoutSession:
     """Create a Checkout session in which a user subscribes to a price.
+
+    A plan of ``STRIPE_PRICES`` is not sold twice: the user's subscriptions are read
+    from Stripe first, and stored. After the session is created, older open sessions of
+    this kind are expired.
 
     A user without a customer gets one first, and so does a user with a customer that
     was deleted at Stripe. Commits ``db.session`` before each call to Stripe.
 
     :param user: The model instance, ``current_user`` or a primary key.
-    :param price_id: ``price_...``
+    :param price: A name in ``STRIPE_PRICES``, or an id, ``price_...``.
     :param success_url: The URL to which Stripe sends the browser after the payment.
         ``{CHECKOUT_SESSION_ID}`` in it becomes the session's id, for
         :func:`complete_checkout`. A path is one of the site, as ``url_for`` gives it.
         By default ``STRIPE_SUCCESS_URL``, else the root of the app.
     :param cancel_url: The URL to which Stripe's page links back without a payment. By
         default ``STRIPE_CANCEL_URL``, else the root of the app.
-    :param trial_days: Length of the free trial in days; no trial by default.
+    :param trial_days: Length of the free trial in days. By default, a name brings the
+        trial of its entry if it is the user's first plan; an id brings none.
     :param quantity: Number of units; ``None`` for a metered price, which takes no
-        quantity.
+        quantity. By default the smallest that the price's entry allows, else 1.
+    :param allow_second: ``True`` sells a plan also to a user who has one, and leaves
+        open sessions alone. ``False`` refuses it also for an id that is in no entry;
+        such an id is sold without asking by default. An add-on is always sold.
     :param metadata: Stored on the session and on the subscription.
     :param params: Any further parameter of Checkout, such as ``discounts`` or
         ``subscription_data``. ``line_items`` are added after the subscription's.
-    :return: The session's id and URL.
+    :return: The session's id and URL. Of parallel calls for one user, all return the
+        one session that is left open.
+    :raises AlreadySubscribedError: If the user has a running plan.
+    :raises ConfigurationError: If ``price`` is neither an id nor a name in
+        ``STRIPE_PRICES``.
     :raises NoCustomerError: If there is no such user, or the user has no customer and
         ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
     :raises TypeError: If ``params`` has a parameter that is set here, such as ``mode``.
@@ -107,18 +135,70 @@ def create_checkout_session(
     .. versionadded:: 0.1
     """
     state = get_state()
-    instance, payer = get_payer(state, user)
+    instance, _ = get_payer(state, user)
+    catalogue = state.settings.catalogue
+    named = find_named(catalogue, price)
+    entry = catalogue.find(price) if named is None else named
+    is_only_plan = must_be_only_plan(entry, allow_second)
     _check_checkout_arguments(trial_days, quantity, params)
-    request_params = _checkout_params(
-        state.payers.keys.to_text(payer.user_id),
+    urls = page_urls(success_url, cancel_url)
+
+    if quantity is DEFAULT:
+        rule = ANY_QUANTITY if entry is None else entry.quantity
+        quantity = None if rule is None else rule.choose(None)
+
+    if is_only_plan:
+        refuse_second_plan(instance)
+
+    if trial_days is DEFAULT:
+        has_trial = named is not None and is_first_plan(instance, named)
+        trial_days = named.trial_days if named and has_trial else None
+
+    return open_page(
+        instance,
+        price if named is None else named.id,
+        urls=urls,
+        trial_days=trial_days,
+        metadata=metadata,
+        quantity=quantity,
+        is_only_plan=is_only_plan,
+        params=params,
+    )
+
+
+def open_page(
+    user: Any,
+    price_id: str,
+    *,
+    urls: Mapping[str, str],
+    trial_days: int | None,
+    metadata: Mapping[str, str] | None,
+    quantity: int | None,
+    is_only_plan: bool,
+    params: Mapping[str, Any],
+) -> CheckoutSession:
+    """Create a Checkout session for a sale that was decided already.
+
+    Creates the user's customer if there is none. Commits ``db.session`` before each
+    call to Stripe.
+
+    :param urls: See :func:`page_urls`.
+    :param is_only_plan: Expire the older open sessions for plans of this user.
+    :return: The session that is left open, see :func:`.keep_newest_page`.
+    :raises AlreadySubscribedError: If an older session was paid meanwhile.
+    :raises NoCustomerError: As :func:`create_checkout_session`.
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
+    state = get_state()
+    instance, payer = get_payer(state, user)
+    user_id = state.payers.keys.to_text(payer.user_id)
+    request_params = {**urls} | _checkout_params(
+        user_id,
         {"price": price_id, "quantity": quantity},
         trial_days=trial_days,
         metadata=metadata,
+        is_only_plan=is_only_plan,
         params=params,
-    )
-    request_params["success_url"] = _success_url(state, success_url)
-    request_params["cancel_url"] = site_url(
-        cancel_url or app_path(state.settings.cancel_url or "/")
     )
     replaced: str | None = None
 
@@ -137,9 +217,7 @@ def create_checkout_session(
         commit_before_call(state.session)
 
         try:
-            session = state.client.post(
-                "/v1/checkout/sessions", {**request_params, "customer": customer_id}
-            )
+            session = _post_session(state, {**request_params, "customer": customer_id})
         except InvalidRequestError as error:
             if replacements == MAX_REPLACEMENTS or not is_deleted_customer(error):
                 raise
@@ -148,24 +226,68 @@ def create_checkout_session(
             instance, payer = get_payer(state, instance)
             replaced = customer_id
         else:
+            session_id, url = read_page(session)
+
+            if is_only_plan:
+                page = keep_newest_page(
+                    state, user_id, customer_id, read_checkout_page(session)
+                )
+                session_id, url = page.id, page.url or url
+
             state.payers.refresh(state.session, instance)  # the commit has expired it
-            return CheckoutSession(*read_page(session))
+            return CheckoutSession(session_id, url)
 
     raise AssertionError("unreachable")
 
 
+def _post_session(state: State, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Create a session at Stripe; without the quantity if Stripe takes none.
+
+    A metered price takes no quantity, and its entry should say so.
+
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
+    path = "/v1/checkout/sessions"
+    item, *others = params["line_items"]
+
+    try:
+        return state.client.post(path, params)
+    except InvalidRequestError as error:
+        if item["quantity"] is None or error.param != "line_items[0][quantity]":
+            raise
+
+        metered = {**params, "line_items": [{**item, "quantity": None}, *others]}
+
+        try:
+            session = state.client.post(path, metered)
+        except InvalidRequestError:
+            raise error from None  # the quantity was wrong, and the price takes one
+
+    name = state.settings.catalogue.names.get(item["price"])
+    logger.warning(
+        "Stripe takes no quantity for the metered price %s. %s",
+        item["price"],
+        "Pass 'quantity=None', or give it an entry in 'STRIPE_PRICES'."
+        if name is None
+        else f'Set STRIPE_PRICES[{json.dumps(name)}]["quantity"] to None.',
+    )
+    return session
+
+
 def _check_checkout_arguments(
-    trial_days: int | None, quantity: int | None, params: Mapping[str, Any]
+    trial_days: int | Default | None,
+    quantity: int | Default | None,
+    params: Mapping[str, Any],
 ) -> None:
     """Refuse arguments that Stripe would refuse, or that would replace ours.
 
     :raises TypeError: If ``params`` has a reserved parameter.
     :raises ValueError: If a number is out of range, or a key has brackets.
     """
-    if trial_days is not None and trial_days < 0:
+    if isinstance(trial_days, int) and trial_days < 0:
         raise ValueError(f"'trial_days' must be 0 or more, not {trial_days!r}.")
 
-    if quantity is not None and quantity < 1:
+    if isinstance(quantity, int) and quantity < 1:
         raise ValueError(f"'quantity' must be 1 or more, not {quantity!r}.")
 
     for name in _RESERVED & params.keys():
@@ -195,6 +317,7 @@ def _checkout_params(
     *,
     trial_days: int | None,
     metadata: Mapping[str, str] | None,
+    is_only_plan: bool,
     params: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The parameters of a Checkout session, without its customer and URLs.
@@ -202,8 +325,11 @@ def _checkout_params(
     The user's primary key goes into ``client_reference_id`` and into the metadata of
     session and subscription. The metadata show later that we created the session, see
     :mod:`flask_kavach_stripe.events.link`. Our own keys replace those of the caller.
+
+    :param is_only_plan: Mark the session as one that a newer session expires.
     """
     user_metadata = {USER_ID_KEY: user_id}
+    sale_metadata = {SALE_KEY: PLAN_SALE if is_only_plan else None}
     subscription_data = dict(params.get("subscription_data") or {})
     subscription_metadata = subscription_data.get("metadata") or {}
     subscription_data["metadata"] = {
@@ -220,17 +346,30 @@ def _checkout_params(
         "mode": "subscription",
         "client_reference_id": user_id,
         "line_items": [line_item, *(params.get("line_items") or ())],
-        "metadata": {**(metadata or {}), **user_metadata},
+        "metadata": {**(metadata or {}), **user_metadata, **sale_metadata},
         "subscription_data": subscription_data,
     }
 
 
-def _success_url(state: State, url: str | None) -> str:
-    """The absolute URL of the success page, by default with the session's id."""
-    default = state.settings.success_url or "/?session_id={CHECKOUT_SESSION_ID}"
-    url = url or app_path(default)
+def page_urls(success_url: str | None, cancel_url: str | None) -> dict[str, str]:
+    """The absolute URLs to which Stripe's page leads, as parameters of Checkout.
+
+    :param success_url: By default ``STRIPE_SUCCESS_URL``, else the root of the app with
+        the session's id.
+    :param cancel_url: By default ``STRIPE_CANCEL_URL``, else the root of the app.
+    :raises UntrustedRedirect: If the ``Host`` header, which completes a path, is
+        malformed.
+    :raises ConfigurationError: If a path cannot be completed outside of a request.
+    """
+    settings = get_state().settings
+    default = settings.success_url or "/?session_id={CHECKOUT_SESSION_ID}"
+    success_url = success_url or app_path(default)
     # `url_for` escapes the braces. Stripe replaces only the unescaped text.
-    return site_url(url).replace("%7BCHECKOUT_SESSION_ID%7D", "{CHECKOUT_SESSION_ID}")
+    success_url = site_url(success_url).replace(
+        "%7BCHECKOUT_SESSION_ID%7D", "{CHECKOUT_SESSION_ID}"
+    )
+    cancel_url = site_url(cancel_url or app_path(settings.cancel_url or "/"))
+    return {"success_url": success_url, "cancel_url": cancel_url}
 
 
 #: The form of a Checkout session's id, which comes from a browser's query.

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 from typing import Final
 
@@ -94,19 +95,10 @@ def make_customer(
         "name": name or _text_attribute(instance, "name"),
         "metadata": {USER_ID_KEY: payers.keys.to_text(payer.user_id)},
     }
-    key = _idempotency_key(payers.table_name, payer.user_id, replacing, params)
     commit_before_call(session)
-
-    try:
-        customer = state.client.post("/v1/customers", params, idempotency_key=key)
-    except StripeError as error:
-        if not error.replayed:
-            raise
-
-        # Stripe repeated its answer to an earlier call with this idempotency key. The
-        # cause of that error may be gone, so try once more, with a new key.
-        customer = state.client.post("/v1/customers", params)
-
+    customer = _post_customer(
+        state, params, (payers.table_name, payer.user_id, replacing)
+    )
     customer_id = read_id(customer.get("id"))
 
     if customer_id is None:
@@ -125,6 +117,49 @@ def make_customer(
         raise NoCustomerError("The user was deleted meanwhile.")
 
     return stored_payer.customer_id
+
+
+def _post_customer(
+    state: State, params: dict[str, Any], key_parts: tuple[Any, ...]
+) -> Mapping[str, Any]:
+    """Create a customer at Stripe, without the optional values that Stripe refuses.
+
+    Profile data, such as an e-mail address with a typo, never keep anyone from buying:
+    Checkout asks for what is missing. There is one more call for each refused value.
+
+    :param key_parts: Go into the idempotency key, beside the parameters.
+    :raises StripeError: If Stripe refuses for another reason, or does not answer.
+    """
+    while True:
+        key = _idempotency_key(*key_parts, params)
+
+        try:
+            return state.client.post("/v1/customers", params, idempotency_key=key)
+        except InvalidRequestError as error:
+            refused = (error.param or "").partition("[")[0]
+
+            if refused == "metadata" or params.get(refused) is None:
+                if error.replayed:
+                    break
+
+                raise
+
+            logger.warning(
+                "The new customer of user %s has no %r, which Stripe refuses: %s",
+                params["metadata"][USER_ID_KEY],
+                refused,
+                error,
+            )
+            params = {name: params[name] for name in params if name != refused}
+        except StripeError as error:
+            if not error.replayed:
+                raise
+
+            break
+
+    # Stripe repeated its answer to an earlier call with this idempotency key. The cause
+    # of that error may be gone, so try once more, with a new key.
+    return state.client.post("/v1/customers", params)
 
 
 def _text_attribute(instance: Any, name: str) -> str | None:

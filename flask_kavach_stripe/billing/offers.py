@@ -1,7 +1,7 @@
 """What a browser may buy: the rules of the checkout endpoint.
 
-A browser may ask for a price, a trial and a second subscription. These functions decide
-by the app's configuration and the user's subscriptions. The rules bind browsers alone:
+A browser may ask for a price, a quantity and a trial. These functions decide by the
+app's configuration and the user's subscriptions. The rules bind browsers alone:
 the app's own code may call ``create_checkout_session`` with anything that Stripe takes.
 """
 
@@ -13,23 +13,12 @@ from typing import Final
 
 from ..catalogue import Price
 from ..config import Settings
-from ..errors import StripeError
 from ..forms import invalid_field
 from ..forms import RequestRefused
 from ..forms import shorten
-from ..state import get_state
-from .refresh import sync_subscription
-from .stored_subscriptions import has_ever_subscribed
-from .stored_subscriptions import list_rows
-from .users import find_user
+from .selling import is_first_plan
 
 logger: Final = logging.getLogger(__name__)
-
-#: A user with a subscription of one of these statuses would pay for two after a second
-#: checkout.
-_BLOCKING_STATUSES: Final = frozenset(
-    {"active", "trialing", "past_due", "unpaid", "paused"}
-)
 
 
 def choose_price(
@@ -106,37 +95,45 @@ def _price_refused(sentence: str) -> RequestRefused:
     return RequestRefused(sentence, code="price_not_allowed")
 
 
+def refuse_long_trial(
+    settings: Settings, price: Price, requested_days: int | None
+) -> None:
+    """Check that a browser asks for no longer trial than it may have.
+
+    The price's own length replaces ``STRIPE_TRIAL_DAYS``.
+
+    :raises RequestRefused: If it does.
+    """
+    longest = settings.max_requested_trial_days
+
+    if price.trial_days is not None:
+        longest = price.trial_days
+
+    if requested_days is not None and requested_days > longest:
+        raise _trial_refused(
+            f"The field 'trialDays' must be at most {longest}, not {requested_days}."
+        )
+
+
 def grant_trial(
     settings: Settings, user: Any, price: Price, requested_days: int | None
 ) -> int:
     """The length of the free trial that a user gets, in days.
 
-    Only a user that never had a subscription gets a trial. The price's own length
-    replaces ``STRIPE_TRIAL_DAYS``, both as the default and as the longest trial that a
-    browser may ask for.
+    Only the first plan of a user has a trial.
 
     :param requested_days: The days that the browser asks for. ``None`` grants what the
-        configuration says.
+        configuration says: the price's own length, else ``STRIPE_TRIAL_DAYS``.
     :return: 0 for no trial.
-    :raises RequestRefused: If the browser asks for more days than it may have.
+    :raises RequestRefused: If the browser asks for a trial that is not its first.
     """
-    is_first = not has_ever_subscribed(user)
+    is_first = is_first_plan(user, price)
 
     if requested_days is None:
         granted = (
             price.trial_days if price.trial_days is not None else settings.trial_days
         )
         return granted or 0 if is_first else 0
-
-    longest = settings.max_requested_trial_days
-
-    if price.trial_days is not None:
-        longest = price.trial_days
-
-    if requested_days > longest:
-        raise _trial_refused(
-            f"The field 'trialDays' must be at most {longest}, not {requested_days}."
-        )
 
     if requested_days and not is_first:
         raise _trial_refused("A trial is for a first subscription only.")
@@ -146,43 +143,3 @@ def grant_trial(
 
 def _trial_refused(sentence: str) -> RequestRefused:
     return RequestRefused(sentence, code="trial_not_allowed")
-
-
-def refuse_second_subscription(user: Any) -> None:
-    """Check that a user has no subscription that is still running.
-
-    Our rows may be behind Stripe. So before refusing, the subscriptions are read from
-    Stripe, stored and committed. If Stripe does not answer, our rows decide.
-
-    :raises RequestRefused: If the user has one, with HTTP status 409.
-    """
-    if not _is_subscribed(user):
-        return
-
-    try:
-        sync_subscription(user)
-    except StripeError as error:
-        logger.warning("The columns decide, as Stripe could not be asked: %s", error)
-
-    if _is_subscribed(user):
-        raise RequestRefused(
-            "There is a subscription already. Manage it in the billing portal.",
-            code="already_subscribed",
-            status=409,
-        )
-
-
-def _is_subscribed(user: Any) -> bool:
-    """Whether a second checkout would make the user pay twice, by our rows alone.
-
-    Add-ons alone are no subscription to a plan.
-    """
-    state = get_state()
-    state.session.flush()
-    instance = find_user(state, user)
-    rows = [] if instance is None else list_rows(state, instance)
-    return any(
-        row.status in _BLOCKING_STATUSES
-        and state.settings.catalogue.has_plan(row.items)
-        for row in rows
-    )

@@ -417,11 +417,14 @@ class Sandbox:
         currency: str = "usd",
         interval: str = "month",
         product_name: str = "Pro",
+        usage_type: str = "licensed",
     ) -> Object:
         """Sell something.
 
         :param unit_amount: In the currency's smallest unit.
         :param interval: ``day``, ``week``, ``month`` or ``year``.
+        :param usage_type: ``metered`` for a price that takes no quantity. As nothing is
+            used in the sandbox, it bills nothing.
         :raises ApiError: For what Stripe would refuse, such as ``9.99``.
         :raises SandboxError: If there is a price with this id.
         """
@@ -433,7 +436,7 @@ class Sandbox:
                 {
                     "currency": currency,
                     "product_data": {"name": product_name},
-                    "recurring": {"interval": interval},
+                    "recurring": {"interval": interval, "usage_type": usage_type},
                     "unit_amount": str(unit_amount),
                 },
                 price_id=id,

@@ -51,6 +51,11 @@ ID_SHAPES = {
 }
 
 
+#: Ids of this kind rise, so that who compares them knows which one is newer, although
+#: the clock stands still. Differs from Stripe: there they are random.
+_RISING = "checkout.session"
+
+
 def clone(value: Any) -> Any:
     """Return a deep copy of JSON data, several times faster than :mod:`copy` does."""
     if isinstance(value, dict):
@@ -88,7 +93,10 @@ class Store:
         """
         prefix, length = ID_SHAPES[kind]
         source = self._request_random if kind == "request" else self._random
-        return prefix + "".join(source.choices(_ALPHABET, k=length))
+        count = f"{len(self._kinds.get(kind, {})):06}" if kind == _RISING else ""
+        return (
+            prefix + count + "".join(source.choices(_ALPHABET, k=length - len(count)))
+        )
 
     def add(self, obj: Object, **hidden: Any) -> Object:
         """Keep a new object.

@@ -32,6 +32,7 @@ Spec = Mapping[str, Reader]
 
 MAX_DEPTH = 8
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@.]+(\.[^\s@.]+)+")
 _POSITION = re.compile(r"[0-9]{1,4}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
@@ -134,6 +135,21 @@ def text(max_length: int = 5000) -> Reader:
         return string or None
 
     return reader
+
+
+def email(value: Any, path: str) -> str | None:
+    """Read an e-mail address: no spaces, and a domain with a dot.
+
+    :raises ApiError: ``email_invalid`` for anything else.
+    """
+    string = _scalar(value, path)
+
+    if string and (len(string) > 512 or not _EMAIL.fullmatch(string)):
+        raise ApiError(
+            f"Invalid email address: {string[:80]}", code="email_invalid", param=path
+        )
+
+    return string or None
 
 
 def cursor(value: Any, path: str) -> str:

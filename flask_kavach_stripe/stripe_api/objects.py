@@ -3,7 +3,8 @@
 A reader takes any JSON value, from an event or from an answer of Stripe. It returns
 values of the right type that every database can store, and ``None`` in place of a value
 that is missing or unusable. It does not raise: one odd field must not stop a webhook.
-:func:`read_page` is the exception, as nothing can be done without its values.
+:func:`read_page` and :func:`read_checkout_page` are exceptions, as nothing can be done
+without their values.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ FINAL_STATUSES: Final = frozenset({"canceled", "incomplete_expired"})
 
 #: The metadata key under which everything that we create names its user.
 USER_ID_KEY: Final = "kavach_user_id"
+
+#: The metadata key under which a Checkout session says what it sells.
+SALE_KEY: Final = "kavach_sale"
+#: Its value for a plan, of which a customer may have only one open page.
+PLAN_SALE: Final = "plan"
 
 # Not only dots: `..` in a URL path would address another object.
 _ID = re.compile(r"(?!\.+\Z)[\x21-\x7e]{1,255}")
@@ -328,6 +334,50 @@ def read_checkout_session(value: object) -> CheckoutFacts:
         is_complete=session.get("status") == "complete",
         from_payment_link=session.get("payment_link") is not None,
         names_user=USER_ID_KEY in as_mapping(session.get("metadata")),
+    )
+
+
+class CheckoutPage(NamedTuple):
+    """The facts of a Checkout session that tell which of two pages is the older one."""
+
+    id: str
+    #: Where to send the browser; ``None`` if it is not open any more.
+    url: str | None
+    #: In Unix seconds. ``None`` in the answers of a test that leaves it out.
+    created: int | None
+    #: ``open``, ``complete`` or ``expired``.
+    status: str | None
+    #: The user that its metadata name.
+    user_id: str | None
+    #: Whether it sells a plan.
+    sells_plan: bool
+
+    @property
+    def age_rank(self) -> tuple[float, str]:
+        """Orders pages: the newest is the largest. Equal seconds go by id."""
+        return (float("inf") if self.created is None else self.created, self.id)
+
+
+def read_checkout_page(value: object) -> CheckoutPage:
+    """Read a Checkout session as a page that can be paid or expired.
+
+    :raises APIError: If it has no id.
+    """
+    session = as_mapping(value)
+    session_id, url = read_id(session.get("id")), session.get("url")
+    created, metadata = session.get("created"), as_mapping(session.get("metadata"))
+    user_id = metadata.get(USER_ID_KEY)
+
+    if session_id is None:
+        raise APIError("Stripe's answer is not a Checkout session.")
+
+    return CheckoutPage(
+        session_id,
+        url if isinstance(url, str) else None,
+        created if isinstance(created, int) else None,
+        read_text(session.get("status")),
+        user_id if isinstance(user_id, str) else None,
+        metadata.get(SALE_KEY) == PLAN_SALE,
     )
 
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import responses
+
+from tests.buyers import NothingBoughtYet
+
+
+@pytest.fixture
+def stripe_api() -> Iterator[responses.RequestsMock]:
+    """As everywhere, for customers who have bought nothing yet."""
+    with responses.RequestsMock(registry=NothingBoughtYet) as mock:
+        yield mock
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The checkout endpoint sells no second subscription.
 
-Stripe is asked before it refuses.
+Stripe is asked before it sells, and before it refuses.
 """
 
 from __future__ import annotations
@@ -53,28 +53,32 @@ def test_columns_that_are_behind_do_not_refuse(
     assert shop.columns()["subscription_status"] == "canceled"
 
 
-@pytest.mark.parametrize("status", BLOCKING)
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "refusal"),
     [
-        pytest.param({"body": requests.ConnectionError("down")}, id="no connection"),
-        pytest.param({"body": requests.Timeout("slow")}, id="time-out"),
-        pytest.param({"status": 500, "body": "oops"}, id="500"),
-        pytest.param({"status": 429, "json": {"error": {"code": "rate"}}}, id="429"),
-        pytest.param({"json": {"data": "odd"}}, id="not a list"),
+        pytest.param({"body": requests.ConnectionError("down")}, 503, id="no answer"),
+        pytest.param({"body": requests.Timeout("slow")}, 503, id="time-out"),
+        pytest.param({"status": 500, "body": "oops"}, 502, id="500"),
+        pytest.param(
+            {"status": 429, "json": {"error": {"code": "rate"}}}, 503, id="429"
+        ),
+        pytest.param({"json": {"data": "odd"}}, 502, id="not a list"),
     ],
 )
-def test_columns_decide_when_stripe_is_down(
+@pytest.mark.parametrize("status", ["active", "canceled"])
+def test_nothing_is_sold_while_stripe_cannot_be_asked(
     ada: Callable[..., Any],
     stripe_api: responses.RequestsMock,
-    status: str,
     answer: dict[str, Any],
+    refusal: int,
+    status: str,
 ) -> None:
     shop = ada()
     become(shop, status)
     asked = stripe_api.get(SUBSCRIPTIONS, **answer)
+    code = {503: "stripe_unavailable", 502: "stripe_error"}[refusal]
 
-    assert_error(buy(shop), 409, "already_subscribed")
+    assert_error(buy(shop), refusal, code)
     assert asked.call_count == 1
     assert shop.columns()["subscription_status"] == status
 
@@ -85,7 +89,8 @@ def test_other_statuses_do_not_refuse(
 ) -> None:
     shop = ada()
     become(shop, status)
-    expect_checkout_session(stripe_api)  # and Stripe is not asked
+    expect_list(stripe_api, subscription(status=status))
+    expect_checkout_session(stripe_api)
 
     assert buy(shop).status_code == 200
 
@@ -111,7 +116,8 @@ def test_columns_without_a_row_refuse(
         stripe_subscription_id="sub_bob",
         stripe_subscription_status="active",
     )
-    stripe_api.get(SUBSCRIPTIONS, body=requests.ConnectionError("down"))
+    running = subscription("sub_bob", customer="cus_bob")
+    stripe_api.get(SUBSCRIPTIONS, json={"data": [running], "has_more": False})
 
     response = shop.browser(2).post(CHECKOUT, json={"priceId": "price_pro"})
 

@@ -32,8 +32,10 @@ from tests.vocabulary import customer_of_other_mode
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import error_of
 from tests.vocabulary import expect_checkout_session
+from tests.vocabulary import expect_list
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import sent_params
+from tests.vocabulary import subscription
 
 
 def test_customer_is_created_first(
@@ -232,6 +234,7 @@ def test_customer_of_the_other_mode_is_kept(
     shop = ada()
     become(shop, "incomplete")
     before = shop.columns()
+    expect_list(stripe_api, subscription(status="incomplete"))
     answer = customer_of_other_mode(key)
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=answer)
 
@@ -358,6 +361,14 @@ def run_stripe() -> Iterator[Callable[[FakeStripe], str]]:
 
                 data = json.dumps(body).encode()
                 self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                """List nothing: no subscription, no open page."""
+                data = b'{"object": "list", "data": [], "has_more": false}'
+                self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)

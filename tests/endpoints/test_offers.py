@@ -235,7 +235,10 @@ def test_granted_trial_is_left_out_the_second_time(
 @pytest.mark.parametrize("remember", [end_subscription, forget_status, forget_row])
 @pytest.mark.parametrize("days", [None, 7])
 def test_trial_asked_for_a_second_time_is_refused(
-    ada: Callable[..., Any], days: int | None, remember: Callable[[Any], None]
+    ada: Callable[..., Any],
+    stripe_api: responses.RequestsMock,
+    days: int | None,
+    remember: Callable[[Any], None],
 ) -> None:
     shop = ada(STRIPE_TRIAL_DAYS=days)
     remember(shop)

@@ -31,7 +31,7 @@ from tests.vocabulary import URLS
 def test_checkout_session(
     kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    expect_checkout_session(stripe_api, **URLS)
+    expect_checkout_session(stripe_api, False, **URLS)
 
     session = kept_shop.kavach_stripe.create_checkout_session(user, "price_pro", **URLS)
 
@@ -114,7 +114,7 @@ def test_arguments_are_not_changed(
 def test_our_metadata_cannot_be_overridden(
     kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    expect_checkout_session(stripe_api, **URLS)
+    expect_checkout_session(stripe_api, False, **URLS)
 
     kept_shop.kavach_stripe.create_checkout_session(
         user,
@@ -148,7 +148,7 @@ def test_no_trial_by_default(
     """``STRIPE_TRIAL_DAYS`` is for the endpoint."""
     shop = make_shop(STRIPE_TRIAL_DAYS=30)
     shop.add_user(stripe_customer_id="cus_ada")
-    expect_checkout_session(stripe_api, **URLS)
+    expect_checkout_session(stripe_api, False, **URLS)
 
     with shop.app.app_context():
         shop.kavach_stripe.create_checkout_session(

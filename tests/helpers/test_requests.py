@@ -22,6 +22,8 @@ from stripe.params import SubscriptionListParams
 from stripe.params import SubscriptionRetrieveParams
 from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
 from stripe.params.checkout import SessionCreateParams as CheckoutCreateParams
+from stripe.params.checkout import SessionExpireParams as CheckoutExpireParams
+from stripe.params.checkout import SessionListParams as CheckoutListParams
 from stripe.params.checkout import SessionRetrieveParams as CheckoutRetrieveParams
 
 from flask_kavach_stripe.testing import make_checkout_session
@@ -36,11 +38,16 @@ from tests.vocabulary import SUBSCRIPTIONS
 REQUESTS = {
     "POST /v1/customers": CustomerCreateParams,
     "POST /v1/checkout/sessions": CheckoutCreateParams,
+    "GET /v1/checkout/sessions": CheckoutListParams,
     "GET /v1/checkout/sessions/cs_1": CheckoutRetrieveParams,
+    "POST /v1/checkout/sessions/cs_0/expire": CheckoutExpireParams,
     "POST /v1/billing_portal/sessions": PortalCreateParams,
     "GET /v1/subscriptions": SubscriptionListParams,
     "GET /v1/subscriptions/sub_1": SubscriptionRetrieveParams,
 }
+
+#: Of an open page of Bob's, which a newer one expires.
+OLDER_METADATA = {"kavach_user_id": "2", "kavach_sale": "plan"}
 
 
 class Names(dict[str, Any]):
@@ -137,7 +144,10 @@ def calls(kept_shop: Any) -> list[tuple[str, list[tuple[str, str]]]]:
 
     with responses.RequestsMock() as stripe_api:
         stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
-        stripe_api.post(CHECKOUT_SESSIONS, json=session)
+        stripe_api.post(CHECKOUT_SESSIONS, json={**session, "created": 2})
+        older = {**session, "id": "cs_0", "created": 1, "metadata": OLDER_METADATA}
+        stripe_api.get(CHECKOUT_SESSIONS, json={"data": [older], "has_more": False})
+        stripe_api.post(f"{CHECKOUT_SESSIONS}/cs_0/expire", json=older)
         stripe_api.get(f"{CHECKOUT_SESSIONS}/cs_1", json=session)
         stripe_api.post(PORTAL_SESSIONS, json=session)
         stripe_api.get(SUB_1, json=subscription)
@@ -203,11 +213,14 @@ def test_what_is_sent(calls: list[tuple[str, list[tuple[str, str]]]]) -> None:
             "cancel_url",
             "subscription_data[trial_period_days]",
             "metadata[a]",
+            "metadata[kavach_sale]",
             "metadata[kavach_user_id]",
             "subscription_data[metadata][a]",
             "subscription_data[metadata][kavach_user_id]",
         },
+        "GET /v1/checkout/sessions": {"customer", "status", "limit"},
         "GET /v1/checkout/sessions/cs_1": set(),
+        "POST /v1/checkout/sessions/cs_0/expire": set(),
         "POST /v1/billing_portal/sessions": {"customer", "return_url"},
         "GET /v1/subscriptions": {"customer", "status", "limit", "starting_after"},
         "GET /v1/subscriptions/sub_1": set(),

@@ -111,7 +111,7 @@ def test_user_is_found(
 ) -> None:
     ways = {"instance": user, "key": 1, "text": "1", "proxy": LocalProxy(lambda: user)}
     store_subscription(kept_shop)
-    expect_checkout_session(stripe_api, **URLS)
+    expect_checkout_session(stripe_api, False, **URLS)
     stripe_api.post(PORTAL_SESSIONS, json=PORTAL_SESSION)
     kavach_stripe, way = kept_shop.kavach_stripe, ways[by]
     found = kavach_stripe.get_subscription(way)

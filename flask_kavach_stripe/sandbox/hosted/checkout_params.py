@@ -10,6 +10,7 @@ from ..money.products_and_prices import PRICE_DATA_SPEC
 from ..params import array
 from ..params import boolean
 from ..params import choice
+from ..params import email
 from ..params import ignored
 from ..params import integer
 from ..params import mapping
@@ -43,7 +44,7 @@ CREATE: Spec = {
     "customer": text(),
     "customer_account": refused,
     "customer_creation": text(),
-    "customer_email": text(512),
+    "customer_email": email,
     "customer_update": ignored,
     "discounts": DISCOUNTS,
     "excluded_payment_method_types": ignored,

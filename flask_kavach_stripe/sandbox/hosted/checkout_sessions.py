@@ -18,6 +18,8 @@ from ..clock import DAY
 from ..money.card_form import CardForm
 from ..money.discounts import Discounts
 from ..money.discounts import PromotionCodes
+from ..money.item_prices import is_metered
+from ..money.item_prices import refuse_quantity
 from ..money.payment_methods import PaymentMethods
 from ..money.products_and_prices import Prices
 from ..object_store import clone
@@ -103,6 +105,12 @@ class CheckoutSessions(Resource):
             else None
         )
         data = values.get("subscription_data") or {}
+
+        if customer is not None:
+            self._subscriptions.starting.check_currency(
+                customer, lines[0][0]["currency"]
+            )
+
         session = new_session(self.world, customer, lines[0][0]["currency"], values)
         store.add(session, subscription_data=data, lines=lines, line_items=[])
         self._use_discounts(session, values.get("discounts") or ())
@@ -492,10 +500,12 @@ class CheckoutSessions(Resource):
 
             price = self._prices.find_recurring(price_id, f"{path}[price]")
 
-            if not line.get("quantity"):
+            refuse_quantity(price, line.get("quantity"), path)
+
+            if not line.get("quantity") and not is_metered(price):
                 raise parameter_missing(f"{path}[quantity]")
 
-            lines.append((price, line["quantity"]))
+            lines.append((price, line.get("quantity") or 0))
 
         if len({price["currency"] for price, _ in lines}) > 1:
             raise ApiError(
@@ -571,7 +581,7 @@ class CheckoutSessions(Resource):
             "description": product["name"] if product else None,
             "metadata": {},
             "price": clone(price),
-            "quantity": quantity,
+            "quantity": None if is_metered(price) else quantity,
         }
 
     def _items_of(self, session_id: str) -> Sequence[Object]:

@@ -11,6 +11,7 @@ from typing import Final
 from typing import NamedTuple
 
 from ..money.discounts import PromotionCodes
+from ..money.item_prices import is_metered
 from ..object_store import Object
 from ..params import integer
 from ..params import read
@@ -133,6 +134,10 @@ class PortalRules:
             return []
 
         present = items[0]["price"]
+
+        if is_metered(present):
+            return []
+
         prices = [present]
 
         if "price" in rules["default_allowed_updates"]:
@@ -143,6 +148,7 @@ class PortalRules:
                 if (price := self._world.store.find("price", price_id)) is not None
                 and price["active"]
                 and price["currency"] == subscription["currency"]
+                and not is_metered(price)
                 and price["id"] != present["id"]
             ]
 

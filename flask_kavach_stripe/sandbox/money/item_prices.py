@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ..object_store import clone
 from ..object_store import Object
+from ..sandbox_errors import ApiError
 from ..world import World
 
 
@@ -20,7 +21,7 @@ def new_item(
     """Return an item with a period that has not begun.
 
     :param price: A recurring price; the item keeps a copy of it.
-    :param quantity: How many of it.
+    :param quantity: How many of it; of a metered price, the item shows none.
     """
     now = world.clock.now()
     item = {
@@ -39,14 +40,53 @@ def new_item(
         "tax_rates": [],
     }
     world.store.hidden[item["id"]] = {"subscription": subscription_id}
+
+    if is_metered(price):
+        del item["quantity"]
+
     return item
 
 
+def is_metered(price: Object) -> bool:
+    """Does a price bill what was used, so that it takes no quantity?"""
+    recurring = price["recurring"] or {}
+    return bool(recurring.get("usage_type") == "metered")
+
+
+def quantity_of(item: Object) -> int:
+    """Return how many units an item bills.
+
+    Simplified: what is metered is never used, so it bills nothing.
+    """
+    quantity: int = item.get("quantity", 0)
+    return quantity
+
+
+def refuse_quantity(price: Object, quantity: int | None, path: str) -> None:
+    """Check that no quantity is given for a metered price.
+
+    :param path: The item of the call, such as ``items[0]``.
+    :raises ApiError: If there is one.
+    """
+    if quantity is not None and is_metered(price):
+        raise ApiError(
+            "Quantity should not be specified where usage_type is `metered`. Remove"
+            f" quantity from `{path}`",
+            param=f"{path}[quantity]",
+        )
+
+
 def set_price(item: Object, price: Object) -> None:
-    """Give an item another price; its quantity becomes 1, as Stripe has it."""
+    """Give an item another price; its quantity becomes 1, as Stripe has it.
+
+    A metered price has none.
+    """
     item["price"] = clone(price)
     item["plan"] = plan_of(price)
     item["quantity"] = 1
+
+    if is_metered(price):
+        del item["quantity"]
 
 
 def interval_of(item: Object) -> tuple[str, int]:
@@ -76,11 +116,11 @@ def plan_of(price: Object) -> Object:
         "interval_count": recurring["interval_count"],
         "livemode": False,
         "metadata": dict(price["metadata"]),
-        "meter": None,
+        "meter": recurring["meter"],
         "nickname": price["nickname"],
         "product": price["product"],
         "tiers_mode": None,
         "transform_usage": None,
         "trial_period_days": recurring["trial_period_days"],
-        "usage_type": "licensed",
+        "usage_type": recurring["usage_type"],
     }

@@ -13,6 +13,7 @@ from .. import wording
 from ..arithmetic import share
 from ..object_store import Object
 from ..world import World
+from .item_prices import quantity_of
 
 
 class Lines:
@@ -27,13 +28,16 @@ class Lines:
         :param free: The period is a trial: its amount is 0.
         """
         price = item["price"]
-        amount = 0 if free else price["unit_amount"] * item["quantity"]
+        quantity = quantity_of(item)
+        amount = 0 if free else price["unit_amount"] * quantity
         name = self._product_name(price)
         line = self._line(
             subscription,
             item,
             amount=amount,
-            description=wording.describe_line(price, item["quantity"], name, free=free),
+            description=wording.describe_line(
+                price, quantity_of(item), name, free=free
+            ),
             start=item["current_period_start"],
         )
         line["pricing"]["unit_amount_decimal"] = (
@@ -82,7 +86,7 @@ class Lines:
             return None
 
         amount = share(
-            item["price"]["unit_amount"] * item["quantity"], end - at, end - start
+            item["price"]["unit_amount"] * quantity_of(item), end - at, end - start
         )
         return self._proration(subscription, item, amount, at, "Remaining time on")
 
@@ -98,7 +102,7 @@ class Lines:
             return None
 
         name = self._product_name(item["price"])
-        count = f"{item['quantity']} × " if item["quantity"] != 1 else ""  # noqa: RUF001
+        count = f"{quantity_of(item)} × " if quantity_of(item) != 1 else ""  # noqa: RUF001
         line = self._line(
             subscription,
             item,
@@ -157,8 +161,8 @@ class Lines:
                 "type": "price_details",
                 "unit_amount_decimal": price["unit_amount_decimal"],
             },
-            "quantity": item["quantity"],
-            "quantity_decimal": str(item["quantity"]),
+            "quantity": quantity_of(item),
+            "quantity_decimal": str(quantity_of(item)),
             "subscription": subscription["id"],
             "subtotal": amount,
             "taxes": [],

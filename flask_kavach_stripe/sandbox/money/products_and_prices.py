@@ -1,8 +1,8 @@
 """Products and prices.
 
-Amounts are whole numbers in the currency's smallest unit. Prices are ``per_unit`` and
-licensed: tiers, metered usage, currency options and amounts that the buyer chooses are
-refused.
+Amounts are whole numbers in the currency's smallest unit. Prices are ``per_unit``:
+tiers, currency options and amounts that the buyer chooses are refused. Metered prices
+can be sold, and bill nothing, as usage is not simulated.
 
 Source: https://docs.stripe.com/products-prices/how-products-and-prices-work
 """
@@ -40,9 +40,9 @@ RECURRING: Reader = mapping(
         "interval": choice("day", "week", "month", "year"),
         "interval_count": integer(1, 1095),
         "trial_period_days": integer(1, 730),
-        # Not simulated: metered prices, which bill what was used.
-        "usage_type": choice("licensed"),
-        "meter": refused,
+        # Differs from Stripe: what is metered is never used, so it bills nothing.
+        "usage_type": choice("licensed", "metered"),
+        "meter": text(),
     },
     required=("interval",),
 )
@@ -387,9 +387,9 @@ class Prices(Resource):
             and {
                 "interval": recurring["interval"],
                 "interval_count": recurring.get("interval_count") or 1,
-                "meter": None,
+                "meter": recurring.get("meter"),
                 "trial_period_days": recurring.get("trial_period_days"),
-                "usage_type": "licensed",
+                "usage_type": recurring.get("usage_type") or "licensed",
             },
             "tax_behavior": values.get("tax_behavior") or "unspecified",
             "tiers_mode": None,

@@ -19,6 +19,7 @@ from .. import wording
 from ..account import Account
 from ..money.card_form import CardForm
 from ..money.item_prices import period_end
+from ..money.item_prices import quantity_of
 from ..object_store import Object
 from ..recurring.subscription_object import FINAL
 from ..sandbox_errors import ApiError
@@ -119,7 +120,7 @@ def describe(account: Account, subscription: Object) -> dict[str, Any]:
         "subscription": subscription,
         "name": " + ".join(product_name(account, item["price"]) for item in items),
         "price": items[0]["price"],
-        "quantity": items[0]["quantity"],
+        "quantity": quantity_of(items[0]),
         "ends": subscription["status"] in FINAL,
         "period_end": period_end(subscription, min),
         "card": card and card["card"],

@@ -12,6 +12,8 @@ from ..money.discounts import Discounts
 from ..money.item_prices import interval_of
 from ..money.item_prices import new_item
 from ..money.item_prices import period_end
+from ..money.item_prices import quantity_of
+from ..money.item_prices import refuse_quantity
 from ..money.item_prices import set_price
 from ..money.payment_methods import PaymentMethods
 from ..money.products_and_prices import Prices
@@ -285,6 +287,8 @@ class Changes:
                     set_price(item, self._prices.get(change["price"]))
                     restart = restart or interval_of(item) != before
 
+            refuse_quantity(item["price"], quantity, "items")
+
             if quantity is not None:
                 item["quantity"] = quantity
 
@@ -318,7 +322,7 @@ class Changes:
             customer=self._world.store.find("customer", subscription["customer"]),
             currency=subscription["currency"],
             subtotal=sum(
-                item["price"]["unit_amount"] * item["quantity"]
+                item["price"]["unit_amount"] * quantity_of(item)
                 for item in subscription["items"]["data"]
             ),
         )

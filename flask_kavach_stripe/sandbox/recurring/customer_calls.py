@@ -12,6 +12,7 @@ from ..money.payment_methods import ADDRESS
 from ..money.payment_methods import PaymentMethods
 from ..object_store import Object
 from ..params import array
+from ..params import email
 from ..params import ignored
 from ..params import in_range
 from ..params import integer
@@ -39,7 +40,7 @@ _SPEC: Spec = {
     "business_name": text(150),
     "cash_balance": refused,
     "description": text(),
-    "email": text(512),
+    "email": email,
     "individual_name": text(150),
     "invoice_prefix": text(12),
     "invoice_settings": mapping(

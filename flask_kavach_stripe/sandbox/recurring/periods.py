@@ -12,6 +12,7 @@ from ..money.discounts import Discounts
 from ..money.invoices import Invoices
 from ..money.item_prices import interval_of
 from ..money.item_prices import period_end
+from ..money.item_prices import quantity_of
 from ..money.lines import item_of
 from ..money.lines import Lines
 from ..money.lines import net
@@ -174,7 +175,7 @@ class Periods:
 
     def _debit(self, subscription: Object, item: Object, at: int) -> None:
         """Keep a debit for an item, and remember what its whole period costs."""
-        full = item["price"]["unit_amount"] * item["quantity"]
+        full = item["price"]["unit_amount"] * quantity_of(item)
         discounts = self._discounts.active(subscription)
         taken = sum(parts[0] for parts in self._discounts.deduct(discounts, [full]))
         self._world.hidden_of(subscription)["billed"][item["id"]] = full - taken
@@ -226,5 +227,5 @@ def _same(one: Object, other: Object) -> bool:
     """Do two items cost the same?"""
     return bool(
         one["price"]["id"] == other["price"]["id"]
-        and one["quantity"] == other["quantity"]
+        and quantity_of(one) == quantity_of(other)
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..clock import DAY
 from ..money.discounts import Discounts
+from ..money.item_prices import is_metered
+from ..money.item_prices import refuse_quantity
 from ..money.payment_methods import PaymentMethods
 from ..object_store import Object
 from ..params import merge_metadata
@@ -19,6 +21,7 @@ from ..world import World
 from .changes import Changes
 from .steps import Steps
 from .steps import TRIAL_NOTICE
+from .subscription_object import FINAL
 from .subscription_object import new_subscription
 
 
@@ -174,13 +177,35 @@ class Starting:
                 raise parameter_missing(f"items[{index}][price]")
 
             quantity = entry.get("quantity")
-            lines.append((price, 1 if quantity is None else quantity))
+            refuse_quantity(price, quantity, f"items[{index}]")
+            default = 0 if is_metered(price) else 1
+            lines.append((price, default if quantity is None else quantity))
 
         if len({price["currency"] for price, _ in lines}) > 1:
             raise ApiError("All prices must have the same currency.", param="items")
 
+        self.check_currency(customer, lines[0][0]["currency"])
         self._changes.find_discounts(customer, lines, values)
         return lines
+
+    def check_currency(self, customer: Object, currency: str) -> None:
+        """Check that a customer pays in one currency.
+
+        :raises ApiError: If a running subscription has another one. As Stripe's, it has
+            no code.
+        """
+        for subscription in self._world.store.all("subscription"):
+            if (
+                subscription["customer"] == customer["id"]
+                and subscription["status"] not in FINAL
+                and subscription["currency"] != currency
+            ):
+                raise ApiError(
+                    "You cannot combine currencies on a single customer. This customer"
+                    " has an active subscription, subscription schedule, discount,"
+                    " quote, or invoice item with currency"
+                    f" {subscription['currency']}."
+                )
 
     def _build(
         self,

@@ -64,7 +64,7 @@ class Subscriptions(Resource):
 
     Simplified: an end in the middle of a period (``cancel_at``) gives nothing back.
 
-    Not simulated, and refused: invoices that are sent, schedules, metered prices, taxes
+    Not simulated, and refused: invoices that are sent, schedules, usage, taxes
     and one-time items.
     """
 
