@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from typing import assert_type
 
+import requests
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
@@ -64,6 +65,7 @@ def tell(user: User, subscription: Subscription) -> None: ...
 kavach_stripe = KavachStripe()
 KavachStripe(app)
 KavachStripe(app, db, User)
+KavachStripe(app, http_session=requests.Session())
 KavachStripe(
     app,
     user_model=User,
@@ -184,6 +186,7 @@ def columns(user: User, event: StripeEvent, subscription: StripeSubscription) ->
     assert_type(user.stripe_cancel_at_period_end, bool)
     assert_type(event.id, str)
     assert_type(event.processed_at, datetime | None)
+    assert_type(event.attempted_at, datetime | None)
     assert_type(event.attempts, int)
     assert_type(event.change, str | None)
     assert_type(subscription.customer_id, str)
