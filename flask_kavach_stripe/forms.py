@@ -23,9 +23,9 @@ _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data"
 _INTEGER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _UPPER = re.compile(r"[A-Z]")
 
-# Stripe's limits for metadata. It allows 50 keys, and we add one for the user's id.
+# Stripe's limits for metadata. It allows 50 keys, and we add two for the user's mark.
 # Source: https://docs.stripe.com/api/metadata
-_MAX_METADATA_KEYS: Final = 49
+_MAX_METADATA_KEYS: Final = 48
 _METADATA_KEY = re.compile(r"[^\[\]]{1,40}")
 _MAX_METADATA_VALUE: Final = 500
 

@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from .billing.checkout import create_checkout_session
+from .billing.checkout import start_checkout
 from .billing.offers import choose_price
 from .billing.offers import grant_trial
 from .billing.offers import refuse_second_subscription
@@ -42,6 +42,7 @@ from .errors import NoCustomerError
 from .errors import RateLimitError
 from .errors import SignatureVerificationError
 from .errors import StripeError
+from .errors import UnknownCustomerError
 from .events.receive import receive
 from .events.run import EnqueueError
 from .events.run import HandlerError
@@ -80,6 +81,7 @@ def checkout() -> ResponseReturnValue:
         may not buy this.
     :raises NoCustomerError: If the user cannot pay, see :func:`_authenticate_payer`,
         or has no customer and ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
     user = _authenticate_payer()
@@ -98,7 +100,7 @@ def checkout() -> ResponseReturnValue:
     cancel_url = _redirect_field(fields, "cancelUrl")
     refuse_second_subscription(user)
     trial_days = grant_trial(settings, user, price, requested_days)
-    session = create_checkout_session(
+    session = start_checkout(
         user,
         price.id,
         success_url=success_url,
@@ -106,6 +108,8 @@ def checkout() -> ResponseReturnValue:
         trial_days=trial_days,
         metadata=metadata,
         quantity=quantity or 1,
+        params={},
+        is_searched=True,
     )
 
     if fields.is_form:
@@ -124,6 +128,7 @@ def portal() -> ResponseReturnValue:
     :return: ``{"url": ...}``; for a form, a redirect to that URL.
     :raises RequestRefused: If the user is not logged in or the field is wrong.
     :raises NoCustomerError: If the user has no customer, or none any more.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
     user = _authenticate_payer()
@@ -206,6 +211,7 @@ def create_blueprint() -> Blueprint:
     bp.register_error_handler(RequestRefused, _handle_refusal)
     bp.register_error_handler(UntrustedRedirect, _handle_untrusted_redirect)
     bp.register_error_handler(NoCustomerError, _handle_no_customer)
+    bp.register_error_handler(UnknownCustomerError, _handle_unknown_customer)
     bp.register_error_handler(SignatureVerificationError, _handle_signature)
     bp.register_error_handler(ConfigurationError, _handle_configuration)
     bp.register_error_handler(StripeError, _handle_stripe)
@@ -358,6 +364,16 @@ def _handle_untrusted_redirect(error: UntrustedRedirect) -> ResponseReturnValue:
 
 def _handle_no_customer(error: NoCustomerError) -> ResponseReturnValue:
     return _error("This user has no customer at Stripe.", "no_customer", 404)
+
+
+def _handle_unknown_customer(error: UnknownCustomerError) -> ResponseReturnValue:
+    """409: the customer may be there again, with the right key. The log says more."""
+    return _error(
+        "The billing data of this account are not known to Stripe under the present"
+        " key.",
+        "unknown_customer",
+        409,
+    )
 
 
 def _handle_signature(error: SignatureVerificationError) -> ResponseReturnValue:

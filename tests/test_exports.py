@@ -41,8 +41,10 @@ PUBLIC = {
     "NoCustomerError",
     "PermissionDeniedError",
     "RateLimitError",
+    "RunningSubscriptionError",
     "SignatureVerificationError",
     "StripeError",
+    "UnknownCustomerError",
 }
 
 HELPERS = {

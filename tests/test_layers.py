@@ -35,6 +35,7 @@ ROOMS = (
     ("config",),
     ("registry",),
     ("subscriptions",),
+    ("marks",),
     ("stripe_api",),
     ("errors", "urls"),
 )
@@ -44,8 +45,10 @@ FILES = {
     "billing": (
         ("offers",),
         ("checkout", "portal"),
+        ("customers",),
+        ("relink",),
         ("refresh",),
-        ("lookup", "customers"),
+        ("lookup", "presence"),
         ("users",),
     ),
     "events": (
@@ -68,7 +71,7 @@ FILES = {
     ),
     "operations": (
         ("doctor", "sync", "catch_up", "prune", "trigger"),
-        ("explanations", "webhook_endpoints"),
+        ("explanations", "running", "webhook_endpoints"),
     ),
     "cli": (
         ("group", *(sorted({place.partition(":")[0] for place in COMMANDS.values()}))),
@@ -81,6 +84,7 @@ FILES = {
 ONLY = {
     "subscriptions": {"stripe_api.objects"},
     "registry": {"stripe_api.event"},
+    "marks": {"stripe_api.objects"},
     "stripe_api": {"stripe_api", "errors"},
     "database": {"database", "subscriptions", "stripe_api.objects", "errors"},
     "sandbox": {"sandbox", "stripe_api.objects", "stripe_api.signatures"},

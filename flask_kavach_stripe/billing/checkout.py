@@ -20,6 +20,7 @@ from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..events.change import store_change
+from ..events.link import is_orphan_of
 from ..events.link import link_checkout
 from ..events.run import raising_handlers_error
 from ..events.store import retrieve_subscription
@@ -33,14 +34,13 @@ from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import CheckoutFacts
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_page
-from ..stripe_api.objects import USER_ID_KEY
 from ..subscriptions import Change
 from ..subscriptions import CustomerState
 from ..subscriptions import Subscription
-from .customers import is_deleted_customer
 from .customers import make_customer
-from .customers import record_deletion
 from .lookup import get_subscription
+from .presence import confirm_deletion
+from .presence import record_deletion
 from .users import get_payer
 
 #: How many times one call replaces a customer that was deleted at Stripe. Stripe may
@@ -95,6 +95,7 @@ def create_checkout_session(
     :return: The session's id and URL.
     :raises NoCustomerError: If there is no such user, or the user has no customer and
         ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises TypeError: If ``params`` has a parameter that is set here, such as ``mode``.
     :raises ValueError: If ``trial_days`` or ``quantity`` is out of range, or a key in
         ``params`` has brackets.
@@ -104,20 +105,42 @@ def create_checkout_session(
 
     .. versionadded:: 0.1
     """
+    return start_checkout(
+        user,
+        price_id,
+        success_url=success_url,
+        cancel_url=cancel_url,
+        trial_days=trial_days,
+        metadata=metadata,
+        quantity=quantity,
+        params=params,
+    )
+
+
+def start_checkout(
+    user: Any,
+    price_id: str,
+    *,
+    success_url: str | None,
+    cancel_url: str | None,
+    trial_days: int | None,
+    metadata: Mapping[str, str] | None,
+    quantity: int | None,
+    params: Mapping[str, Any],
+    is_searched: bool = False,
+) -> CheckoutSession:
+    """Create a Checkout session, as :func:`create_checkout_session` describes.
+
+    :param is_searched: Whether the caller has looked for the customer that a user
+        without one had before, see :func:`.relink_user`.
+    """
     state = get_state()
     instance, payer = get_payer(state, user)
     _check_checkout_arguments(trial_days, quantity, params)
-    request_params = _checkout_params(
-        payer.user_id,
-        {"price": price_id, "quantity": quantity},
-        trial_days=trial_days,
-        metadata=metadata,
-        params=params,
-    )
-    request_params["success_url"] = _success_url(state, success_url)
-    request_params["cancel_url"] = site_url(
-        cancel_url or state.settings.cancel_url or root_path()
-    )
+    urls = {
+        "success_url": _success_url(state, success_url),
+        "cancel_url": site_url(cancel_url or state.settings.cancel_url or root_path()),
+    }
     replaced: str | None = None
 
     for replacements in range(MAX_REPLACEMENTS + 1):
@@ -130,21 +153,32 @@ def create_checkout_session(
                     " 'STRIPE_AUTO_CREATE_CUSTOMER' is false."
                 )
 
-            customer_id = make_customer(state, instance, payer, replacing=replaced)
+            customer_id = make_customer(
+                state, instance, payer, replacing=replaced, is_searched=is_searched
+            )
 
+        session_params = _checkout_params(
+            state.marker.metadata(payer.user_id, customer_id),
+            {"price": price_id, "quantity": quantity},
+            trial_days=trial_days,
+            metadata=metadata,
+            params=params,
+        )
+        who = {"customer": customer_id, "client_reference_id": str(payer.user_id)}
         state.session.commit()
 
         try:
             session = state.client.post(
-                "/v1/checkout/sessions", {**request_params, "customer": customer_id}
+                "/v1/checkout/sessions", {**session_params, **urls, **who}
             )
         except InvalidRequestError as error:
-            if replacements == MAX_REPLACEMENTS or not is_deleted_customer(error):
+            if replacements == MAX_REPLACEMENTS:
                 raise
 
+            confirm_deletion(state, customer_id, error)
             record_deletion(state, instance, customer_id)
             instance, payer = get_payer(state, instance)
-            replaced = customer_id
+            replaced, is_searched = customer_id, False
         else:
             return CheckoutSession(*read_page(session))
 
@@ -187,7 +221,7 @@ def _nested_keys(value: object) -> Iterator[str]:
 
 
 def _checkout_params(
-    user_id: Any,
+    marks: Mapping[str, str],
     line_item: Mapping[str, Any],
     *,
     trial_days: int | None,
@@ -196,17 +230,18 @@ def _checkout_params(
 ) -> dict[str, Any]:
     """The parameters of a Checkout session, without its customer and URLs.
 
-    The user's primary key goes into ``client_reference_id`` and into the metadata of
-    session and subscription. The metadata show later that we created the session, see
-    :mod:`flask_kavach_stripe.events.link`. Our own keys replace those of the caller.
+    The marks go into the metadata of session and subscription. They show later that we
+    created the two, and for whom, see :mod:`flask_kavach_stripe.events.link`. They
+    replace what the caller has under the same keys.
+
+    :param marks: From :meth:`.Marker.metadata`.
     """
-    user_metadata = {USER_ID_KEY: str(user_id)}
     subscription_data = dict(params.get("subscription_data") or {})
     subscription_metadata = subscription_data.get("metadata") or {}
     subscription_data["metadata"] = {
         **(metadata or {}),
         **subscription_metadata,
-        **user_metadata,
+        **marks,
     }
 
     if trial_days:
@@ -215,9 +250,8 @@ def _checkout_params(
     return {
         **params,
         "mode": "subscription",
-        "client_reference_id": str(user_id),
         "line_items": [line_item, *(params.get("line_items") or ())],
-        "metadata": {**(metadata or {}), **user_metadata},
+        "metadata": {**(metadata or {}), **marks},
         "subscription_data": subscription_data,
     }
 
@@ -241,9 +275,10 @@ def complete_checkout(
     """Store the subscription of a Checkout session without waiting for the webhook.
 
     For the view behind ``success_url``. Nothing changes if the id is empty or unknown,
-    or if the session is not complete. Reads the session and its subscription from
-    Stripe. Commits ``db.session`` before that and after storing, and runs the app's
-    ``on_subscription_change`` handlers.
+    or if the session is not complete. Nor does anything change if the session was made
+    for this user, but nobody has its customer any more: the log says what to do. Reads
+    the session and its subscription from Stripe. Commits ``db.session`` before that and
+    after storing, and runs the app's ``on_subscription_change`` handlers.
 
     :param session_id: ``cs_...``, from the query of the request.
     :param user: The model instance, ``current_user`` or a primary key.
@@ -266,6 +301,9 @@ def complete_checkout(
     customer_id, subscription_id = checkout.customer_id, checkout.subscription_id
 
     if not link_checkout(state, checkout, owner=payer):
+        if is_orphan_of(state, checkout, payer):
+            return get_subscription(instance)
+
         raise CheckoutSessionMismatch(
             f"Checkout session {session_id!r} belongs to another user."
         )

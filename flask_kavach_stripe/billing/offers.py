@@ -18,14 +18,10 @@ from ..forms import RequestRefused
 from .lookup import has_ever_subscribed
 from .lookup import list_subscriptions
 from .refresh import sync_subscription
+from .relink import BLOCKING_STATUSES
+from .relink import relink_user
 
 logger: Final = logging.getLogger(__name__)
-
-#: A user with a subscription of one of these statuses would pay for two after a second
-#: checkout.
-_BLOCKING_STATUSES: Final = frozenset(
-    {"active", "trialing", "past_due", "unpaid", "paused"}
-)
 
 
 def choose_price(
@@ -106,16 +102,24 @@ def _trial_refused(sentence: str) -> RequestRefused:
 def refuse_second_subscription(user: Any) -> None:
     """Check that a user has no subscription that is still running.
 
-    Our rows may be behind Stripe. So before refusing, the subscriptions are read from
-    Stripe, stored and committed. If Stripe does not answer, our rows decide.
+    A user without a customer is linked to the one that was made for this user before,
+    if there is one. Our rows may be behind Stripe. So before refusing, the
+    subscriptions are read from Stripe, stored and committed. If Stripe does not answer
+    then, our rows decide.
 
     :raises RequestRefused: If the user has one, with HTTP status 409.
+    :raises NoCustomerError: If there is no such user.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
+    :raises StripeError: If Stripe could not be asked for the user's customer.
     """
+    is_synced = relink_user(user)
+
     if not _is_subscribed(user):
         return
 
     try:
-        sync_subscription(user)
+        if not is_synced:
+            sync_subscription(user)
     except StripeError as error:
         logger.warning("The columns decide, as Stripe could not be asked: %s", error)
 
@@ -130,6 +134,6 @@ def refuse_second_subscription(user: Any) -> None:
 def _is_subscribed(user: Any) -> bool:
     """Whether a second checkout would make the user pay twice, by our rows alone."""
     return any(
-        subscription.status in _BLOCKING_STATUSES
+        subscription.status in BLOCKING_STATUSES
         for subscription in list_subscriptions(user)
     )

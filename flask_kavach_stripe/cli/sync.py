@@ -14,6 +14,7 @@ from ..operations.explanations import explain
 from ..operations.sync import Failure
 from ..operations.sync import Outcome
 from ..operations.sync import Repairs
+from ..operations.sync import UnknownSubscription
 from ..state import get_state
 from ..state import State
 from .formats import count
@@ -94,6 +95,12 @@ def _describe(outcome: Outcome) -> str:
 
     if isinstance(outcome, Failure):
         return f"{user} failed: {explain(outcome.error)}"
+
+    if isinstance(outcome, UnknownSubscription):
+        return (
+            f"{user}: Stripe does not know {outcome.subscription_id} under the present"
+            " key. It is kept as it is."
+        )
 
     changes = [
         f"{name} {show_value(before)} -> {show_value(after)}"

@@ -6,7 +6,9 @@
 2.  Look through our running rows for subscriptions that Stripe did not list, and
     through our users for columns that contradict the rows. Such a customer is only
     suspicious, because it may have changed since its page was read. So Stripe is asked
-    for this customer alone.
+    for this customer alone. What Stripe does not know is reported, and stays as it is.
+3.  Report the subscriptions that cost somebody money for nothing: running ones with our
+    mark and a customer that no user has, and the second running one of a user.
 
 A customer is a :class:`~flask_kavach_stripe.subscriptions.CustomerState` here. What
 changed is the difference between the state before and the state after.
@@ -27,7 +29,7 @@ from typing import Final
 from typing import NamedTuple
 from typing import TypeAlias
 
-from ..billing.customers import is_deleted_customer
+from ..billing.presence import confirm_deletion
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
 from ..billing.users import get_payer
@@ -35,6 +37,7 @@ from ..database.payers import COLUMN_NAMES
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
+from ..errors import UnknownCustomerError
 from ..events.store import to_answer
 from ..state import State
 from ..stripe_api.client import StripeResponse
@@ -46,12 +49,17 @@ from ..subscriptions import CustomerState
 from ..subscriptions import Payer
 from ..subscriptions import Snapshot
 from ..subscriptions import UPDATED
+from .running import read_running
+from .running import Running
 
 logger: Final = logging.getLogger(__name__)
 
 #: How many of our rows one query reads.
 _USERS = 500
 _SUBSCRIPTIONS = 5000
+
+#: A run ends after so many unknown customers, if Stripe knows none of ours.
+_MAX_STRANGE: Final = 20
 
 
 class Repair(NamedTuple):
@@ -77,7 +85,15 @@ class Failure(NamedTuple):
     error: Exception
 
 
-Outcome: TypeAlias = Repair | Failure
+class UnknownSubscription(NamedTuple):
+    """A running row of ours that the key's account does not know. It is kept."""
+
+    user_id: Any
+    customer_id: str
+    subscription_id: str
+
+
+Outcome: TypeAlias = Repair | Failure | UnknownSubscription
 
 
 def _repair_between(
@@ -122,8 +138,15 @@ class Repairs:
         self.requests: int = 0
         #: The ids of the customers that were changed.
         self._changed: set[str] = set()
-        #: Whether any listed customer is one of ours.
+        #: Running subscriptions with our mark and a customer that no user has.
+        self.orphans: list[Running] = []
+        #: How many running subscriptions without a mark belong to nobody here.
+        self.strangers: int = 0
+        #: Whether Stripe knows any of our customers, and how many it does not.
         self._knows_customers = False
+        self._strange_customers = 0
+        #: By customer id: our rows that Stripe did not know when it was asked last.
+        self._unknown: dict[str, Sequence[str]] = {}
         #: By customer id: the states that a dry run would have stored so far. The
         #: database still has the old ones.
         self._foreseen: dict[str, CustomerState] = {}
@@ -154,9 +177,8 @@ class Repairs:
         An error of one user is yielded as a :class:`Failure`, and the run goes on.
 
         :param on_page: Called after each page with its number of subscriptions.
-        :raises KavachStripeError: If no listed customer is ours, but some of our rows
-            are not listed: then the key is probably one of another Stripe account, and
-            every subscription would end.
+        :raises KavachStripeError: If the key is probably one of another Stripe account,
+            see :meth:`_stop_if_strange`.
         :raises StripeError: If Stripe does not list the subscriptions, or an error of
             :data:`~flask_kavach_stripe.errors.FATAL_ERRORS` occurs.
         """
@@ -171,7 +193,10 @@ class Repairs:
             self.requests += 1
             self.subscriptions += len(answers)
             listed.update(answer.subscription_id for answer in answers)
-            yield from self._repair_page(answers)
+            known = self._find([answer.state.customer_id for answer in answers])
+            self._knows_customers |= bool(known)
+            yield from self._repair_page(known, answers)
+            self._add_unclaimed(known, page["data"])
             on_page(len(answers))
 
         # A dict keeps the order, and each customer once.
@@ -183,24 +208,47 @@ class Repairs:
 
     # -- what Stripe lists -------------------------------------------------------------
 
-    def _repair_page(self, answers: Sequence[Answer]) -> Iterator[Outcome]:
+    def _repair_page(
+        self, known: Mapping[str, CustomerState], answers: Sequence[Answer]
+    ) -> Iterator[Outcome]:
         """Repair the customers of one page that differ from our database.
 
         A page is read before our rows, so it may be older than they are. Its
         subscriptions are stored as snapshots, like those in events: the times of
         snapshot and row decide.
+
+        :param known: The customers on the page that our users have.
         """
         changes: dict[str, list[Change]] = defaultdict(list)
 
         for state, time in answers:
             changes[state.customer_id].append(Snapshot(state, time, UPDATED))
 
-        for customer_id, customer in self._find(list(changes)).items():
-            self._knows_customers = True
+        for customer_id, customer in known.items():
             listed = tuple(changes[customer_id])
 
             if self._differs(customer, listed):
                 yield from self._repair(customer_id, listed)
+
+    def _add_unclaimed(
+        self, known: Collection[str], subscriptions: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Count the running subscriptions of a page that belong to nobody here.
+
+        Those with our mark are orphans. All others are probably of other apps.
+        """
+        marker = self._state.marker
+
+        for running in map(read_running, subscriptions):
+            if running is None or running.customer_id in known:
+                continue
+
+            user_id = marker.read(running.metadata, running.customer_id)
+
+            if user_id is None:
+                self.strangers += 1
+            else:
+                self.orphans.append(running._replace(user_id=user_id))
 
     def _find(self, customer_ids: Sequence[str]) -> dict[str, CustomerState]:
         """The customers among some ids that our users have, by id. Commits."""
@@ -274,21 +322,31 @@ class Repairs:
     def _repair_suspect(self, customer_id: str) -> Iterator[Outcome]:
         """Ask Stripe for one suspicious customer, and store the answer.
 
-        :raises KavachStripeError: If no listed customer is one of ours, see
-            :meth:`repair_all`.
+        :raises KavachStripeError: See :meth:`_stop_if_strange`.
         """
         if not self._find([customer_id]):
             return
 
-        if not self._knows_customers:
+        for outcome in self._repair(customer_id, None):
+            yield outcome
+
+            if isinstance(outcome, Failure):
+                self._stop_if_strange(outcome.error)
+
+    def _stop_if_strange(self, error: Exception) -> None:
+        """Stop a run that asks for one unknown customer after the other.
+
+        :raises KavachStripeError: If Stripe knows none of our customers so far, and did
+            not know :data:`_MAX_STRANGE` of them.
+        """
+        self._strange_customers += isinstance(error, UnknownCustomerError)
+
+        if not self._knows_customers and self._strange_customers >= _MAX_STRANGE:
             raise KavachStripeError(
                 f"Stripe lists {self.subscriptions} subscriptions, and none of them is"
                 " of a customer in this database. Is 'STRIPE_SECRET_KEY' a key of this"
-                " app's account? If it is, sync each user by 'flask stripe sync --user"
-                " ID'."
+                " app's account? Nothing was changed."
             )
-
-        yield from self._repair(customer_id, None)
 
     # -- one customer ------------------------------------------------------------------
 
@@ -333,6 +391,9 @@ class Repairs:
 
         if failure is not None:
             yield failure
+
+        for subscription_id in self._unknown.pop(customer_id, ()):
+            yield UnknownSubscription(user_id, customer_id, subscription_id)
 
     def _store(
         self, user_id: Any, customer_id: str, changes: tuple[Change, ...] | None
@@ -383,9 +444,7 @@ class Repairs:
             try:
                 after = before.after(self._ask(customer_id, before))
             except InvalidRequestError as error:
-                if not is_deleted_customer(error):
-                    raise
-
+                confirm_deletion(self._state, customer_id, error)
                 after = before.after([CustomerDeleted(now())])
 
         return (after or before).projected(self._state.settings.active_statuses)
@@ -393,6 +452,7 @@ class Repairs:
     def _ask(self, customer_id: str, customer: CustomerState) -> tuple[Change, ...]:
         """Read all subscriptions of one customer from Stripe, and count them."""
         self.requests += 1
-        changes = list_from_stripe(self._state, customer_id, customer)
-        self.subscriptions += sum(isinstance(change, Answer) for change in changes)
-        return changes
+        listing = list_from_stripe(self._state, customer_id, customer)
+        self.subscriptions += len(listing.answers)
+        self._unknown[customer_id] = listing.unknown
+        return listing.answers
