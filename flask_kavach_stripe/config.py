@@ -61,6 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "STRIPE_TIMEOUT": (3.05, 30),
     "STRIPE_MAX_NETWORK_RETRIES": 2,
     "STRIPE_SUBSCRIPTION_VIEW": None,
+    "STRIPE_PROTECT_BILLED": True,
 }
 
 #: The largest ``trial_period_days`` that Stripe accepts.
@@ -163,6 +164,9 @@ class Settings:
     #: The name of a Flask endpoint.
     subscription_view: str | None
 
+    #: Whether a user with a running subscription cannot be deleted.
+    protect_billed: bool
+
     @classmethod
     def from_app(cls, app: Flask) -> Settings:
         """Read and check the configuration of an app.
@@ -210,6 +214,7 @@ class Settings:
             timeout=read("STRIPE_TIMEOUT", _timeout),
             max_network_retries=read("STRIPE_MAX_NETWORK_RETRIES", _natural_number),
             subscription_view=read("STRIPE_SUBSCRIPTION_VIEW", _endpoint),
+            protect_billed=read("STRIPE_PROTECT_BILLED", _boolean),
         )
 
         if settings.livemode is False and unset:

@@ -18,6 +18,7 @@ from .billing import customers
 from .billing import lookup
 from .billing import portal
 from .billing import refresh
+from .billing.protection import protect_billed_users
 from .cli.group import stripe_cli
 from .config import Settings
 from .database.models import StripeEventMixin
@@ -130,6 +131,7 @@ class KavachStripe:
             subscription_model=self._subscription_model
             or own_model(db, StripeSubscriptionMixin),
         )
+        protect_billed_users()
         app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
         app.cli.add_command(stripe_cli)
 

@@ -48,7 +48,7 @@ FILES = {
         ("customers",),
         ("relink",),
         ("refresh",),
-        ("lookup", "presence"),
+        ("lookup", "presence", "protection"),
         ("users",),
     ),
     "events": (
@@ -70,7 +70,15 @@ FILES = {
         ("objects", "signatures"),
     ),
     "operations": (
-        ("doctor", "sync", "catch_up", "prune", "trigger"),
+        (
+            "doctor",
+            "sync",
+            "catch_up",
+            "forget",
+            "link_customers",
+            "prune",
+            "trigger",
+        ),
         ("explanations", "running", "webhook_endpoints"),
     ),
     "cli": (

@@ -11,13 +11,19 @@ import click
 from flask.cli import with_appcontext
 
 from ..operations.explanations import explain
+from ..operations.link_customers import propose_by_mark
+from ..operations.link_customers import try_to_accept
 from ..operations.sync import Failure
 from ..operations.sync import Outcome
 from ..operations.sync import Repairs
 from ..operations.sync import UnknownSubscription
 from ..state import get_state
 from ..state import State
+from .formats import confirm
 from .formats import count
+from .formats import printable
+from .formats import show_proposal
+from .formats import show_running
 from .formats import show_value
 
 
@@ -55,6 +61,9 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
             failed += isinstance(outcome, Failure)
             click.echo(_describe(outcome), err=isinstance(outcome, Failure))
 
+    if user_id is None:
+        failed += _show_unclaimed(state, repairs, may_ask=not dry_run)
+
     changed = "would change" if dry_run else "changed"
     click.echo(
         f"{count(repairs.subscriptions, 'subscription')} read in"
@@ -64,6 +73,49 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
 
     if failed:
         raise click.ClickException(f"{count(failed, 'user')} failed.")
+
+
+def _show_unclaimed(state: State, repairs: Repairs, *, may_ask: bool) -> int:
+    """Show what is charged for nothing, and ask whether to link what lost its user.
+
+    :param may_ask: ``False`` in a dry run, which writes nothing.
+    :return: How many users failed after their link was stored.
+    """
+    linked, failed = set(), 0
+
+    for proposal in propose_by_mark(state, repairs.orphans) if may_ask else ():
+        click.echo(show_proposal(proposal))
+
+        if confirm("Link this user and this customer again?"):
+            error = try_to_accept(state, proposal)
+            linked.add(proposal.customer_id)
+
+            if error is not None:
+                failed += 1
+                click.echo(f"user {proposal.user_id} failed: {error}", err=True)
+
+    for orphan in repairs.orphans:
+        if orphan.customer_id not in linked:
+            click.echo(
+                f"orphan: {show_running(orphan)}; nobody has {orphan.customer_id},"
+                f" which was made for user {printable(str(orphan.user_id))}. Link it"
+                " with 'flask stripe link', or end it at Stripe."
+            )
+
+    for double in repairs.find_doubles():
+        click.echo(
+            f"charged {len(double.subscriptions)} times: user {double.user_id}"
+            f" ({double.customer_id}) has {', '.join(double.subscriptions)}"
+        )
+
+    if repairs.strangers:
+        click.echo(
+            f"{count(repairs.strangers, 'running subscription')} at Stripe without a"
+            " mark of this app belong to nobody here. If they are this app's, 'flask"
+            " stripe link --by-email' proposes users."
+        )
+
+    return failed
 
 
 @contextmanager

@@ -1,14 +1,17 @@
 """Running subscriptions as Stripe lists them, with the amounts that they charge.
 
-For the commands that show a person what costs money.
+For the commands that show a person what costs money, and those that belong to nobody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
+from ..state import State
 from ..stripe_api.objects import as_mapping
 from ..stripe_api.objects import read_subscription
 
@@ -45,14 +48,43 @@ def read_running(subscription: Mapping[str, Any]) -> Running | None:
     )
 
 
+def find_unclaimed(
+    state: State,
+    subscriptions: Iterable[Mapping[str, Any]],
+    known: Collection[str],
+) -> tuple[list[Running], int]:
+    """Find the running subscriptions that belong to nobody here. No query.
+
+    :param subscriptions: As Stripe lists them.
+    :param known: The customers that our users have.
+    :return: The orphans, which have our mark; and how many have none. The latter are
+        probably those of other apps.
+    """
+    orphans, strangers = [], 0
+
+    for running in map(read_running, subscriptions):
+        if running is None or running.customer_id in known:
+            continue
+
+        user_id = state.marker.read(running.metadata, running.customer_id)
+
+        if user_id is None:
+            strangers += 1
+        else:
+            orphans.append(running._replace(user_id=user_id))
+
+    return orphans, strangers
+
+
 def _amount(item: Mapping[str, Any]) -> str:
     """Say what an item charges: a metered one without quantity, a tiered one by id."""
     price = as_mapping(item.get("price"))
-    interval = as_mapping(price.get("recurring"))
-    count = interval.get("interval_count", 1)
-    every = f"{count} {interval.get('interval')}s" if count != 1 else None
-    amount = price.get("unit_amount")
+    recurring = as_mapping(price.get("recurring"))
+    every = str(recurring.get("interval"))
+
+    if (interval_count := recurring.get("interval_count", 1)) != 1:
+        every = f"{interval_count} {every}s"
+
+    amount, quantity = price.get("unit_amount"), item.get("quantity")
     unit = price.get("id") if amount is None else f"{amount} {price.get('currency')}"
-    quantity = item.get("quantity")
-    times = "" if quantity is None else f"{quantity} x "
-    return f"{times}{unit}/{every or interval.get('interval')}"
+    return f"{'' if quantity is None else f'{quantity} x '}{unit}/{every}"

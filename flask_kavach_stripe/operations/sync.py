@@ -32,6 +32,7 @@ from typing import TypeAlias
 from ..billing.presence import confirm_deletion
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
+from ..billing.relink import BLOCKING_STATUSES
 from ..billing.users import get_payer
 from ..database.payers import COLUMN_NAMES
 from ..errors import FATAL_ERRORS
@@ -49,7 +50,7 @@ from ..subscriptions import CustomerState
 from ..subscriptions import Payer
 from ..subscriptions import Snapshot
 from ..subscriptions import UPDATED
-from .running import read_running
+from .running import find_unclaimed
 from .running import Running
 
 logger: Final = logging.getLogger(__name__)
@@ -91,6 +92,15 @@ class UnknownSubscription(NamedTuple):
     user_id: Any
     customer_id: str
     subscription_id: str
+
+
+class Double(NamedTuple):
+    """A user who pays for several subscriptions."""
+
+    user_id: Any
+    customer_id: str
+    #: The ids, the best one first.
+    subscriptions: Sequence[str]
 
 
 Outcome: TypeAlias = Repair | Failure | UnknownSubscription
@@ -196,7 +206,9 @@ class Repairs:
             known = self._find([answer.state.customer_id for answer in answers])
             self._knows_customers |= bool(known)
             yield from self._repair_page(known, answers)
-            self._add_unclaimed(known, page["data"])
+            orphans, strangers = find_unclaimed(self._state, page["data"], known)
+            self.orphans += orphans
+            self.strangers += strangers
             on_page(len(answers))
 
         # A dict keeps the order, and each customer once.
@@ -205,6 +217,23 @@ class Repairs:
 
         for customer_id in suspects:
             yield from self._repair_suspect(customer_id)
+
+    def find_doubles(self) -> Iterator[Double]:
+        """Find the users who pay for two subscriptions, by our rows. Commits.
+
+        In a dry run, by the rows as they would be.
+        """
+        session = self._state.session
+        doubled = self._state.rows.list_doubled(session, BLOCKING_STATUSES)
+        session.commit()
+
+        for customer_id in dict.fromkeys([*doubled, *self._foreseen]):
+            for customer in self._find([customer_id]).values():
+                states = customer.best_first(self._state.settings.active_statuses)
+                ids = [each.id for each in states if each.status in BLOCKING_STATUSES]
+
+                if len(ids) > 1:
+                    yield Double(customer.payer.user_id, customer_id, ids)
 
     # -- what Stripe lists -------------------------------------------------------------
 
@@ -229,26 +258,6 @@ class Repairs:
 
             if self._differs(customer, listed):
                 yield from self._repair(customer_id, listed)
-
-    def _add_unclaimed(
-        self, known: Collection[str], subscriptions: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Count the running subscriptions of a page that belong to nobody here.
-
-        Those with our mark are orphans. All others are probably of other apps.
-        """
-        marker = self._state.marker
-
-        for running in map(read_running, subscriptions):
-            if running is None or running.customer_id in known:
-                continue
-
-            user_id = marker.read(running.metadata, running.customer_id)
-
-            if user_id is None:
-                self.strangers += 1
-            else:
-                self.orphans.append(running._replace(user_id=user_id))
 
     def _find(self, customer_ids: Sequence[str]) -> dict[str, CustomerState]:
         """The customers among some ids that our users have, by id. Commits."""

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from tests.vocabulary import API
 from tests.vocabulary import doctor
+from tests.vocabulary import expect_customer
 from tests.vocabulary import OUR_EVENTS
 from tests.vocabulary import SECRET_KEY
 from tests.vocabulary import SUBSCRIPTIONS
@@ -55,8 +56,15 @@ def answer_all(
     mock: responses.RequestsMock,
     *endpoints: Mapping[str, Any],
     prices: Mapping[str, Any] | None = None,
+    has_ada: bool = True,
 ) -> None:
-    """A Stripe where all is well, but for what is given."""
+    """A Stripe where all is well, but for what is given.
+
+    :param has_ada: Whether the app has Ada, and so asks for her customer.
+    """
+    if has_ada:
+        expect_customer(mock)
+
     answer_list(mock, "subscriptions", ())
     answer_list(mock, "webhook_endpoints", endpoints or (make_endpoint(),))
 
@@ -83,6 +91,8 @@ def test_doctor_passes_where_all_is_well(
         "webhook endpoint",
         "webhook events",
         "webhook version",
+        "customers",
+        "orphans",
         "price pro",
     ]
     assert found["secret key"][1] == "A test key."
@@ -107,7 +117,7 @@ def test_doctor_says_that_a_key_is_live(
     shop = make_shop(
         STRIPE_SECRET_KEY="rk_live_of_the_tests", STRIPE_PRICES={"pro": "price_pro"}
     )
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     assert doctor(shop)["secret key"] == ("ok", "A live key.")
 
@@ -127,6 +137,8 @@ def test_doctor_without_a_key_asks_nobody(
         "webhook endpoint",
         "webhook events",
         "webhook version",
+        "customers",
+        "orphans",
         "price pro",
     }
 
@@ -197,6 +209,7 @@ def test_doctor_with_a_restricted_key_that_may_not_read_subscriptions(
     answer_list(stripe_api, "webhook_endpoints", (make_endpoint(),))
     stripe_api.get(f"{API}/prices/price_pro", json=make_price())
 
+    expect_customer(stripe_api)
     found = doctor(shop)
 
     assert found["Stripe"][0] == "FAIL"
@@ -213,6 +226,7 @@ def test_doctor_with_a_restricted_key_that_may_not_read_endpoints(
     )
     stripe_api.get(f"{API}/prices/price_pro", json=make_price())
 
+    expect_customer(stripe_api)
     found = doctor(shop)
 
     assert found["webhook endpoint"][0] == "FAIL"
@@ -227,7 +241,7 @@ def test_doctor_without_a_webhook_secret(
     make_shop: Any, stripe_api: responses.RequestsMock, secret: Any
 ) -> None:
     shop = make_shop(STRIPE_WEBHOOK_SECRET=secret, STRIPE_PRICES={"pro": "price_pro"})
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     verdict, text = doctor(shop)["webhook secret"]
 
@@ -242,7 +256,7 @@ def test_doctor_counts_webhook_secrets(
         STRIPE_WEBHOOK_SECRET=f"{WEBHOOK_SECRET},whsec_2",
         STRIPE_PRICES={"pro": "price_pro"},
     )
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     assert doctor(shop)["webhook secret"] == ("ok", "2 secrets are set.")
 
@@ -266,7 +280,7 @@ def test_doctor_counts_webhook_secrets(
 def test_doctor_names_tables_and_columns_that_are_missing(
     shop: Any, stripe_api: responses.RequestsMock, statement: str, missing: str
 ) -> None:
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada="users" not in missing)
 
     with shop.app.app_context():
         shop.db.session.execute(text(statement))
@@ -285,7 +299,7 @@ def test_doctor_with_a_database_that_cannot_be_opened(
     stripe_api: responses.RequestsMock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise shop.db.engine.dialect.dbapi.OperationalError("unable to open")
@@ -335,7 +349,9 @@ def test_doctor_follows_the_url_prefix(
     make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     shop = make_shop(STRIPE_URL_PREFIX="/pay", STRIPE_PRICES={"pro": "price_pro"})
-    answer_all(stripe_api, make_endpoint("https://shop.example/pay/webhook"))
+    answer_all(
+        stripe_api, make_endpoint("https://shop.example/pay/webhook"), has_ada=False
+    )
 
     assert doctor(shop)["webhook endpoint"][0] == "ok"
 
@@ -344,7 +360,9 @@ def test_doctor_follows_the_application_root(
     make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     shop = make_shop(APPLICATION_ROOT="/shop", STRIPE_PRICES={"pro": "price_pro"})
-    answer_all(stripe_api, make_endpoint(f"https://example.com/shop{WEBHOOK}"))
+    answer_all(
+        stripe_api, make_endpoint(f"https://example.com/shop{WEBHOOK}"), has_ada=False
+    )
 
     assert doctor(shop)["webhook endpoint"][0] == "ok"
 
@@ -453,6 +471,7 @@ def test_doctor_reads_every_page_of_endpoints(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     answer_list(stripe_api, "subscriptions", ())
+    expect_customer(stripe_api)
     stripe_api.get(f"{API}/prices/price_pro", json=make_price())
     first = make_endpoint("https://shop.example/other")
 
@@ -496,7 +515,7 @@ def test_doctor_looks_at_every_price(
     shop = make_shop(
         STRIPE_PRICES={"pro": "price_pro", "team": {"price": "price_team"}, "x": "..."}
     )
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
     stripe_api.get(
         f"{API}/prices/price_team",
         json={"error": {"code": "resource_missing", "message": "No such price"}},
@@ -526,6 +545,7 @@ def test_doctor_shows_what_stripe_says(
         status=400,
     )
 
+    expect_customer(stripe_api)
     assert doctor(shop)["price pro"] == (
         "FAIL",
         "Stripe answered with an error: Not a [2J version, ***.",

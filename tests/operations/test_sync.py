@@ -499,7 +499,7 @@ def fill(shop: Any, count: int, subscriptions: Sequence[Any] = ()) -> None:
 def test_sync_takes_one_request_for_100_subscriptions(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    """And three queries; each change adds some of its own."""
+    """And four queries; each change adds some of its own."""
     lists = Lists(stripe_api, 1000)
     fill(shop, 1000, lists.subscriptions)
 
@@ -509,7 +509,7 @@ def test_sync_takes_one_request_for_100_subscriptions(
     assert result.stdout == "1,000 subscriptions read in 10 requests, 0 users changed\n"
     assert len(lists.asked) == 10
     selects = [each for each in statements if each.startswith("SELECT")]
-    assert len(selects) == 2 * 10 + 2 + 2 * 2 + 1  # pages, our rows, our users
+    assert len(selects) == 2 * 10 + 2 + 2 * 2 + 2  # pages, our rows, our users
     assert lists.asked[0] == "status=all&limit=100"
 
 
