@@ -75,7 +75,9 @@ def propose_pair(state: State, user: Any, customer_id: str) -> Proposal:
         )
 
     if owner is not None:
-        raise KavachStripeError(f"{customer_id} is the customer of {owner.user_id}.")
+        raise KavachStripeError(
+            f"{customer_id} is the customer of user {owner.user_id}."
+        )
 
     try:
         customer = state.client.get(quote_path("/v1/customers/{}", customer_id))
