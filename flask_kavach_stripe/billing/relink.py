@@ -17,6 +17,7 @@ from typing import Final
 
 from ..database.transactions import begin_write
 from ..database.transactions import rollback_on_error
+from ..errors import InvalidRequestError
 from ..state import get_state
 from ..state import State
 from ..stripe_api.objects import read_id
@@ -61,8 +62,14 @@ def relink(state: State, instance: Any, payer: Payer) -> Payer:
     if email is None:
         return payer
 
-    listed = state.client.paginate("/v1/customers", {"email": email, "limit": 100})
-    customer_id = choose_customer(state, listed, payer.user_id, email)
+    try:
+        listed = state.client.paginate("/v1/customers", {"email": email, "limit": 100})
+        customer_id = choose_customer(state, listed, payer.user_id, email)
+    except InvalidRequestError as error:
+        if error.param != "email":
+            raise
+
+        return payer  # no customer has an address that Stripe does not take
 
     if customer_id is None:
         return payer

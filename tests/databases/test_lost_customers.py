@@ -7,7 +7,6 @@ sold again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.databases("sqlite*", "postgresql", "mariadb")
 
 
 @pytest.fixture
-def sandbox(shop: Shop) -> Iterator[Sandbox]:
+def sandbox(shop: Shop) -> Sandbox:
     """Ben has bought; his primary key is 2."""
     shop.add_user(id=2, email="ben@example.com")
     account = Sandbox()

@@ -57,6 +57,38 @@ def test_customer_is_created_first(
     assert newcomer.columns()["customer_id"] == "cus_new"
 
 
+def test_address_that_stripe_does_not_search_for_keeps_nobody_from_buying(
+    newcomer: Any, stripe_api: responses.RequestsMock
+) -> None:
+    refusal = error_of(code="email_invalid", param="email")
+    stripe_api.get(CUSTOMERS, status=400, json=refusal)
+    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_checkout_session(stripe_api, customer="cus_new")
+
+    assert buy(newcomer).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"body": requests.ConnectionError("down")}, 503),
+        ({"status": 500, "json": error_of("api_error")}, 502),
+        ({"status": 400, "json": error_of(param="limit")}, 400),
+    ],
+)
+def test_customers_that_cannot_be_searched(
+    newcomer: Any,
+    stripe_api: responses.RequestsMock,
+    answer: dict[str, Any],
+    status: int,
+) -> None:
+    """Else a subscriber who lost the link would be sold a second subscription."""
+    stripe_api.get(CUSTOMERS, **answer)
+
+    assert buy(newcomer).status_code == status
+    assert newcomer.columns()["customer_id"] is None
+
+
 def test_customer_is_kept_when_the_session_fails(
     newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
