@@ -79,7 +79,7 @@ FILES = {
             "prune",
             "trigger",
         ),
-        ("explanations", "running", "webhook_endpoints"),
+        ("explanations", "outcomes", "running", "webhook_endpoints"),
     ),
     "cli": (
         ("group", *(sorted({place.partition(":")[0] for place in COMMANDS.values()}))),

@@ -31,7 +31,6 @@ from ..origins import site_url
 from ..state import get_state
 from ..state import State
 from ..stripe_api.encoding import quote_path
-from ..stripe_api.objects import CheckoutFacts
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_page
 from ..subscriptions import Change
@@ -293,15 +292,16 @@ def complete_checkout(
     state = get_state()
     instance, payer = get_payer(state, user)
     state.session.commit()
-    checkout = _retrieve_checkout(state, session_id)
+    session = _retrieve_session(state, session_id)
+    checkout = read_checkout_session(session)
 
-    if checkout is None or checkout.customer_id is None:
+    if not (checkout.is_complete and checkout.is_subscription and checkout.customer_id):
         return get_subscription(instance)
 
     customer_id, subscription_id = checkout.customer_id, checkout.subscription_id
 
     if not link_checkout(state, checkout, owner=payer):
-        if is_orphan_of(state, checkout, payer):
+        if is_orphan_of(state, customer_id, session.get("metadata"), payer):
             return get_subscription(instance)
 
         raise CheckoutSessionMismatch(
@@ -322,24 +322,20 @@ def complete_checkout(
     return get_subscription(instance)
 
 
-def _retrieve_checkout(state: State, session_id: object) -> CheckoutFacts | None:
+def _retrieve_session(state: State, session_id: object) -> Mapping[str, Any]:
     """Read a Checkout session from Stripe. Call it while no lock is held.
 
     :param session_id: Anything that a browser sent.
-    :return: ``None`` if there is no such session, if it is not complete, or if it is
-        not for a subscription.
+    :return: Empty if there is no such session.
     :raises StripeError: If Stripe refuses otherwise, or does not answer.
     """
     if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
-        return None
+        return {}
 
     try:
-        response = state.client.get(quote_path("/v1/checkout/sessions/{}", session_id))
+        return state.client.get(quote_path("/v1/checkout/sessions/{}", session_id))
     except InvalidRequestError as error:
         if error.code != "resource_missing":
             raise
 
-        return None
-
-    checkout = read_checkout_session(response)
-    return checkout if checkout.is_complete and checkout.is_subscription else None
+        return {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,12 +13,14 @@ import click
 from flask.cli import with_appcontext
 
 from ..operations.explanations import explain
+from ..operations.link_customers import Proposal
 from ..operations.link_customers import propose_by_mark
+from ..operations.link_customers import propose_for_user
 from ..operations.link_customers import try_to_accept
-from ..operations.sync import Failure
-from ..operations.sync import Outcome
+from ..operations.outcomes import Failure
+from ..operations.outcomes import Outcome
+from ..operations.outcomes import UnknownSubscription
 from ..operations.sync import Repairs
-from ..operations.sync import UnknownSubscription
 from ..state import get_state
 from ..state import State
 from .formats import confirm
@@ -62,7 +66,15 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
             click.echo(_describe(outcome), err=isinstance(outcome, Failure))
 
     if user_id is None:
-        failed += _show_unclaimed(state, repairs, may_ask=not dry_run)
+        proposals = propose_by_mark(state, repairs.orphans)
+    else:
+        proposals = propose_for_user(state, user_id)
+
+    linked, failed_links = _offer_links(state, () if dry_run else proposals)
+    failed += failed_links
+
+    if user_id is None:
+        _show_unclaimed(repairs, linked)
 
     changed = "would change" if dry_run else "changed"
     click.echo(
@@ -75,25 +87,34 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
         raise click.ClickException(f"{count(failed, 'user')} failed.")
 
 
-def _show_unclaimed(state: State, repairs: Repairs, *, may_ask: bool) -> int:
-    """Show what is charged for nothing, and ask whether to link what lost its user.
+def _offer_links(state: State, proposals: Iterable[Proposal]) -> tuple[set[str], int]:
+    """Show customers that lost their users, and ask whether to link the two again.
 
-    :param may_ask: ``False`` in a dry run, which writes nothing.
-    :return: How many users failed after their link was stored.
+    :return: The customers that were linked; and how many users failed after that.
     """
     linked, failed = set(), 0
 
-    for proposal in propose_by_mark(state, repairs.orphans) if may_ask else ():
+    for proposal in proposals:
         click.echo(show_proposal(proposal))
 
-        if confirm("Link this user and this customer again?"):
-            error = try_to_accept(state, proposal)
-            linked.add(proposal.customer_id)
+        if not confirm("Link this user and this customer again?"):
+            continue
 
-            if error is not None:
-                failed += 1
-                click.echo(f"user {proposal.user_id} failed: {error}", err=True)
+        error = try_to_accept(state, proposal)
+        linked.add(proposal.customer_id)
 
+        if error is not None:
+            failed += 1
+            click.echo(f"user {proposal.user_id} failed: {error}", err=True)
+
+    return linked, failed
+
+
+def _show_unclaimed(repairs: Repairs, linked: Collection[str]) -> None:
+    """Show what is charged for nothing.
+
+    :param linked: The customers that have their users again.
+    """
     for orphan in repairs.orphans:
         if orphan.customer_id not in linked:
             click.echo(
@@ -114,8 +135,6 @@ def _show_unclaimed(state: State, repairs: Repairs, *, may_ask: bool) -> int:
             " mark of this app belong to nobody here. If they are this app's, 'flask"
             " stripe link --by-email' proposes users."
         )
-
-    return failed
 
 
 @contextmanager

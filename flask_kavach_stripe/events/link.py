@@ -45,20 +45,19 @@ def link_checkout(
         return True
 
 
-def is_orphan_of(state: State, checkout: CheckoutFacts, owner: Payer) -> bool:
+def is_orphan_of(
+    state: State, customer_id: str, metadata: object, owner: Payer
+) -> bool:
     """Whether a session was made for a user, and nobody has its customer any more.
 
     So it is after a backup was restored. Nobody is linked: a primary key may have been
     given again. Logs a warning. Commits; does not call Stripe.
 
+    :param customer_id: The customer of the session.
+    :param metadata: Those of the session.
     :param owner: The user on the success page.
     """
-    customer_id = checkout.customer_id
-
-    if customer_id is None:
-        return False
-
-    if state.marker.read(checkout.metadata, customer_id) != str(owner.user_id):
+    if state.marker.read(metadata, customer_id) != str(owner.user_id):
         return False
 
     payer = state.payers.find(state.session, customer_id)

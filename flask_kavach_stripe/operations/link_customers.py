@@ -18,6 +18,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..billing.relink import BLOCKING_STATUSES
+from ..billing.relink import choose_customer
 from ..billing.relink import email_of
 from ..billing.relink import is_made_for
 from ..billing.relink import link_customer
@@ -90,6 +91,31 @@ def propose_pair(state: State, user: Any, customer_id: str) -> Proposal:
         raise KavachStripeError(f"{customer_id} was deleted at Stripe.")
 
     return _propose(state, payer, email, customer)
+
+
+def propose_for_user(state: State, user: Any) -> Iterator[Proposal]:
+    """Propose the customer that was made for a user without one. Commits; asks Stripe.
+
+    The conditions are those of :func:`.choose_customer`.
+
+    :param user: A primary key.
+    :raises NoCustomerError: If there is no such user.
+    :raises StripeError: If Stripe refuses, or does not answer.
+    """
+    instance, payer = get_payer(state, user)
+    email = email_of(instance)
+    state.session.commit()
+
+    if payer.customer_id or email is None:
+        return
+
+    params = {"email": email, "limit": 100}
+    listed = list(state.client.paginate("/v1/customers", params))
+    chosen = choose_customer(state, listed, payer.user_id, email)
+
+    for customer in listed:
+        if customer.get("id") == chosen:
+            yield _propose(state, payer, email, customer)
 
 
 def propose_by_mark(state: State, orphans: Iterable[Running]) -> Iterator[Proposal]:

@@ -26,15 +26,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from typing import Final
-from typing import NamedTuple
-from typing import TypeAlias
 
 from ..billing.presence import confirm_deletion
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
 from ..billing.relink import BLOCKING_STATUSES
 from ..billing.users import get_payer
-from ..database.payers import COLUMN_NAMES
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
@@ -50,6 +47,11 @@ from ..subscriptions import CustomerState
 from ..subscriptions import Payer
 from ..subscriptions import Snapshot
 from ..subscriptions import UPDATED
+from .outcomes import Double
+from .outcomes import Failure
+from .outcomes import Outcome
+from .outcomes import repair_between
+from .outcomes import UnknownSubscription
 from .running import find_unclaimed
 from .running import Running
 
@@ -61,77 +63,6 @@ _SUBSCRIPTIONS = 5000
 
 #: A run ends after so many unknown customers, if Stripe knows none of ours.
 _MAX_STRANGE: Final = 20
-
-
-class Repair(NamedTuple):
-    """A user with changed columns or rows; in a dry run, with changes to come."""
-
-    user_id: Any
-    customer_id: str
-    #: The values before and after, by the name of the user's column.
-    columns: Mapping[str, tuple[Any, Any]]
-    #: The ids of the subscriptions with changed rows.
-    subscriptions: Sequence[str]
-
-
-class Failure(NamedTuple):
-    """A user that could not be repaired, or for which a handler raised.
-
-    After an error of a handler the columns are repaired all the same, and a
-    :class:`Repair` comes first.
-    """
-
-    user_id: Any
-    customer_id: str
-    error: Exception
-
-
-class UnknownSubscription(NamedTuple):
-    """A running row of ours that the key's account does not know. It is kept."""
-
-    user_id: Any
-    customer_id: str
-    subscription_id: str
-
-
-class Double(NamedTuple):
-    """A user who pays for several subscriptions."""
-
-    user_id: Any
-    customer_id: str
-    #: The ids, the best one first.
-    subscriptions: Sequence[str]
-
-
-Outcome: TypeAlias = Repair | Failure | UnknownSubscription
-
-
-def _repair_between(
-    before: CustomerState, after: CustomerState, customer_id: str
-) -> Repair | None:
-    """Compare two states of a customer.
-
-    :return: ``None`` if columns and subscriptions are equal. Times and revisions of the
-        rows do not count.
-    """
-    pairs = zip(_columns(before), _columns(after), strict=True)
-    columns = {
-        name: (old, new)
-        for name, (old, new) in zip(COLUMN_NAMES, pairs, strict=True)
-        if old != new
-    }
-    old_states, states = before.states, after.states
-    changed = [id_ for id_ in states if states[id_] != old_states.get(id_)]
-
-    if not columns and not changed:
-        return None
-
-    return Repair(before.payer.user_id, customer_id, columns, changed)
-
-
-def _columns(customer: CustomerState) -> tuple[Any, ...]:
-    """The values of the user's six columns, in the order of ``COLUMN_NAMES``."""
-    return (customer.payer.customer_id, *customer.payer.columns)
 
 
 class Repairs:
@@ -203,7 +134,8 @@ class Repairs:
             self.requests += 1
             self.subscriptions += len(answers)
             listed.update(answer.subscription_id for answer in answers)
-            known = self._find([answer.state.customer_id for answer in answers])
+            ids = dict.fromkeys(answer.state.customer_id for answer in answers)
+            known = self._find(list(ids))
             self._knows_customers |= bool(known)
             yield from self._repair_page(known, answers)
             orphans, strangers = find_unclaimed(self._state, page["data"], known)
@@ -392,7 +324,7 @@ class Repairs:
             logger.debug("Customer %s: %r", customer_id, error, exc_info=error)
             failure = Failure(user_id, customer_id, error)
 
-        repair = _repair_between(before, self._read(before, customer_id), customer_id)
+        repair = repair_between(before, self._read(before, customer_id), customer_id)
 
         if repair is not None:
             self._changed.add(customer_id)

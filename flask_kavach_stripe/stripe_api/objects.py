@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from datetime import datetime
 from datetime import UTC
-from types import MappingProxyType
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -260,7 +259,6 @@ class CheckoutFacts(NamedTuple):
     #: Whether the metadata name a user: this extension made the session, here or in
     #: another application of the same Stripe account.
     names_user: bool
-    metadata: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_checkout_session(value: object) -> CheckoutFacts:
@@ -280,7 +278,6 @@ def read_checkout_session(value: object) -> CheckoutFacts:
         is_complete=session.get("status") == "complete",
         from_payment_link=session.get("payment_link") is not None,
         names_user=USER_ID_KEY in as_mapping(session.get("metadata")),
-        metadata=as_mapping(session.get("metadata")),
     )
 
 

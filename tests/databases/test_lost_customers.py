@@ -134,25 +134,28 @@ def test_create_customer_finds_the_old_one(shop: Shop, sandbox: Sandbox) -> None
     assert shop.columns(2) == before
 
 
+@pytest.mark.parametrize("args", [[], ["--user", "2"]], ids=["all", "one user"])
 @pytest.mark.parametrize(
     ("answer", "is_linked"), [("y\n", True), ("n\n", False), ("", False)]
 )
 def test_sync_shows_both_addresses_and_asks(
-    shop: Shop, sandbox: Sandbox, answer: str, is_linked: bool
+    shop: Shop, sandbox: Sandbox, answer: str, is_linked: bool, args: list[str]
 ) -> None:
     before = shop.columns(2)
     customer_id = forget_customer(shop, columns_too=True)
 
     with connect(shop.app, sandbox):
         result = shop.app.test_cli_runner().invoke(
-            args=["stripe", "sync"], input=answer
+            args=["stripe", "sync", *args], input=answer
         )
 
     assert result.exit_code == 0, result.output
     assert result.stdout.count("ben@example.com") == 2
     assert "1 x 900 usd/month" in result.stdout
     assert (shop.columns(2) == before) is is_linked
-    assert (f"nobody has {customer_id}" in result.stdout) is not is_linked
+
+    if not args:
+        assert (f"nobody has {customer_id}" in result.stdout) is not is_linked
 
 
 def test_lost_link_is_said_everywhere(

@@ -62,6 +62,41 @@ def test_name_of_the_user_is_the_default(
     assert sent_params(stripe_api)["name"] == "Bob"
 
 
+def test_spaces_at_the_ends_and_long_names_are_cut(
+    kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
+) -> None:
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
+    newcomer.name = "  " + "b" * 300
+    newcomer.email = " bob@example.com "
+
+    kept_shop.kavach_stripe.create_customer(newcomer)
+
+    assert sent_params(stripe_api)["name"] == "b" * 256
+    assert sent_params(stripe_api)["email"] == "bob@example.com"
+
+
+def test_app_says_what_a_customer_gets(
+    kept_shop: Any,
+    newcomer: Any,
+    stripe_api: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All but the marks."""
+    params = {"phone": "1", "metadata": {"plan": "x", "kavach_mark": "y"}}
+    monkeypatch.setattr(
+        kept_shop.User, "stripe_customer_params", lambda self: params, raising=True
+    )
+    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+
+    kept_shop.kavach_stripe.create_customer(newcomer)
+
+    assert sent_params(stripe_api) == {
+        "phone": "1",
+        "metadata[plan]": "x",
+        **customer_marks(2),
+    }
+
+
 @pytest.mark.parametrize("value", [None, "", 12, b"bob"])
 def test_what_is_no_email_is_not_sent(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock, value: Any
