@@ -38,8 +38,10 @@ from .errors import KavachStripeError as KavachStripeError
 from .errors import NoCustomerError as NoCustomerError
 from .errors import PermissionDeniedError as PermissionDeniedError
 from .errors import RateLimitError as RateLimitError
+from .errors import RunningSubscriptionError as RunningSubscriptionError
 from .errors import SignatureVerificationError as SignatureVerificationError
 from .errors import StripeError as StripeError
+from .errors import UnknownCustomerError as UnknownCustomerError
 from .events.retry import leave_to_worker as leave_to_worker
 from .extension import KavachStripe as KavachStripe
 from .guards import current_subscription as current_subscription
@@ -69,6 +71,7 @@ __all__ = [
     "PermissionDeniedError",
     "PortalSession",
     "RateLimitError",
+    "RunningSubscriptionError",
     "SignatureVerificationError",
     "StripeClient",
     "StripeError",
@@ -77,6 +80,7 @@ __all__ = [
     "StripeSubscriptionMixin",
     "StripeUserMixin",
     "Subscription",
+    "UnknownCustomerError",
     "current_subscription",
     "leave_to_worker",
     "subscription_required",

@@ -39,6 +39,7 @@ from .errors import InvalidRequestError
 from .errors import NoCustomerError
 from .errors import RateLimitError
 from .errors import StripeError
+from .errors import UnknownCustomerError
 from .forms import Fields
 from .forms import is_form
 from .forms import RequestRefused
@@ -174,6 +175,7 @@ def register_error_handlers(bp: Blueprint) -> None:
     bp.register_error_handler(RequestRefused, _answer_refusal)
     bp.register_error_handler(UntrustedRedirect, _answer_untrusted_redirect)
     bp.register_error_handler(NoCustomerError, _answer_no_customer)
+    bp.register_error_handler(UnknownCustomerError, _answer_unknown_customer)
     bp.register_error_handler(AlreadySubscribedError, _answer_already_subscribed)
     bp.register_error_handler(ConfigurationError, _answer_configuration)
     bp.register_error_handler(StripeError, _answer_stripe)
@@ -196,6 +198,16 @@ def _answer_untrusted_redirect(error: UntrustedRedirect) -> ResponseReturnValue:
 
 def _answer_no_customer(error: NoCustomerError) -> ResponseReturnValue:
     return error_answer("This user has no customer at Stripe.", "no_customer", 404)
+
+
+def _answer_unknown_customer(error: UnknownCustomerError) -> ResponseReturnValue:
+    """409: the customer may be there again, with the right key. The log says more."""
+    return error_answer(
+        "The billing data of this account are not known to Stripe under the present"
+        " key.",
+        "unknown_customer",
+        409,
+    )
 
 
 def _answer_already_subscribed(error: AlreadySubscribedError) -> ResponseReturnValue:

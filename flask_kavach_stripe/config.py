@@ -68,6 +68,7 @@ DEFAULTS: dict[str, Any] = {
     "STRIPE_TIMEOUT": (3.05, 30),
     "STRIPE_MAX_NETWORK_RETRIES": 2,
     "STRIPE_SUBSCRIPTION_VIEW": None,
+    "STRIPE_PROTECT_BILLED": True,
 }
 
 #: The statuses that ``STRIPE_ACTIVE_STATUSES`` may contain. Stripe's other two,
@@ -162,6 +163,9 @@ class Settings:
     #: The name of a Flask endpoint.
     subscription_view: str | None
 
+    #: Whether a user with a running subscription cannot be deleted.
+    protect_billed: bool
+
     @classmethod
     def from_app(cls, app: Flask) -> Settings:
         """Read and check the configuration of an app.
@@ -211,6 +215,7 @@ class Settings:
             timeout=read("STRIPE_TIMEOUT", _timeout),
             max_network_retries=read("STRIPE_MAX_NETWORK_RETRIES", _natural_number),
             subscription_view=read("STRIPE_SUBSCRIPTION_VIEW", _endpoint),
+            protect_billed=read("STRIPE_PROTECT_BILLED", _boolean),
         )
 
         for key, nearest in misspelt_keys(app.config).items():

@@ -10,6 +10,8 @@ catches all of them.
     ├── SignatureVerificationError          a webhook that Stripe did not sign
     │   └── InvalidPayloadError             signed, but not an event
     ├── NoCustomerError                     the user has no Stripe customer
+    ├── UnknownCustomerError                the key's account has no such customer
+    ├── RunningSubscriptionError            the user to delete is still charged
     ├── CheckoutSessionMismatch             the session is another user's
     ├── AlreadySubscribedError              the user has a running plan
     └── StripeError                         Stripe answered with an error
@@ -53,6 +55,25 @@ class InvalidPayloadError(SignatureVerificationError):
 
 class NoCustomerError(KavachStripeError):
     """The user has no Stripe customer, or there is no such user."""
+
+
+class UnknownCustomerError(KavachStripeError):
+    """The account of the secret key does not know the user's Stripe customer.
+
+    The customer has not ended: another account's key, a key of the other mode, and test
+    data that were wiped all look like this. Nothing was stored.
+
+    .. versionadded:: 0.1
+    """
+
+
+class RunningSubscriptionError(KavachStripeError):
+    """A user is deleted with a subscription that Stripe would go on charging for.
+
+    Raised by a flush. Roll the whole transaction back.
+
+    .. versionadded:: 0.1
+    """
 
 
 class CheckoutSessionMismatch(KavachStripeError):

@@ -19,6 +19,7 @@ from .billing import customers
 from .billing import portal
 from .billing import refresh
 from .billing import stored_subscriptions
+from .billing.protection import protect_billed_users
 from .cli.group import stripe_cli
 from .config import Settings
 from .database.models import StripeEventMixin
@@ -138,6 +139,7 @@ class KavachStripe:
             or own_model(db, StripeSubscriptionMixin),
         )
         self._registry.count_app()
+        protect_billed_users()
         app.register_blueprint(create_blueprint(), url_prefix=settings.url_prefix)
         add_webhook_paths(app, settings.webhook_paths)
         app.cli.add_command(stripe_cli)

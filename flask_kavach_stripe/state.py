@@ -32,6 +32,7 @@ from .database.rows import SubscriptionRows
 from .database.setup import find_model
 from .database.statements import Sender
 from .errors import ConfigurationError
+from .marks import Marker
 from .registry import HandlerRegistry
 from .stripe_api.client import StripeClient
 from .stripe_api.objects import now as utc_now
@@ -139,6 +140,16 @@ class State:
             )
 
         return Payers(Keys(user_model), self.rows, self.ledger)
+
+    @property
+    def marker(self) -> Marker:
+        """Makes and checks marks, with the current app's ``SECRET_KEY``.
+
+        Read at each use, as an app may set the key after ``init_app``.
+        """
+        fallbacks = current_app.config.get("SECRET_KEY_FALLBACKS") or ()
+        secrets = [secret for secret in (current_app.secret_key, *fallbacks) if secret]
+        return Marker(secrets, self.payers.table_name)
 
     @property
     def models(self) -> tuple[type[Any], ...]:

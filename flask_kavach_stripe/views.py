@@ -93,6 +93,7 @@ def checkout() -> ResponseReturnValue:
     :raises AlreadySubscribedError: If the user has a running plan.
     :raises NoCustomerError: If the user cannot pay, see :func:`_authenticate_payer`,
         or has no customer and ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
     if request.method != "POST":
@@ -128,6 +129,7 @@ def checkout() -> ResponseReturnValue:
         metadata=metadata,
         quantity=quantity,
         is_only_plan=is_only_plan,
+        is_searched=is_only_plan,
         params={},
     )
 
@@ -147,6 +149,7 @@ def portal() -> ResponseReturnValue:
     :return: ``{"url": ...}``; for a form, a redirect to that URL.
     :raises RequestRefused: If the user is not logged in or the field is wrong.
     :raises NoCustomerError: If the user has no customer, or none any more.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
     if request.method != "POST":

@@ -27,6 +27,7 @@ from werkzeug.test import TestResponse
 from flask_kavach_stripe import KavachStripe
 from flask_kavach_stripe import StripeUserMixin
 from flask_kavach_stripe.testing import post_event
+from tests.vocabulary import APP_SECRET
 from tests.vocabulary import SECRET_KEY
 from tests.vocabulary import WEBHOOK_SECRET
 
@@ -67,7 +68,7 @@ class Shop:
         self.app = Flask("shop")
         self.app.config.update(
             {
-                "SECRET_KEY": "secret of the tests",
+                "SECRET_KEY": APP_SECRET,
                 "TESTING": True,
                 "SQLALCHEMY_DATABASE_URI": database_uri,
                 "STRIPE_SECRET_KEY": SECRET_KEY,

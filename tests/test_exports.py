@@ -43,8 +43,10 @@ PUBLIC = {
     "NoCustomerError",
     "PermissionDeniedError",
     "RateLimitError",
+    "RunningSubscriptionError",
     "SignatureVerificationError",
     "StripeError",
+    "UnknownCustomerError",
 }
 
 HELPERS = {

@@ -28,6 +28,7 @@ from flask.testing import FlaskClient
 from responses.matchers import query_param_matcher
 from responses.matchers import urlencoded_params_matcher
 
+from flask_kavach_stripe.marks import Marker
 from flask_kavach_stripe.stripe_api.objects import ItemState
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_event
@@ -39,6 +40,8 @@ H = TypeVar("H", bound=Callable[..., Any])
 
 SECRET_KEY = "sk_test_of_the_tests"
 WEBHOOK_SECRET = "whsec_of_the_tests"
+#: Flask's ``SECRET_KEY``.
+APP_SECRET = "secret of the tests"
 
 #: Our endpoints.
 CHECKOUT = "/auth/stripe/checkout"
@@ -70,7 +73,8 @@ CHECKOUT_SESSION = {
     "url": CHECKOUT_PAGE,
 }
 
-#: The parameters of a session of Ada's, if nothing is chosen; without a trial.
+#: The parameters of a session of Ada's, if nothing is chosen; without a trial and the
+#: marks.
 CHECKOUT_PARAMS = {
     "mode": "subscription",
     "customer": "cus_ada",
@@ -79,8 +83,6 @@ CHECKOUT_PARAMS = {
     "line_items[0][quantity]": "1",
     "success_url": "http://localhost/?session_id={CHECKOUT_SESSION_ID}",
     "cancel_url": "http://localhost/",
-    "metadata[kavach_user_id]": "1",
-    "subscription_data[metadata][kavach_user_id]": "1",
 }
 
 #: Arguments of ``create_checkout_session``.
@@ -208,6 +210,52 @@ def error_of(
 def no_such_customer(message: str = "No such customer: 'cus_ada'") -> dict[str, Any]:
     """Stripe's answer when a customer was deleted, or is one of the other mode."""
     return error_of(message=message, code="resource_missing", param="customer")
+
+
+def expect_customer(
+    stripe_api: responses.RequestsMock, id: str = "cus_ada", **values: Any
+) -> Any:
+    """Answer requests for a customer, by default one of Stripe's that is there.
+
+    :param values: Of the customer, such as ``deleted=True``.
+    """
+    customer = {"id": id, "object": "customer", **values}
+    return stripe_api.get(f"{CUSTOMERS}/{id}", json=customer)
+
+
+def expect_deleted_customer(
+    stripe_api: responses.RequestsMock, id: str = "cus_ada"
+) -> Any:
+    """Answer requests for a customer that was deleted."""
+    return expect_customer(stripe_api, id, deleted=True)
+
+
+def expect_unknown_customer(
+    stripe_api: responses.RequestsMock,
+    id: str = "cus_ada",
+    message: str | None = None,
+) -> Any:
+    """Answer requests for a customer that the key's account does not know."""
+    error = error_of(
+        message=message or f"No such customer: '{id}'",
+        code="resource_missing",
+        param="id",
+    )
+    return stripe_api.get(f"{CUSTOMERS}/{id}", status=404, json=error)
+
+
+def expect_search(stripe_api: responses.RequestsMock, *customers: Any) -> Any:
+    """Answer requests for the customers with an e-mail address: by default none."""
+    body = {"object": "list", "data": list(customers), "has_more": False}
+    return stripe_api.get(CUSTOMERS, json=body)
+
+
+def mark(user_id: int, customer_id: str | None = None) -> dict[str, str]:
+    """The metadata of what the shop creates for a user.
+
+    :param customer_id: ``None`` for the customer itself.
+    """
+    return Marker([APP_SECRET], "users").metadata(user_id, customer_id)
 
 
 def customer_of_other_mode(key: str = "test") -> dict[str, Any]:
@@ -422,6 +470,21 @@ def expect_list(
     )
 
 
+def customer_marks(user_id: int) -> dict[str, str]:
+    """The parameters of a new customer that carry our marks."""
+    return {f"metadata[{name}]": value for name, value in mark(user_id).items()}
+
+
+def checkout_marks(customer_id: str = "cus_ada", user_id: int = 1) -> dict[str, str]:
+    """The parameters of a session that carry our marks."""
+    marks = mark(user_id, customer_id)
+    return {
+        f"{place}[{name}]": value
+        for place in ("metadata", "subscription_data[metadata]")
+        for name, value in marks.items()
+    }
+
+
 def expect_checkout_session(
     stripe_api: responses.RequestsMock, is_only_plan: bool = True, /, **params: str
 ) -> None:
@@ -432,9 +495,20 @@ def expect_checkout_session(
     :param params: Instead of, and beside, ``CHECKOUT_PARAMS``.
     """
     sale = {"metadata[kavach_sale]": "plan"} if is_only_plan else {}
-    body = {**CHECKOUT_PARAMS, **sale, **params}
+    marks = checkout_marks(params.get("customer", "cus_ada"))
+    body = {**CHECKOUT_PARAMS, **marks, **sale, **params}
     match = [urlencoded_params_matcher(body)]
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION, match=match)
+
+
+def expect_new_customer(stripe_api: responses.RequestsMock, **answer: Any) -> Any:
+    """Answer the search for a user's old customer, of which there is none, and then
+    the request for a new one.
+
+    :param answer: Arguments for ``responses``, such as ``json``.
+    """
+    expect_search(stripe_api)
+    return stripe_api.post(CUSTOMERS, **answer)
 
 
 # The database, from outside

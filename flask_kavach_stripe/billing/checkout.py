@@ -30,6 +30,7 @@ from ..errors import NoCustomerError
 from ..events.ask import retrieve_subscription
 from ..events.ask import to_answer
 from ..events.helper_change import store_change
+from ..events.link import is_orphan_of
 from ..events.link import link_checkout
 from ..events.run import raising_handlers_error
 from ..events.store import Update
@@ -38,18 +39,16 @@ from ..origins import site_url
 from ..state import get_state
 from ..state import State
 from ..stripe_api.encoding import quote_path
-from ..stripe_api.objects import CheckoutFacts
 from ..stripe_api.objects import PLAN_SALE
 from ..stripe_api.objects import read_checkout_page
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_page
 from ..stripe_api.objects import SALE_KEY
-from ..stripe_api.objects import USER_ID_KEY
 from ..subscription import Subscription
-from .customers import is_deleted_customer
 from .customers import make_customer
-from .customers import record_deletion
 from .named_prices import find_named
+from .presence import confirm_deletion
+from .presence import record_deletion
 from .selling import is_first_plan
 from .selling import keep_newest_page
 from .selling import must_be_only_plan
@@ -124,6 +123,7 @@ def create_checkout_session(
         ``STRIPE_PRICES``.
     :raises NoCustomerError: If there is no such user, or the user has no customer and
         ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises TypeError: If ``params`` has a parameter that is set here, such as ``mode``.
     :raises ValueError: If ``trial_days`` or ``quantity`` is out of range, or a key in
         ``params`` has brackets.
@@ -162,6 +162,7 @@ def create_checkout_session(
         metadata=metadata,
         quantity=quantity,
         is_only_plan=is_only_plan,
+        is_searched=is_only_plan,
         params=params,
     )
 
@@ -175,6 +176,7 @@ def open_page(
     metadata: Mapping[str, str] | None,
     quantity: int | None,
     is_only_plan: bool,
+    is_searched: bool,
     params: Mapping[str, Any],
 ) -> CheckoutSession:
     """Create a Checkout session for a sale that was decided already.
@@ -184,6 +186,8 @@ def open_page(
 
     :param urls: See :func:`page_urls`.
     :param is_only_plan: Expire the older open sessions for plans of this user.
+    :param is_searched: Whether the caller has looked for the customer that a user
+        without one had before, see :func:`.relink_user`.
     :return: The session that is left open, see :func:`.keep_newest_page`.
     :raises AlreadySubscribedError: If an older session was paid meanwhile.
     :raises NoCustomerError: As :func:`create_checkout_session`.
@@ -192,14 +196,6 @@ def open_page(
     state = get_state()
     instance, payer = get_payer(state, user)
     user_id = state.payers.keys.to_text(payer.user_id)
-    request_params = {**urls} | _checkout_params(
-        user_id,
-        {"price": price_id, "quantity": quantity},
-        trial_days=trial_days,
-        metadata=metadata,
-        is_only_plan=is_only_plan,
-        params=params,
-    )
     replaced: str | None = None
 
     for replacements in range(MAX_REPLACEMENTS + 1):
@@ -212,19 +208,31 @@ def open_page(
                     " 'STRIPE_AUTO_CREATE_CUSTOMER' is false."
                 )
 
-            customer_id = make_customer(state, instance, payer, replacing=replaced)
+            customer_id = make_customer(
+                state, instance, payer, replacing=replaced, is_searched=is_searched
+            )
 
         commit_before_call(state.session)
+        session_params = _checkout_params(
+            state.marker.metadata(user_id, customer_id),
+            {"price": price_id, "quantity": quantity},
+            trial_days=trial_days,
+            metadata=metadata,
+            is_only_plan=is_only_plan,
+            params=params,
+        )
+        who = {"customer": customer_id, "client_reference_id": user_id}
 
         try:
-            session = _post_session(state, {**request_params, "customer": customer_id})
+            session = _post_session(state, {**session_params, **urls, **who})
         except InvalidRequestError as error:
-            if replacements == MAX_REPLACEMENTS or not is_deleted_customer(error):
+            if replacements == MAX_REPLACEMENTS:
                 raise
 
+            confirm_deletion(state, customer_id, error)
             record_deletion(state, instance, customer_id)
             instance, payer = get_payer(state, instance)
-            replaced = customer_id
+            replaced, is_searched = customer_id, False
         else:
             session_id, url = read_page(session)
 
@@ -312,7 +320,7 @@ def _nested_keys(value: object) -> Iterator[str]:
 
 
 def _checkout_params(
-    user_id: str,
+    marks: Mapping[str, str],
     line_item: Mapping[str, Any],
     *,
     trial_days: int | None,
@@ -322,20 +330,20 @@ def _checkout_params(
 ) -> dict[str, Any]:
     """The parameters of a Checkout session, without its customer and URLs.
 
-    The user's primary key goes into ``client_reference_id`` and into the metadata of
-    session and subscription. The metadata show later that we created the session, see
-    :mod:`flask_kavach_stripe.events.link`. Our own keys replace those of the caller.
+    The marks go into the metadata of session and subscription. They show later that we
+    created the two, and for whom, see :mod:`flask_kavach_stripe.events.link`. They
+    replace what the caller has under the same keys.
 
+    :param marks: From :meth:`.Marker.metadata`.
     :param is_only_plan: Mark the session as one that a newer session expires.
     """
-    user_metadata = {USER_ID_KEY: user_id}
     sale_metadata = {SALE_KEY: PLAN_SALE if is_only_plan else None}
     subscription_data = dict(params.get("subscription_data") or {})
     subscription_metadata = subscription_data.get("metadata") or {}
     subscription_data["metadata"] = {
         **(metadata or {}),
         **subscription_metadata,
-        **user_metadata,
+        **marks,
     }
 
     if trial_days:
@@ -344,9 +352,8 @@ def _checkout_params(
     return {
         **params,
         "mode": "subscription",
-        "client_reference_id": user_id,
         "line_items": [line_item, *(params.get("line_items") or ())],
-        "metadata": {**(metadata or {}), **user_metadata, **sale_metadata},
+        "metadata": {**(metadata or {}), **marks, **sale_metadata},
         "subscription_data": subscription_data,
     }
 
@@ -383,9 +390,10 @@ def complete_checkout(
     """Store the subscription of a Checkout session without waiting for the webhook.
 
     For the view behind ``success_url``. Nothing changes if the id is empty or unknown,
-    or if the session is not complete. Reads the session and its subscription from
-    Stripe. Commits ``db.session`` before that and after storing, and runs the app's
-    ``on_subscription_change`` handlers.
+    or if the session is not complete. Nor does anything change if the session was made
+    for this user, but nobody has its customer any more: the log says what to do. Reads
+    the session and its subscription from Stripe. Commits ``db.session`` before that and
+    after storing, and runs the app's ``on_subscription_change`` handlers.
 
     :param session_id: ``cs_...``, from the query of the request.
     :param user: The model instance, ``current_user`` or a primary key.
@@ -401,14 +409,18 @@ def complete_checkout(
     state = get_state()
     instance, payer = get_payer(state, user)
     commit_before_call(state.session)
-    checkout = _retrieve_checkout(state, session_id)
+    session = _retrieve_session(state, session_id)
+    checkout = read_checkout_session(session)
 
-    if checkout is None or checkout.customer_id is None:
+    if not (checkout.is_complete and checkout.is_subscription and checkout.customer_id):
         return get_subscription(instance)
 
     customer_id, subscription_id = checkout.customer_id, checkout.subscription_id
 
     if not link_checkout(state, checkout, owner=payer):
+        if is_orphan_of(state, customer_id, session.get("metadata"), payer):
+            return get_subscription(instance)
+
         raise CheckoutSessionMismatch(
             f"Checkout session {session_id!r} belongs to another user."
         )
@@ -427,24 +439,20 @@ def complete_checkout(
     return get_subscription(instance)
 
 
-def _retrieve_checkout(state: State, session_id: object) -> CheckoutFacts | None:
+def _retrieve_session(state: State, session_id: object) -> Mapping[str, Any]:
     """Read a Checkout session from Stripe. Call it while no lock is held.
 
     :param session_id: Anything that a browser sent.
-    :return: ``None`` if there is no such session, if it is not complete, or if it is
-        not for a subscription.
+    :return: Empty if there is no such session.
     :raises StripeError: If Stripe refuses otherwise, or does not answer.
     """
     if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
-        return None
+        return {}
 
     try:
-        response = state.client.get(quote_path("/v1/checkout/sessions/{}", session_id))
+        return state.client.get(quote_path("/v1/checkout/sessions/{}", session_id))
     except InvalidRequestError as error:
         if error.code != "resource_missing":
             raise
 
-        return None
-
-    checkout = read_checkout_session(response)
-    return checkout if checkout.is_complete and checkout.is_subscription else None
+        return {}

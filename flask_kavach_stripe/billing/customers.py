@@ -1,4 +1,4 @@
-"""Create the Stripe customer of a user, and record that Stripe deleted one.
+"""Create the Stripe customer of a user, or find the one that the user had.
 
 A user has at most one customer, stored in ``stripe_customer_id``. Once set, the id
 stays until Stripe says that the customer is deleted.
@@ -16,7 +16,6 @@ from typing import Final
 
 from flask import current_app
 
-from ..customer_state import CustomerDeleted
 from ..customer_state import Payer
 from ..database.transactions import commit_before_call
 from ..database.transactions import rollback_on_error
@@ -24,30 +23,32 @@ from ..errors import APIError
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..errors import StripeError
-from ..events.helper_change import store_change
-from ..events.store import Update
+from ..events.run import raising_handlers_error
 from ..state import get_state
 from ..state import State
-from ..stripe_api.objects import now
 from ..stripe_api.objects import read_id
 from ..stripe_api.objects import USER_ID_KEY
+from .relink import relink
 from .users import find_user
 from .users import get_payer
 
 logger: Final = logging.getLogger(__name__)
 
 
+@raising_handlers_error()
 def create_customer(
     user: Any, email: str | None = None, name: str | None = None
 ) -> str:
     """Create the Stripe customer of a user and store its id.
 
-    A user with a customer keeps it, and Stripe is not called. Commits ``db.session``
-    before the call to Stripe and after storing the id.
+    A user with a customer keeps it, and Stripe is not called. A customer that was made
+    for this user before, and lost its link, is linked again: Stripe is asked for it by
+    the e-mail address. Commits ``db.session`` before each call to Stripe and after
+    storing the id.
 
     :param user: The model instance, ``current_user`` or a primary key.
-    :param email: By default ``user.email``, if the model has it.
-    :param name: By default ``user.name``, if the model has it.
+    :param email: By default that of ``user.stripe_customer_params()``.
+    :param name: By default that of ``user.stripe_customer_params()``.
     :return: The customer's id, ``cus_...``.
     :raises NoCustomerError: If there is no such user.
     :raises RuntimeError: In a block of the session that has to commit by itself, such
@@ -73,12 +74,15 @@ def make_customer(
     email: str | None = None,
     name: str | None = None,
     replacing: str | None = None,
+    is_searched: bool = False,
 ) -> str:
     """Create a customer at Stripe and link it to a user without one.
 
-    Commits before the call to Stripe and after the link. Parallel calls for one user
+    First looks for a customer that was made for the user before, see :func:`.relink`.
+    Commits before each call to Stripe and after the link. Parallel calls for one user
     send the same idempotency key, so that Stripe creates one customer for all of them.
 
+    :param is_searched: Whether the caller has looked for that customer already.
     :param replacing: The deleted customer that the new one replaces. It makes another
         idempotency key; with the old key Stripe would return the deleted customer.
     :return: The id that is stored now. It is another customer's if a call with other
@@ -90,11 +94,15 @@ def make_customer(
     Source: https://docs.stripe.com/api/idempotent_requests
     """
     session, payers = state.session, state.payers
-    params = {
-        "email": email or _text_attribute(instance, "email"),
-        "name": name or _text_attribute(instance, "name"),
-        "metadata": {USER_ID_KEY: payers.keys.to_text(payer.user_id)},
-    }
+
+    if not is_searched:
+        payer = relink(state, instance, payer)
+
+        if payer.customer_id is not None:
+            return payer.customer_id
+
+    user_id = payers.keys.to_text(payer.user_id)
+    params = _customer_params(state, instance, user_id, email=email, name=name)
     commit_before_call(session)
     customer = _post_customer(
         state, params, (payers.table_name, payer.user_id, replacing)
@@ -162,10 +170,24 @@ def _post_customer(
     return state.client.post("/v1/customers", params)
 
 
-def _text_attribute(instance: Any, name: str) -> str | None:
-    """An attribute of the app's model, ``None`` if it is missing, empty or no text."""
-    value = getattr(instance, name, None)
-    return value if isinstance(value, str) and value else None
+def _customer_params(
+    state: State, instance: Any, user_id: str, *, email: str | None, name: str | None
+) -> dict[str, Any]:
+    """The parameters of a new customer: the app's, and our metadata over them.
+
+    :param email: Replaces the app's.
+    :param name: Replaces the app's.
+    """
+    params = dict(instance.stripe_customer_params())
+
+    if email:
+        params["email"] = email
+
+    if name:
+        params["name"] = name
+
+    metadata = {**(params.get("metadata") or {}), **state.marker.metadata(user_id)}
+    return {**params, "metadata": metadata}
 
 
 def _idempotency_key(*parts: Any) -> str:
@@ -191,29 +213,3 @@ def get_customer_id(user: Any) -> str | None:
     state = get_state()
     instance = find_user(state, user)
     return None if instance is None else state.payers.customer_id_of(instance)
-
-
-def is_deleted_customer(error: InvalidRequestError) -> bool:
-    """Whether Stripe says that the customer of a request does not exist.
-
-    A customer of the other mode, live or test, is not deleted. Then the secret key is
-    the wrong one, and Stripe adds to its message that a similar object exists.
-    """
-    return (
-        error.code == "resource_missing"
-        and error.param == "customer"
-        and "similar object exists in" not in error.message
-    )
-
-
-def record_deletion(state: State, instance: Any, customer_id: str) -> None:
-    """Store that a customer was deleted at Stripe.
-
-    Ends the subscriptions, clears the user's customer id, and runs the app's
-    ``on_subscription_change`` handlers. Logs a warning. Commits; does not call Stripe.
-
-    :param instance: The user. Its columns are refreshed from the database.
-    """
-    logger.warning("Customer %s does not exist at Stripe any more.", customer_id)
-    update = Update(customer_id, (CustomerDeleted(now()),))
-    store_change(state, instance, update)

@@ -15,8 +15,8 @@ from ..origins import app_path
 from ..origins import site_url
 from ..state import get_state
 from ..stripe_api.objects import read_page
-from .customers import is_deleted_customer
-from .customers import record_deletion
+from .presence import confirm_deletion
+from .presence import record_deletion
 from .users import get_payer
 
 
@@ -49,6 +49,7 @@ def create_portal_session(
     :raises NoCustomerError: If there is no such user, or the user has no Stripe
         customer, or the customer is deleted.
     :raises RuntimeError: In a block of the session that has to commit by itself.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises TypeError: If ``params`` has a ``customer``, which is set here.
     :raises StripeError: If Stripe refuses, or does not answer.
 
@@ -79,9 +80,7 @@ def create_portal_session(
             },
         )
     except InvalidRequestError as error:
-        if not is_deleted_customer(error):
-            raise
-
+        confirm_deletion(state, payer.customer_id, error)
         record_deletion(state, instance, payer.customer_id)
         raise NoCustomerError("The user's customer was deleted at Stripe.") from error
 

@@ -24,17 +24,13 @@ from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import CheckoutPage
 from ..stripe_api.objects import read_checkout_page
 from .refresh import sync_subscription
+from .relink import BLOCKING_STATUSES
+from .relink import relink_user
 from .stored_subscriptions import has_ever_subscribed
 from .stored_subscriptions import list_rows
 from .users import find_user
 
 logger: Final = logging.getLogger(__name__)
-
-#: A user with a subscription of one of these statuses would pay for two after a second
-#: checkout.
-_BLOCKING_STATUSES: Final = frozenset(
-    {"active", "trialing", "past_due", "unpaid", "paused"}
-)
 
 
 def must_be_only_plan(price: Price | None, allow_second: bool | Default) -> bool:
@@ -52,14 +48,20 @@ def must_be_only_plan(price: Price | None, allow_second: bool | Default) -> bool
 def refuse_second_plan(user: Any) -> None:
     """Check that no plan of a user is still running.
 
-    The subscriptions of a linked customer are read from Stripe first, stored and
-    committed: a webhook may be lost, or somebody subscribed the customer in the
-    Dashboard. The app's ``on_subscription_change`` handlers run for what is new.
+    A user without a customer is linked to the one that was made for this user before,
+    if there is one. Then the subscriptions of a linked customer are read from Stripe,
+    stored and committed: a webhook may be lost, or somebody subscribed the customer in
+    the Dashboard. The app's ``on_subscription_change`` handlers run for what is new.
 
     :raises AlreadySubscribedError: If one is running.
+    :raises NoCustomerError: If there is no such user.
+    :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
-    sync_subscription(user)
+    is_synced = relink_user(user)
+
+    if not is_synced:
+        sync_subscription(user)
 
     if _has_running_plan(user):
         raise AlreadySubscribedError(
@@ -75,8 +77,7 @@ def _has_running_plan(user: Any) -> bool:
     instance = find_user(state, user)
     rows = [] if instance is None else list_rows(state, instance)
     return any(
-        row.status in _BLOCKING_STATUSES
-        and state.settings.catalogue.has_plan(row.items)
+        row.status in BLOCKING_STATUSES and state.settings.catalogue.has_plan(row.items)
         for row in rows
     )
 
@@ -94,6 +95,9 @@ def keep_newest_page(
     state: State, user_id: str, customer_id: str, page: CheckoutPage
 ) -> CheckoutPage:
     """Expire all open pages for plans of a customer but the newest one. Calls Stripe.
+
+    Only pages with our mark: the app's own code, Payment Links and other apps of the
+    same account make pages that are not ours to expire.
 
     Parallel requests agree which page is the newest one: all compare ``created``, then
     the id. Each of them made its page before it looks for others, so at least one of
@@ -114,8 +118,10 @@ def keep_newest_page(
     )
     pages = [
         other
-        for other in map(read_checkout_page, listed)
-        if other.id != page.id and _is_own_plan_page(other, user_id)
+        for session in listed
+        if (other := read_checkout_page(session)).id != page.id
+        and other.sells_plan
+        and state.marker.read(session.get("metadata"), customer_id) == user_id
     ]
     *older, newest = sorted([page, *pages], key=lambda each: each.age_rank)
     paid = [other for other in older if not _expire(state, other)]
@@ -127,15 +133,6 @@ def keep_newest_page(
         )
 
     return newest
-
-
-def _is_own_plan_page(page: CheckoutPage, user_id: str) -> bool:
-    """Whether we made a page, for a plan of this user.
-
-    The app's own code, Payment Links and other apps of the same account make pages
-    that are not ours to expire.
-    """
-    return page.sells_plan and page.user_id == user_id
 
 
 def _expire(state: State, page: CheckoutPage) -> bool:

@@ -11,6 +11,9 @@ from typing import Final
 
 import click
 
+from ..operations.link_customers import Proposal
+from ..operations.running import Running
+
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 
@@ -55,3 +58,38 @@ def show_value(value: Any) -> str:
 def count(number: int, noun: str) -> str:
     """A number with its noun in the singular or plural: ``1 user``, ``1,200 users``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def show_running(running: Running) -> str:
+    """A running subscription with what it charges."""
+    return printable(f"{running.id} {running.status}, {running.amounts}")
+
+
+def show_proposal(proposal: Proposal) -> str:
+    """A user and a customer, with both e-mail addresses and what is charged."""
+    charged = "; ".join(map(show_running, proposal.subscriptions))
+    return printable(
+        f"user {proposal.user_id} ({proposal.user_email or 'no e-mail'})"
+        f" - {proposal.customer_id} ({proposal.customer_email or 'no e-mail'}):"
+        f" {charged or 'nothing is running'}"
+    )
+
+
+def confirm(question: str) -> bool:
+    """Ask a question. Nobody there to answer, as under cron, is a no.
+
+    :raises click.Abort: On Ctrl-C.
+    """
+    try:
+        return click.confirm(question)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+
+        click.echo()
+        return False

@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "catch-up": "catch_up:catch_up_command",
     "doctor": "doctor:doctor_command",
     "events": "events:events_command",
+    "forget": "forget:forget_command",
+    "link": "link_customers:link_command",
     "prune": "prune:prune_command",
     "replay": "events:replay_command",
     "sandbox": "sandbox:sandbox_command",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,12 +13,21 @@ import click
 from flask.cli import with_appcontext
 
 from ..operations.explanations import explain
-from ..operations.sync import Failure
-from ..operations.sync import Outcome
+from ..operations.link_customers import Proposal
+from ..operations.link_customers import propose_by_mark
+from ..operations.link_customers import propose_for_user
+from ..operations.link_customers import try_to_accept
+from ..operations.outcomes import Failure
+from ..operations.outcomes import Outcome
+from ..operations.outcomes import UnknownSubscription
 from ..operations.sync import Repairs
 from ..state import get_state
 from ..state import State
+from .formats import confirm
 from .formats import count
+from .formats import printable
+from .formats import show_proposal
+from .formats import show_running
 from .formats import show_value
 
 
@@ -54,6 +65,17 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
             failed += isinstance(outcome, Failure)
             click.echo(_describe(outcome), err=isinstance(outcome, Failure))
 
+    if user_id is None:
+        proposals = propose_by_mark(state, repairs.orphans)
+    else:
+        proposals = propose_for_user(state, user_id)
+
+    linked, failed_links = _offer_links(state, () if dry_run else proposals)
+    failed += failed_links
+
+    if user_id is None:
+        _show_unclaimed(repairs, linked)
+
     changed = "would change" if dry_run else "changed"
     click.echo(
         f"{count(repairs.subscriptions, 'subscription')} read in"
@@ -63,6 +85,56 @@ def sync_command(user_id: str | None, dry_run: bool) -> None:
 
     if failed:
         raise click.ClickException(f"{count(failed, 'user')} failed.")
+
+
+def _offer_links(state: State, proposals: Iterable[Proposal]) -> tuple[set[str], int]:
+    """Show customers that lost their users, and ask whether to link the two again.
+
+    :return: The customers that were linked; and how many users failed after that.
+    """
+    linked, failed = set(), 0
+
+    for proposal in proposals:
+        click.echo(show_proposal(proposal))
+
+        if not confirm("Link this user and this customer again?"):
+            continue
+
+        error = try_to_accept(state, proposal)
+        linked.add(proposal.customer_id)
+
+        if error is not None:
+            failed += 1
+            click.echo(f"user {proposal.user_id} failed: {error}", err=True)
+
+    return linked, failed
+
+
+def _show_unclaimed(repairs: Repairs, linked: Collection[str]) -> None:
+    """Show what is charged for nothing.
+
+    :param linked: The customers that have their users again.
+    """
+    for orphan in repairs.orphans:
+        if orphan.customer_id not in linked:
+            click.echo(
+                f"orphan: {show_running(orphan)}; nobody has {orphan.customer_id},"
+                f" which was made for user {printable(str(orphan.user_id))}. Link it"
+                " with 'flask stripe link', or end it at Stripe."
+            )
+
+    for double in repairs.find_doubles():
+        click.echo(
+            f"charged {len(double.subscriptions)} times: user {double.user_id}"
+            f" ({double.customer_id}) has {', '.join(double.subscriptions)}"
+        )
+
+    if repairs.strangers:
+        click.echo(
+            f"{count(repairs.strangers, 'running subscription')} at Stripe without a"
+            " mark of this app belong to nobody here. If they are this app's, 'flask"
+            " stripe link --by-email' proposes users."
+        )
 
 
 @contextmanager
@@ -94,6 +166,12 @@ def _describe(outcome: Outcome) -> str:
 
     if isinstance(outcome, Failure):
         return f"{user} failed: {explain(outcome.error)}"
+
+    if isinstance(outcome, UnknownSubscription):
+        return (
+            f"{user}: Stripe does not know {outcome.subscription_id} under the present"
+            " key. It is kept as it is."
+        )
 
     changes = [
         f"{name} {show_value(before)} -> {show_value(after)}"

@@ -174,6 +174,18 @@ class Keys:
             raise_database_error(error)
             return None
 
+    def load_page(self, session: Session, after: Any, *, limit: int) -> list[Any]:
+        """Load users in the order of their primary keys.
+
+        :param after: The last key of the former page; ``None`` to begin.
+        """
+        statement = select(self.user_model).order_by(self.column).limit(limit)
+
+        if after is not None:
+            statement = statement.where(self.column > after)
+
+        return list(session.scalars(statement))
+
     def attached(self, session: Session, user: Any) -> Any:
         """Return an instance of the user that can load its columns.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from datetime import UTC
+from typing import Any
 
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
@@ -84,6 +85,8 @@ class MEDIUMTEXT(Text):
         return f"MEDIUMTEXT(collation={self.collation!r})"
 
 
+_MAX_NAME_LENGTH = 256  # Stripe's
+
 _LongText = Text().with_variant(MEDIUMTEXT(collation=_COLLATION), "mysql", "mariadb")
 
 # A string: every database casts '0' to false. Alembic would render `sa.false()` for the
@@ -118,6 +121,25 @@ class StripeUserMixin:
     stripe_cancel_at_period_end: Mapped[bool] = mapped_column(
         Boolean, default=False, server_default=_FALSE
     )
+
+    def stripe_customer_params(self) -> dict[str, Any]:
+        """The parameters of this user's customer at Stripe. Override it to send others.
+
+        By default ``email`` and ``name``, if the model has them, without spaces at the
+        ends, and the name without what is above Stripe's 256 characters. The e-mail
+        also decides whether a customer that lost its user is this user's.
+
+        .. versionadded:: 0.1
+        """
+        params: dict[str, Any] = {}
+
+        for name, length in (("email", None), ("name", _MAX_NAME_LENGTH)):
+            value = getattr(self, name, None)
+
+            if isinstance(value, str) and value.strip():
+                params[name] = value.strip()[:length]
+
+        return params
 
 
 class StripeSubscriptionMixin:

@@ -17,6 +17,7 @@ from typing import Any
 from typing import NamedTuple
 
 from sqlalchemy import bindparam
+from sqlalchemy import delete
 from sqlalchemy import exists
 from sqlalchemy import func
 from sqlalchemy import inspect
@@ -170,6 +171,25 @@ class SubscriptionRows:
         """Count all rows, also those of subscriptions that have ended."""
         statement = select(func.count()).select_from(self.table)
         return connection_to(session, self._mapper).scalar(statement) or 0
+
+    def list_doubled(self, session: Session, statuses: Collection[str]) -> list[str]:
+        """List the customers with several subscriptions of some statuses."""
+        columns = self._columns
+        statement = (
+            select(columns.customer_id)
+            .where(columns.status.in_(sorted(statuses)))
+            .group_by(columns.customer_id)
+            .having(func.count() > 1)
+            .order_by(columns.customer_id)
+        )
+        return list(connection_to(session, self._mapper).scalars(statement))
+
+    def delete_of(self, session: Session, customer_id: str) -> None:
+        """Delete all rows of a customer: only for one whom Stripe does not know."""
+        statement = delete(self.table).where(self.of_customer)
+        connection_to(session, self._mapper).execute(
+            statement, {"customer": customer_id}
+        )
 
     def revisions(self, session: Session, subscription_id: str) -> dict[str, int]:
         """Read the revision of one row, to compare it with a later one. Locks nothing.

@@ -6,11 +6,16 @@ made without us has only ``client_reference_id`` to tell the user by.
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from ..customer_state import Payer
 from ..database.transactions import begin_write
 from ..database.transactions import rollback_on_error
 from ..state import State
 from ..stripe_api.objects import CheckoutFacts
+
+logger: Final = logging.getLogger(__name__)
 
 
 def link_checkout(
@@ -38,6 +43,35 @@ def link_checkout(
 
         state.session.commit()
         return True
+
+
+def is_orphan_of(
+    state: State, customer_id: str, metadata: object, owner: Payer
+) -> bool:
+    """Whether a session was made for a user, and nobody has its customer any more.
+
+    So it is after a backup was restored. Nobody is linked: a primary key may have been
+    given again. Logs a warning. Commits; does not call Stripe.
+
+    :param customer_id: The customer of the session.
+    :param metadata: Those of the session.
+    :param owner: The user on the success page.
+    """
+    if state.marker.read(metadata, customer_id) != str(owner.user_id):
+        return False
+
+    payer = state.payers.find(state.session, customer_id)
+    state.session.commit()
+
+    if payer is None:
+        logger.warning(
+            "A Checkout session was made for user %s, but nobody has its customer %s."
+            " 'flask stripe link' links the two.",
+            owner.user_id,
+            customer_id,
+        )
+
+    return payer is None
 
 
 def _find_buyer(state: State, checkout: CheckoutFacts) -> Payer | None:

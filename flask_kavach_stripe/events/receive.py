@@ -209,15 +209,64 @@ def _store_event(
     )
 
     if update is not None:
-        return store(state, update, note)
+        entry = store(state, update, note)
+        _log_if_nobodys(state, event, note, entry)
+        return entry
 
     if not has_handlers:
         return None
 
+    entry = _store_entry(state, event, note)
+    _log_if_nobodys(state, event, note, entry)
+    return entry
+
+
+def _store_entry(state: State, event: Event, note: Note) -> Entry | None:
+    """Store an event that changes no row, for the app's handlers. Commits.
+
+    :raises sqlalchemy.exc.IntegrityError: If the event was stored at the same moment.
+    """
     with rollback_on_error(state.session):
         begin_write(state.session, state.event_model)
         payer = _find_payer(state, event)
         return commit(state, note, None if payer is None else CustomerState(payer, {}))
+
+
+def _log_if_nobodys(
+    state: State, event: Event, note: Note, entry: Entry | None
+) -> None:
+    """Log that no user has the customer of an event.
+
+    Other apps may share the Stripe account, so most of such customers are theirs. One
+    with our mark was a user's once, and the log warns. Nobody is linked here: a mark
+    alone links nobody.
+
+    :param entry: As stored. An event about a user always has one.
+    """
+    customer_id = note.customer_id
+    has_user = entry is not None and entry.user_id is not None
+
+    if customer_id is None or event.account is not None or has_user:
+        return
+
+    user_id = state.marker.read_object(event.object, customer_id)
+
+    if user_id is None:
+        logger.info(
+            "Event %s (%s) is about customer %s, whom no user has.",
+            event.id,
+            event.type,
+            customer_id,
+        )
+    else:
+        logger.warning(
+            "Event %s (%s) is about customer %s, whom no user has, and whom this app"
+            " created for user %s. 'flask stripe sync' lists what is still running.",
+            event.id,
+            event.type,
+            customer_id,
+            user_id,
+        )
 
 
 def _read_revisions(state: State, event: Event) -> Mapping[str, int]:

@@ -22,6 +22,7 @@ from ..guards import guarded_views
 from ..state import State
 from . import checks_at_stripe
 from . import checks_here
+from . import checks_of_customers
 from .examination import Check
 from .examination import CheckFailed
 from .examination import CheckSkipped
@@ -57,6 +58,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     "webhook version": checks_at_stripe.check_api_version,
     "handlers": checks_at_stripe.check_handlers,
     "portal": checks_at_stripe.check_portal,
+    "customers": checks_of_customers.check_customers,
+    "orphans": checks_of_customers.check_orphans,
 }
 
 

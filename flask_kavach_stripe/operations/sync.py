@@ -6,7 +6,9 @@
 2.  Look through our running rows for subscriptions that Stripe did not list, and
     through our users for columns that contradict the rows. Such a customer is only
     suspicious, because it may have changed since its page was read. So Stripe is asked
-    for this customer alone.
+    for this customer alone. What Stripe does not know is reported, and stays as it is.
+3.  Report the subscriptions that cost somebody money for nothing: running ones with our
+    mark and a customer that no user has, and the second running one of a user.
 
 A customer is a :class:`~flask_kavach_stripe.subscriptions.CustomerState` here. What
 changed is the difference between the state before and the state after.
@@ -24,12 +26,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from typing import Final
-from typing import NamedTuple
-from typing import TypeAlias
 
-from ..billing.customers import is_deleted_customer
+from ..billing.presence import confirm_deletion
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
+from ..billing.relink import BLOCKING_STATUSES
 from ..billing.users import get_payer
 from ..customer_state import Answer
 from ..customer_state import Change
@@ -38,16 +39,23 @@ from ..customer_state import CustomerState
 from ..customer_state import Payer
 from ..customer_state import Snapshot
 from ..customer_state import UPDATED
-from ..database.payers import COLUMN_NAMES
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
+from ..errors import UnknownCustomerError
 from ..events.ask import to_answer
 from ..events.ask import with_all_items
 from ..state import State
 from ..stripe_api.client import StripeResponse
 from ..stripe_api.objects import now
 from .explanations import is_expected
+from .outcomes import Double
+from .outcomes import Failure
+from .outcomes import Outcome
+from .outcomes import repair_between
+from .outcomes import UnknownSubscription
+from .running import find_unclaimed
+from .running import Running
 
 logger: Final = logging.getLogger(__name__)
 
@@ -55,59 +63,8 @@ logger: Final = logging.getLogger(__name__)
 _USERS = 500
 _SUBSCRIPTIONS = 5000
 
-
-class Repair(NamedTuple):
-    """A user with changed columns or rows; in a dry run, with changes to come."""
-
-    user_id: Any
-    customer_id: str
-    #: The values before and after, by the name of the user's column.
-    columns: Mapping[str, tuple[Any, Any]]
-    #: The ids of the subscriptions with changed rows.
-    subscriptions: Sequence[str]
-
-
-class Failure(NamedTuple):
-    """A user that could not be repaired, or for which a handler raised.
-
-    After an error of a handler the columns are repaired all the same, and a
-    :class:`Repair` comes first.
-    """
-
-    user_id: Any
-    customer_id: str
-    error: Exception
-
-
-Outcome: TypeAlias = Repair | Failure
-
-
-def _repair_between(
-    before: CustomerState, after: CustomerState, customer_id: str
-) -> Repair | None:
-    """Compare two states of a customer.
-
-    :return: ``None`` if columns and subscriptions are equal. Times and revisions of the
-        rows do not count.
-    """
-    pairs = zip(_columns(before), _columns(after), strict=True)
-    columns = {
-        name: (old, new)
-        for name, (old, new) in zip(COLUMN_NAMES, pairs, strict=True)
-        if old != new
-    }
-    old_states, states = before.states, after.states
-    changed = [id_ for id_ in states if states[id_] != old_states.get(id_)]
-
-    if not columns and not changed:
-        return None
-
-    return Repair(before.payer.user_id, customer_id, columns, changed)
-
-
-def _columns(customer: CustomerState) -> tuple[Any, ...]:
-    """The values of the user's six columns, in the order of ``COLUMN_NAMES``."""
-    return (customer.payer.customer_id, *customer.payer.columns)
+#: A run ends after so many unknown customers, if Stripe knows none of ours.
+_MAX_STRANGE: Final = 20
 
 
 class Repairs:
@@ -124,8 +81,15 @@ class Repairs:
         self.requests: int = 0
         #: The ids of the customers that were changed.
         self._changed: set[str] = set()
-        #: Whether any listed customer is one of ours.
+        #: Running subscriptions with our mark and a customer that no user has.
+        self.orphans: list[Running] = []
+        #: How many running subscriptions without a mark belong to nobody here.
+        self.strangers: int = 0
+        #: Whether Stripe knows any of our customers, and how many it does not.
         self._knows_customers = False
+        self._strange_customers = 0
+        #: By customer id: our rows that Stripe did not know when it was asked last.
+        self._unknown: dict[str, Sequence[str]] = {}
         #: By customer id: the states that a dry run would have stored so far. The
         #: database still has the old ones.
         self._foreseen: dict[str, CustomerState] = {}
@@ -156,9 +120,8 @@ class Repairs:
         An error of one user is yielded as a :class:`Failure`, and the run goes on.
 
         :param on_page: Called after each page with its number of subscriptions.
-        :raises KavachStripeError: If no listed customer is ours, but some of our rows
-            are not listed: then the key is probably one of another Stripe account, and
-            every subscription would end.
+        :raises KavachStripeError: If the key is probably one of another Stripe account,
+            see :meth:`_stop_if_strange`.
         :raises StripeError: If Stripe does not list the subscriptions, or an error of
             :data:`~flask_kavach_stripe.errors.FATAL_ERRORS` occurs.
         """
@@ -178,7 +141,13 @@ class Repairs:
             self.requests += 1
             self.subscriptions += len(answers)
             listed.update(answer.subscription_id for answer in answers)
-            yield from self._repair_page(answers)
+            ids = dict.fromkeys(answer.state.customer_id for answer in answers)
+            known = self._find(list(ids))
+            self._knows_customers |= bool(known)
+            yield from self._repair_page(known, answers)
+            orphans, strangers = find_unclaimed(self._state, page["data"], known)
+            self.orphans += orphans
+            self.strangers += strangers
             on_page(len(answers))
 
         # A dict keeps the order, and each customer once.
@@ -188,22 +157,46 @@ class Repairs:
         for customer_id in suspects:
             yield from self._repair_suspect(customer_id)
 
+    def find_doubles(self) -> Iterator[Double]:
+        """Find the users who pay for two plans, by our rows. Commits.
+
+        In a dry run, by the rows as they would be.
+        """
+        session, access = self._state.session, self._state.settings.access
+        doubled = self._state.rows.list_doubled(session, BLOCKING_STATUSES)
+        session.commit()
+
+        for customer_id in dict.fromkeys([*doubled, *self._foreseen]):
+            for customer in self._find([customer_id]).values():
+                ids = [
+                    each.id
+                    for each in customer.best_first(access)
+                    if each.status in BLOCKING_STATUSES
+                    and access.catalogue.has_plan(each.items)
+                ]
+
+                if len(ids) > 1:
+                    yield Double(customer.payer.user_id, customer_id, ids)
+
     # -- what Stripe lists -------------------------------------------------------------
 
-    def _repair_page(self, answers: Sequence[Answer]) -> Iterator[Outcome]:
+    def _repair_page(
+        self, known: Mapping[str, CustomerState], answers: Sequence[Answer]
+    ) -> Iterator[Outcome]:
         """Repair the customers of one page that differ from our database.
 
         A page is read before our rows, so it may be older than they are. Its
         subscriptions are stored as snapshots, like those in events: the times of
         snapshot and row decide.
+
+        :param known: The customers on the page that our users have.
         """
         changes: dict[str, list[Change]] = defaultdict(list)
 
         for state, time in answers:
             changes[state.customer_id].append(Snapshot(state, time, UPDATED))
 
-        for customer_id, customer in self._find(list(changes)).items():
-            self._knows_customers = True
+        for customer_id, customer in known.items():
             listed = tuple(changes[customer_id])
 
             if self._differs(customer, listed):
@@ -281,21 +274,31 @@ class Repairs:
     def _repair_suspect(self, customer_id: str) -> Iterator[Outcome]:
         """Ask Stripe for one suspicious customer, and store the answer.
 
-        :raises KavachStripeError: If no listed customer is one of ours, see
-            :meth:`repair_all`.
+        :raises KavachStripeError: See :meth:`_stop_if_strange`.
         """
         if not self._find([customer_id]):
             return
 
-        if not self._knows_customers:
+        for outcome in self._repair(customer_id, None):
+            yield outcome
+
+            if isinstance(outcome, Failure):
+                self._stop_if_strange(outcome.error)
+
+    def _stop_if_strange(self, error: Exception) -> None:
+        """Stop a run that asks for one unknown customer after the other.
+
+        :raises KavachStripeError: If Stripe knows none of our customers so far, and did
+            not know :data:`_MAX_STRANGE` of them.
+        """
+        self._strange_customers += isinstance(error, UnknownCustomerError)
+
+        if not self._knows_customers and self._strange_customers >= _MAX_STRANGE:
             raise KavachStripeError(
                 f"Stripe lists {self.subscriptions} subscriptions, and none of them is"
                 " of a customer in this database. Is 'STRIPE_SECRET_KEY' a key of this"
-                " app's account? If it is, sync each user by 'flask stripe sync --user"
-                " ID'."
+                " app's account? Nothing was changed."
             )
-
-        yield from self._repair(customer_id, None)
 
     # -- one customer ------------------------------------------------------------------
 
@@ -334,7 +337,7 @@ class Repairs:
             logger.log(level, "Customer %s: %s", customer_id, name, exc_info=error)
             failure = Failure(user_id, customer_id, error)
 
-        repair = _repair_between(before, self._read(before, customer_id), customer_id)
+        repair = repair_between(before, self._read(before, customer_id), customer_id)
 
         if repair is not None:
             self._changed.add(customer_id)
@@ -342,6 +345,9 @@ class Repairs:
 
         if failure is not None:
             yield failure
+
+        for subscription_id in self._unknown.pop(customer_id, ()):
+            yield UnknownSubscription(user_id, customer_id, subscription_id)
 
     def _store(
         self, user_id: Any, customer_id: str, changes: tuple[Change, ...] | None
@@ -392,9 +398,7 @@ class Repairs:
             try:
                 after = before.after(self._ask(customer_id, before))
             except InvalidRequestError as error:
-                if not is_deleted_customer(error):
-                    raise
-
+                confirm_deletion(self._state, customer_id, error)
                 after = before.after([CustomerDeleted(now())])
 
         return (after or before).projected(self._state.settings.access)
@@ -402,6 +406,7 @@ class Repairs:
     def _ask(self, customer_id: str, customer: CustomerState) -> tuple[Change, ...]:
         """Read all subscriptions of one customer from Stripe, and count them."""
         self.requests += 1
-        changes = list_from_stripe(self._state, customer_id, customer)
-        self.subscriptions += sum(isinstance(change, Answer) for change in changes)
-        return changes
+        listing = list_from_stripe(self._state, customer_id, customer)
+        self.subscriptions += len(listing.answers)
+        self._unknown[customer_id] = listing.unknown
+        return listing.answers

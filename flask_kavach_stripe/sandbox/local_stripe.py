@@ -48,6 +48,7 @@ from .web.adapter import WsgiAdapter
 from .web.api import EXTENSION_KEY
 from .web.api import KEY_PREFIXES
 from .web.api import register_api
+from .web.live_mode import live_key_of
 from .web.serving import HttpServer
 from .web.visitors import is_cross_site
 from .web.visitors import is_local
@@ -142,6 +143,15 @@ class Sandbox:
         self.app.wsgi_app = self.faults.wrap(  # type: ignore[assignment, method-assign]  # as Flask's
             self.app.wsgi_app  # documentation wants it
         )
+
+    @property
+    def live_key(self) -> str:
+        """A key of the account's live mode, which is empty.
+
+        For tests of an app that goes live with the database of its tests. Nothing can
+        be created with it.
+        """
+        return live_key_of(self.api_key)
 
     @property
     def wsgi_app(self) -> Flask:

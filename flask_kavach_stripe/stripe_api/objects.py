@@ -347,8 +347,6 @@ class CheckoutPage(NamedTuple):
     created: int | None
     #: ``open``, ``complete`` or ``expired``.
     status: str | None
-    #: The user that its metadata name.
-    user_id: str | None
     #: Whether it sells a plan.
     sells_plan: bool
 
@@ -366,7 +364,6 @@ def read_checkout_page(value: object) -> CheckoutPage:
     session = as_mapping(value)
     session_id, url = read_id(session.get("id")), session.get("url")
     created, metadata = session.get("created"), as_mapping(session.get("metadata"))
-    user_id = metadata.get(USER_ID_KEY)
 
     if session_id is None:
         raise APIError("Stripe's answer is not a Checkout session.")
@@ -376,7 +373,6 @@ def read_checkout_page(value: object) -> CheckoutPage:
         url if isinstance(url, str) else None,
         created if isinstance(created, int) else None,
         read_text(session.get("status")),
-        user_id if isinstance(user_id, str) else None,
         metadata.get(SALE_KEY) == PLAN_SALE,
     )
 

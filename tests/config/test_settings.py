@@ -44,6 +44,7 @@ def test_defaults() -> None:
         timeout=(3.05, 30),
         max_network_retries=2,
         subscription_view=None,
+        protect_billed=True,
     )
     assert settings.livemode is None
 

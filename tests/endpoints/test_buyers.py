@@ -26,7 +26,10 @@ from tests.vocabulary import CHECKOUT
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import event
+from tests.vocabulary import expect_deleted_customer
 from tests.vocabulary import expect_list
+from tests.vocabulary import expect_new_customer
+from tests.vocabulary import expect_search
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import send
 from tests.vocabulary import sent_params
@@ -49,6 +52,7 @@ def test_two_tabs_make_one_customer_and_its_end_is_noticed(
         customer_id = made.setdefault(key, f"cus_bob_{len(made)}")
         return 200, {}, json.dumps({"id": customer_id, "object": "customer"})
 
+    expect_search(stripe_api)
     stripe_api.add_callback("POST", CUSTOMERS, callback=make_one)
     answer_checkout(stripe_api)
 
@@ -89,7 +93,11 @@ def test_who_was_deleted_at_stripe_can_buy_again(
         return 400, {}, json.dumps(no_such_customer())
 
     stripe_api.add_callback("POST", CHECKOUT_SESSIONS, callback=answer)
-    stripe_api.post(CUSTOMERS, json=make_customer("cus_again"))
+
+    if not webhook_came:
+        expect_deleted_customer(stripe_api)
+
+    expect_new_customer(stripe_api, json=make_customer("cus_again"))
     assert start_checkout(kept_shop).status_code == 200
     assert kept_shop.columns()["customer_id"] == "cus_again"
 

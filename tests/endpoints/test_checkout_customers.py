@@ -28,11 +28,16 @@ from tests.vocabulary import buy
 from tests.vocabulary import CHECKOUT
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
+from tests.vocabulary import customer_marks
 from tests.vocabulary import customer_of_other_mode
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import error_of
 from tests.vocabulary import expect_checkout_session
+from tests.vocabulary import expect_deleted_customer
 from tests.vocabulary import expect_list
+from tests.vocabulary import expect_new_customer
+from tests.vocabulary import expect_search
+from tests.vocabulary import expect_unknown_customer
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import sent_params
 from tests.vocabulary import subscription
@@ -41,13 +46,11 @@ from tests.vocabulary import subscription
 def test_customer_is_created_first(
     newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(
-        CUSTOMERS,
+    expect_new_customer(
+        stripe_api,
         json={"id": "cus_new"},
         match=[
-            urlencoded_params_matcher(
-                {"email": "ada@example.com", "metadata[kavach_user_id]": "1"}
-            )
+            urlencoded_params_matcher({"email": "ada@example.com", **customer_marks(1)})
         ],
     )
     expect_checkout_session(stripe_api, customer="cus_new")
@@ -56,10 +59,42 @@ def test_customer_is_created_first(
     assert newcomer.columns()["customer_id"] == "cus_new"
 
 
+def test_address_that_stripe_does_not_search_for_keeps_nobody_from_buying(
+    newcomer: Any, stripe_api: responses.RequestsMock
+) -> None:
+    refusal = error_of(code="email_invalid", param="email")
+    stripe_api.get(CUSTOMERS, status=400, json=refusal)
+    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_checkout_session(stripe_api, customer="cus_new")
+
+    assert buy(newcomer).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"body": requests.ConnectionError("down")}, 503),
+        ({"status": 500, "json": error_of("api_error")}, 502),
+        ({"status": 400, "json": error_of(param="limit")}, 400),
+    ],
+)
+def test_customers_that_cannot_be_searched(
+    newcomer: Any,
+    stripe_api: responses.RequestsMock,
+    answer: dict[str, Any],
+    status: int,
+) -> None:
+    """Else a subscriber who lost the link would be sold a second subscription."""
+    stripe_api.get(CUSTOMERS, **answer)
+
+    assert buy(newcomer).status_code == status
+    assert newcomer.columns()["customer_id"] is None
+
+
 def test_customer_is_kept_when_the_session_fails(
     newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_new_customer(stripe_api, json={"id": "cus_new"})
     stripe_api.post(CHECKOUT_SESSIONS, status=500, json=error_of("api_error"))
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
 
@@ -84,7 +119,7 @@ def test_customer_that_cannot_be_created(
     answer: dict[str, Any],
     status: int,
 ) -> None:
-    stripe_api.post(CUSTOMERS, **answer)
+    expect_new_customer(stripe_api, **answer)
 
     assert buy(newcomer).status_code == status
     assert newcomer.columns()["customer_id"] is None
@@ -110,6 +145,7 @@ def test_deleted_customer_is_not_replaced_if_none_are_created(
     ada: Callable[..., Any], stripe_api: responses.RequestsMock
 ) -> None:
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
+    expect_deleted_customer(stripe_api)
     shop = ada(STRIPE_AUTO_CREATE_CUSTOMER=False)
 
     assert_error(buy(shop), 404, "no_customer")
@@ -120,7 +156,7 @@ def idempotency_keys(stripe_api: responses.RequestsMock, url: str) -> list[str]:
     return [
         call.request.headers["Idempotency-Key"]
         for call in stripe_api.calls
-        if call.request.url == url
+        if (call.request.method, call.request.url) == ("POST", url)
     ]
 
 
@@ -138,7 +174,7 @@ def test_idempotency_key_of_a_customer_is_derived(
     ]:
         shop = make_shop(**config)
         shop.add_user(email=email)
-        stripe_api.post(CUSTOMERS, status=400, json=error_of("x"))
+        expect_new_customer(stripe_api, status=400, json=error_of("x"))
         buy(shop)
         keys.append(idempotency_keys(stripe_api, CUSTOMERS)[-1])
 
@@ -154,7 +190,7 @@ def test_two_users_have_different_keys(
 
     for user_id in (1, 2):
         shop.add_user(email="same@example.com")
-        stripe_api.post(CUSTOMERS, status=400, json=error_of("x"))
+        expect_new_customer(stripe_api, status=400, json=error_of("x"))
         shop.browser(user_id).post(CHECKOUT, json={"priceId": "p"})
 
     assert len(set(idempotency_keys(stripe_api, CUSTOMERS))) == 2
@@ -167,7 +203,8 @@ def test_deleted_customer_is_replaced(
     shop = ada()
     become(shop, "incomplete")
     stripe_api.post(CHECKOUT_SESSIONS, status=status, json=no_such_customer())
-    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_deleted_customer(stripe_api)
+    expect_new_customer(stripe_api, json={"id": "cus_new"})
     expect_checkout_session(stripe_api, customer="cus_new")
 
     assert buy(shop).status_code == 200
@@ -184,10 +221,11 @@ def test_replacement_has_a_key_of_its_own(
     """Stripe would replay the customer that is gone."""
     shop = make_shop()
     shop.add_user(email="ada@example.com")
-    stripe_api.post(CUSTOMERS, json={"id": "cus_1"})
+    expect_new_customer(stripe_api, json={"id": "cus_1"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
-    stripe_api.post(CUSTOMERS, json={"id": "cus_2"})
+    expect_deleted_customer(stripe_api, "cus_1")
+    expect_new_customer(stripe_api, json={"id": "cus_2"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
 
     assert buy(shop).status_code == 200
@@ -203,7 +241,10 @@ def test_customer_is_replaced_three_times_at_most(
 
     for number in range(1, 4):
         stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
-        stripe_api.post(CUSTOMERS, json={"id": f"cus_{number}"})
+        expect_deleted_customer(
+            stripe_api, f"cus_{number - 1}" if number > 1 else "cus_ada"
+        )
+        expect_new_customer(stripe_api, json={"id": f"cus_{number}"})
 
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
 
@@ -219,7 +260,10 @@ def test_third_replacement_may_work(
 
     for number in range(1, 4):
         stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
-        stripe_api.post(CUSTOMERS, json={"id": f"cus_{number}"})
+        expect_deleted_customer(
+            stripe_api, f"cus_{number - 1}" if number > 1 else "cus_ada"
+        )
+        expect_new_customer(stripe_api, json={"id": f"cus_{number}"})
 
     expect_checkout_session(stripe_api, customer="cus_3")
 
@@ -237,8 +281,9 @@ def test_customer_of_the_other_mode_is_kept(
     expect_list(stripe_api, subscription(status="incomplete"))
     answer = customer_of_other_mode(key)
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=answer)
+    expect_unknown_customer(stripe_api, message=answer["error"]["message"])
 
-    assert_error(buy(shop), 400, "resource_missing")
+    assert_error(buy(shop), 409, "unknown_customer")
     assert shop.columns() == before
     assert [row.status for row in shop.subscriptions] == ["incomplete"]
 
@@ -268,8 +313,8 @@ def test_other_missing_things_leave_the_customer(
 def test_replayed_error_is_retried_once_under_a_fresh_key(
     newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(
-        CUSTOMERS,
+    expect_new_customer(
+        stripe_api,
         status=500,
         json=error_of("api_error"),
         headers={"Idempotent-Replayed": "true"},
@@ -279,14 +324,14 @@ def test_replayed_error_is_retried_once_under_a_fresh_key(
 
     assert buy(newcomer).status_code == 200
     assert len(set(idempotency_keys(stripe_api, CUSTOMERS))) == 2
-    assert sent_params(stripe_api, 0) == sent_params(stripe_api, 1)
+    assert sent_params(stripe_api, 1) == sent_params(stripe_api, 2)
 
 
 def test_replayed_error_is_retried_only_once(
     newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    answer = stripe_api.post(
-        CUSTOMERS,
+    answer = expect_new_customer(
+        stripe_api,
         status=400,
         json=error_of("invalid_request_error", code="email_invalid"),
         headers={"Idempotent-Replayed": "true"},
@@ -348,6 +393,10 @@ def run_stripe() -> Iterator[Callable[[FakeStripe], str]]:
 
     def run(fake: FakeStripe) -> str:
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                """List nothing: no customer, no subscription, no open page."""
+                self.answer(200, {"object": "list", "data": [], "has_more": False})
+
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 params = parse_qs(self.rfile.read(length).decode())
@@ -359,16 +408,11 @@ def run_stripe() -> Iterator[Callable[[FakeStripe], str]]:
                 else:
                     status, body = 200, fake.create_session(params)
 
+                self.answer(status, body)
+
+            def answer(self, status: int, body: dict[str, Any]) -> None:
                 data = json.dumps(body).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def do_GET(self) -> None:
-                """List nothing: no subscription, no open page."""
-                data = b'{"object": "list", "data": [], "has_more": false}'
-                self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -437,6 +481,7 @@ def test_loser_of_a_race_uses_the_customer_of_the_winner(
 
         return 200, {}, '{"id": "cus_second"}'
 
+    expect_search(stripe_api)
     stripe_api.add_callback("POST", CUSTOMERS, callback=create)
     expect_checkout_session(stripe_api, customer="cus_first")
 
@@ -450,7 +495,8 @@ def test_ended_rows_of_a_replaced_customer_say_when(
     shop = ada()
     become(shop, "incomplete")
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
-    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_deleted_customer(stripe_api)
+    expect_new_customer(stripe_api, json={"id": "cus_new"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
 
     buy(shop)

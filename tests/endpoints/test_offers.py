@@ -13,9 +13,9 @@ from tests.vocabulary import assert_error
 from tests.vocabulary import buy
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
-from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import event
 from tests.vocabulary import expect_checkout_session
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import send
 from tests.vocabulary import sent_params
 from tests.vocabulary import store_subscription
@@ -264,7 +264,7 @@ def test_deleted_customer_gives_no_second_trial(
     shop = ada(STRIPE_TRIAL_DAYS=7)
     store_subscription(shop, status="trialing")
     shop.post_event(make_event("customer.deleted", {"id": "cus_ada"}))
-    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_new_customer(stripe_api, json={"id": "cus_new"})
     expect_checkout_session(stripe_api, customer="cus_new")
 
     assert buy(shop).status_code == 200

@@ -16,6 +16,8 @@ from tests.vocabulary import assert_error
 from tests.vocabulary import assert_refused
 from tests.vocabulary import customer_of_other_mode
 from tests.vocabulary import error_of
+from tests.vocabulary import expect_deleted_customer
+from tests.vocabulary import expect_unknown_customer
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import PORTAL
 from tests.vocabulary import PORTAL_PAGE
@@ -323,6 +325,7 @@ def test_deleted_customer_is_forgotten(
 ) -> None:
     store_subscription(kept_shop)
     stripe_api.post(PORTAL_SESSIONS, status=400, json=no_such_customer())
+    expect_deleted_customer(stripe_api)
 
     assert_error(enter(kept_shop), 404, "no_customer")
     columns = kept_shop.columns()
@@ -337,6 +340,7 @@ def test_customer_of_the_other_mode_is_kept(
 ) -> None:
     before = kept_shop.columns()
     stripe_api.post(PORTAL_SESSIONS, status=400, json=customer_of_other_mode())
+    expect_unknown_customer(stripe_api)
 
-    assert_error(enter(kept_shop), 400, "resource_missing")
+    assert_error(enter(kept_shop), 409, "unknown_customer")
     assert kept_shop.columns() == before

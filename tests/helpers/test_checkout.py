@@ -14,12 +14,15 @@ from responses.matchers import urlencoded_params_matcher
 from flask_kavach_stripe import CheckoutSession
 from flask_kavach_stripe import ConfigurationError
 from flask_kavach_stripe import NoCustomerError
+from tests.vocabulary import checkout_marks
 from tests.vocabulary import CHECKOUT_PAGE
 from tests.vocabulary import CHECKOUT_PARAMS
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import expect_checkout_session
+from tests.vocabulary import expect_deleted_customer
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import PORTAL_SESSION
 from tests.vocabulary import PORTAL_SESSIONS
@@ -48,6 +51,7 @@ def test_checkout_session_with_everything(
             urlencoded_params_matcher(
                 {
                     **CHECKOUT_PARAMS,
+                    **checkout_marks(),
                     **URLS,
                     "line_items[0][quantity]": "5",
                     "line_items[1][price]": "price_setup",
@@ -265,7 +269,8 @@ def test_deleted_customer_is_replaced_and_the_instance_shows_it(
     )
     store_subscription(kept_shop)
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
-    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_deleted_customer(stripe_api)
+    expect_new_customer(stripe_api, json={"id": "cus_new"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
 
     kept_shop.kavach_stripe.create_checkout_session(user, "price_pro", **URLS)

@@ -10,7 +10,9 @@ import responses
 from responses.matchers import header_matcher
 from responses.matchers import urlencoded_params_matcher
 
+from tests.vocabulary import customer_marks
 from tests.vocabulary import CUSTOMERS
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import sent_params
 from tests.vocabulary import stored_customer
 from tests.vocabulary import subscription
@@ -20,9 +22,9 @@ from tests.vocabulary import SUBSCRIPTIONS
 def test_create_customer(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    expected = {"email": "bob@example.com", "metadata[kavach_user_id]": "2"}
-    stripe_api.post(
-        CUSTOMERS,
+    expected = {"email": "bob@example.com", **customer_marks(2)}
+    expect_new_customer(
+        stripe_api,
         json={"id": "cus_bob"},
         match=[
             urlencoded_params_matcher(expected),
@@ -38,26 +40,61 @@ def test_create_customer(
 def test_create_customer_with_email_and_name(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
 
     kept_shop.kavach_stripe.create_customer(newcomer, "b@example.org", "Bob é")
 
     assert sent_params(stripe_api) == {
         "email": "b@example.org",
         "name": "Bob é",
-        "metadata[kavach_user_id]": "2",
+        **customer_marks(2),
     }
 
 
 def test_name_of_the_user_is_the_default(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
     newcomer.name = "Bob"
 
     kept_shop.kavach_stripe.create_customer(newcomer, name=None)
 
     assert sent_params(stripe_api)["name"] == "Bob"
+
+
+def test_spaces_at_the_ends_and_long_names_are_cut(
+    kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
+) -> None:
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
+    newcomer.name = "  " + "b" * 300
+    newcomer.email = " bob@example.com "
+
+    kept_shop.kavach_stripe.create_customer(newcomer)
+
+    assert sent_params(stripe_api)["name"] == "b" * 256
+    assert sent_params(stripe_api)["email"] == "bob@example.com"
+
+
+def test_app_says_what_a_customer_gets(
+    kept_shop: Any,
+    newcomer: Any,
+    stripe_api: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All but the marks."""
+    params = {"phone": "1", "metadata": {"plan": "x", "kavach_mark": "y"}}
+    monkeypatch.setattr(
+        kept_shop.User, "stripe_customer_params", lambda self: params, raising=True
+    )
+    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+
+    kept_shop.kavach_stripe.create_customer(newcomer)
+
+    assert sent_params(stripe_api) == {
+        "phone": "1",
+        "metadata[plan]": "x",
+        **customer_marks(2),
+    }
 
 
 @pytest.mark.parametrize("value", [None, "", 12, b"bob"])
@@ -70,13 +107,13 @@ def test_what_is_no_email_is_not_sent(
 
     kept_shop.kavach_stripe.create_customer(newcomer)
 
-    assert sent_params(stripe_api) == {"metadata[kavach_user_id]": "2"}
+    assert sent_params(stripe_api) == customer_marks(2)
 
 
 def test_customer_is_created_once(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    answer = stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    answer = expect_new_customer(stripe_api, json={"id": "cus_bob"})
 
     for _ in range(3):
         assert kept_shop.kavach_stripe.create_customer(newcomer, "x@y.z") == "cus_bob"
@@ -105,7 +142,7 @@ def test_customer_that_another_process_stored_is_used(
 def test_user_who_was_just_added_gets_a_customer(
     kept_shop: Any, context: None, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(CUSTOMERS, json={"id": "cus_new"})
+    expect_new_customer(stripe_api, json={"id": "cus_new"})
     user = kept_shop.User(email="new@example.com")
     kept_shop.db.session.add(user)
 
@@ -149,7 +186,7 @@ def test_getters_work_before_a_user_is_stored(kept_shop: Any, context: None) -> 
 def test_detached_user_shows_the_new_values(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
     kept_shop.db.session.expunge(newcomer)
 
     assert kept_shop.kavach_stripe.create_customer(newcomer) == "cus_bob"

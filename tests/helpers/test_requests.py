@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import responses
 from stripe.params import CustomerCreateParams
+from stripe.params import CustomerListParams
 from stripe.params import SubscriptionListParams
 from stripe.params import SubscriptionRetrieveParams
 from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
@@ -29,13 +30,14 @@ from stripe.params.checkout import SessionRetrieveParams as CheckoutRetrievePara
 from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_subscription
 from tests.vocabulary import CHECKOUT_SESSIONS
-from tests.vocabulary import CUSTOMERS
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import PORTAL_SESSIONS
 from tests.vocabulary import SUB_1
 from tests.vocabulary import SUBSCRIPTIONS
 
 #: Method and path of each request that the extension makes, and its parameters.
 REQUESTS = {
+    "GET /v1/customers": CustomerListParams,
     "POST /v1/customers": CustomerCreateParams,
     "POST /v1/checkout/sessions": CheckoutCreateParams,
     "GET /v1/checkout/sessions": CheckoutListParams,
@@ -143,7 +145,7 @@ def calls(kept_shop: Any) -> list[tuple[str, list[tuple[str, str]]]]:
     kavach_stripe = kept_shop.kavach_stripe
 
     with responses.RequestsMock() as stripe_api:
-        stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+        expect_new_customer(stripe_api, json={"id": "cus_bob"})
         stripe_api.post(CHECKOUT_SESSIONS, json={**session, "created": 2})
         older = {**session, "id": "cs_0", "created": 1, "metadata": OLDER_METADATA}
         stripe_api.get(CHECKOUT_SESSIONS, json={"data": [older], "has_more": False})
@@ -202,7 +204,13 @@ def test_what_is_sent(calls: list[tuple[str, list[tuple[str, str]]]]) -> None:
         names.setdefault(call, set()).update(name for name, _ in pairs)
 
     assert names == {
-        "POST /v1/customers": {"email", "name", "metadata[kavach_user_id]"},
+        "GET /v1/customers": {"email", "limit"},
+        "POST /v1/customers": {
+            "email",
+            "name",
+            "metadata[kavach_mark]",
+            "metadata[kavach_user_id]",
+        },
         "POST /v1/checkout/sessions": {
             "mode",
             "customer",
@@ -214,8 +222,10 @@ def test_what_is_sent(calls: list[tuple[str, list[tuple[str, str]]]]) -> None:
             "subscription_data[trial_period_days]",
             "metadata[a]",
             "metadata[kavach_sale]",
+            "metadata[kavach_mark]",
             "metadata[kavach_user_id]",
             "subscription_data[metadata][a]",
+            "subscription_data[metadata][kavach_mark]",
             "subscription_data[metadata][kavach_user_id]",
         },
         "GET /v1/checkout/sessions": {"customer", "status", "limit"},

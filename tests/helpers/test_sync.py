@@ -15,15 +15,18 @@ import responses
 
 from flask_kavach_stripe import APIConnectionError
 from flask_kavach_stripe import APIError
-from flask_kavach_stripe import InvalidRequestError
 from flask_kavach_stripe import StripeError
 from flask_kavach_stripe import Subscription
+from flask_kavach_stripe import UnknownCustomerError
 from flask_kavach_stripe.testing import make_event
 from flask_kavach_stripe.testing import make_subscription
 from tests.vocabulary import customer_of_other_mode
 from tests.vocabulary import dated
+from tests.vocabulary import error_of
 from tests.vocabulary import event
+from tests.vocabulary import expect_deleted_customer
 from tests.vocabulary import expect_list
+from tests.vocabulary import expect_unknown_customer
 from tests.vocabulary import no_such_customer
 from tests.vocabulary import send
 from tests.vocabulary import store_subscription
@@ -70,34 +73,64 @@ def test_sync_goes_through_all_pages(
     assert len(kept_shop.subscriptions) == 250
 
 
-@pytest.mark.parametrize("listed", [[], ["sub_1"]])
-def test_sync_ends_what_stripe_does_not_list(
-    kept_shop: Any,
-    user: Any,
-    stripe_api: responses.RequestsMock,
-    listed: list[str],
+def expect_by_id(stripe_api: responses.RequestsMock, id: str, **values: Any) -> Any:
+    """Answer requests for a subscription by its id. Without values: unknown."""
+    if values:
+        return stripe_api.get(f"{SUBSCRIPTIONS}/{id}", json=subscription(id, **values))
+
+    error = error_of(code="resource_missing", param="id")
+    return stripe_api.get(f"{SUBSCRIPTIONS}/{id}", status=404, json=error)
+
+
+@pytest.mark.parametrize("status", ["canceled", "past_due", "active"])
+def test_sync_reads_by_its_id_what_stripe_does_not_list(
+    kept_shop: Any, user: Any, stripe_api: responses.RequestsMock, status: str
 ) -> None:
     kept_shop.add_user(stripe_customer_id="cus_bob")
     store_subscription(kept_shop, "sub_1", status="incomplete")
     store_subscription(kept_shop, "sub_2")
+    store_subscription(kept_shop, "sub_3", status="canceled")
     store_subscription(kept_shop, "sub_bob", customer="cus_bob")
-    expect_list(
-        stripe_api,
-        *(subscription(id_) for id_ in listed),
-    )
+    expect_list(stripe_api, subscription("sub_1"))
+    expect_by_id(stripe_api, "sub_2", status=status)
 
-    found = kept_shop.kavach_stripe.sync_subscription(user)
+    kept_shop.kavach_stripe.sync_subscription(user)
 
-    assert (found and found.id) == (listed[0] if listed else None)
     assert {row.id: row.status for row in kept_shop.subscriptions} == {
-        "sub_1": "active" if listed else "canceled",
-        "sub_2": "canceled",
+        "sub_1": "active",
+        "sub_2": status,
+        "sub_3": "canceled",
         "sub_bob": "active",
     }
 
 
-def test_sync_ends_what_only_the_columns_say(
-    kept_shop: Any, context: None, stripe_api: responses.RequestsMock
+@pytest.mark.parametrize(
+    "of_another", [False, True], ids=["unknown", "another customer's"]
+)
+def test_sync_keeps_what_stripe_does_not_know_and_says_so(
+    kept_shop: Any,
+    user: Any,
+    stripe_api: responses.RequestsMock,
+    caplog: pytest.LogCaptureFixture,
+    of_another: bool,
+) -> None:
+    store_subscription(kept_shop)
+    expect_list(stripe_api)
+    expect_by_id(stripe_api, "sub_1", **{"customer": "cus_x"} if of_another else {})
+
+    found = kept_shop.kavach_stripe.sync_subscription(user)
+
+    assert found is not None
+    assert [row.status for row in kept_shop.subscriptions] == ["active"]
+    assert "Stripe does not know subscription sub_1 of customer cus_ada" in caplog.text
+
+
+@pytest.mark.parametrize("status", [None, "canceled"])
+def test_sync_reads_what_only_the_columns_say(
+    kept_shop: Any,
+    context: None,
+    stripe_api: responses.RequestsMock,
+    status: str | None,
 ) -> None:
     kept_shop.add_user(
         stripe_customer_id="cus_bob",
@@ -105,10 +138,28 @@ def test_sync_ends_what_only_the_columns_say(
         stripe_subscription_status="active",
     )
     stripe_api.get(SUBSCRIPTIONS, json={"data": []})
+    values = {"customer": "cus_bob", "status": status} if status else {}
+    expect_by_id(stripe_api, "sub_bob", **values)
 
-    assert kept_shop.kavach_stripe.sync_subscription(2) is None
-    assert kept_shop.columns(2)["subscription_status"] == "canceled"
-    assert [row.status for row in kept_shop.subscriptions] == ["canceled"]
+    found = kept_shop.kavach_stripe.sync_subscription(2)
+
+    assert (found is None) == (status == "canceled")
+    assert kept_shop.columns(2)["subscription_status"] == (status or "active")
+
+
+def test_sync_that_cannot_read_by_id_changes_nothing(
+    kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
+) -> None:
+    store_subscription(kept_shop)
+    before = kept_shop.columns()
+    expect_list(stripe_api, subscription("sub_2"))
+    stripe_api.get(f"{SUBSCRIPTIONS}/sub_1", status=500, json=error_of("api_error"))
+
+    with pytest.raises(APIError):
+        kept_shop.kavach_stripe.sync_subscription(user)
+
+    assert kept_shop.columns() == before
+    assert len(kept_shop.subscriptions) == 1
 
 
 def test_sync_does_not_bring_back_what_ended(
@@ -207,9 +258,11 @@ def test_sync_gives_up_after_three_answers(
     def answer(request: Any) -> tuple[int, dict[str, str], str]:
         calls.append(1)
         store_subscription(kept_shop, f"sub_new_{len(calls)}", status="incomplete")
-        return 200, {}, '{"data": []}'
+        return 200, {}, json.dumps({"data": [subscription(status="incomplete")]})
 
     stripe_api.add_callback("GET", SUBSCRIPTIONS, answer)
+    expect_by_id(stripe_api, "sub_new_1", status="incomplete")
+    expect_by_id(stripe_api, "sub_new_2", status="incomplete")
 
     with pytest.raises(APIError, match="changed during each of 3 reads"):
         kept_shop.kavach_stripe.sync_subscription(user)
@@ -227,6 +280,7 @@ def test_sync_of_a_deleted_customer(
 ) -> None:
     store_subscription(kept_shop)
     stripe_api.get(SUBSCRIPTIONS, status=404, json=no_such_customer())
+    expect_deleted_customer(stripe_api)
 
     assert kept_shop.kavach_stripe.sync_subscription(user) is None
     assert user.stripe_customer_id is None
@@ -239,8 +293,9 @@ def test_sync_of_a_customer_of_the_other_mode(
     store_subscription(kept_shop)
     before = kept_shop.columns()
     stripe_api.get(SUBSCRIPTIONS, status=404, json=customer_of_other_mode())
+    expect_unknown_customer(stripe_api)
 
-    with pytest.raises(InvalidRequestError, match="live mode"):
+    with pytest.raises(UnknownCustomerError, match="'cus_ada' under the present key"):
         kept_shop.kavach_stripe.sync_subscription(user)
 
     assert kept_shop.columns() == before
@@ -346,14 +401,3 @@ def test_handler_that_was_told_leaves_no_entry(
 
     assert kept_shop.notes == ["sub_1"]
     assert kept_shop.events == []
-
-
-def test_ended_by_an_empty_list_has_an_end(
-    kept_shop: Any, user: Any, stripe_api: responses.RequestsMock
-) -> None:
-    store_subscription(kept_shop)
-    expect_list(stripe_api)
-    kept_shop.kavach_stripe.sync_subscription(user)
-
-    (row,) = kept_shop.subscriptions
-    assert (row.status, row.ended_at is None) == ("canceled", False)

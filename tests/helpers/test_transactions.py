@@ -13,6 +13,7 @@ from flask_kavach_stripe import APIConnectionError
 from flask_kavach_stripe.testing import make_event
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import PORTAL_SESSIONS
 from tests.vocabulary import stored_customer
 from tests.vocabulary import subscription
@@ -34,15 +35,17 @@ def test_all_is_committed_before_stripe_is_called(
         count = connection.execute("SELECT count(*) FROM note").fetchone()[0]
         connection.commit()
         connection.close()
-        calls.append((request.url, count))
+        calls.append((request.url.partition("?")[0], count))
         return 200, {}, bodies.pop(0)
 
     calls: list[tuple[str, int]] = []
     bodies = [
+        '{"data": []}',
         '{"id": "cus_new"}',
         '{"id": "cs_1", "url": "https://checkout.stripe.com/1"}',
         '{"id": "bps_1", "url": "https://billing.stripe.com/1"}',
     ]
+    stripe_api.add_callback("GET", CUSTOMERS, answer)
     stripe_api.add_callback("POST", CUSTOMERS, answer)
     stripe_api.add_callback("POST", CHECKOUT_SESSIONS, answer)
     stripe_api.add_callback("POST", PORTAL_SESSIONS, answer)
@@ -53,7 +56,12 @@ def test_all_is_committed_before_stripe_is_called(
     kept_shop.note("two")
     kept_shop.kavach_stripe.create_portal_session(user, "https://a.example")
 
-    assert calls == [(CUSTOMERS, 1), (CHECKOUT_SESSIONS, 1), (PORTAL_SESSIONS, 2)]
+    assert calls == [
+        (CUSTOMERS, 1),
+        (CUSTOMERS, 1),
+        (CHECKOUT_SESSIONS, 1),
+        (PORTAL_SESSIONS, 2),
+    ]
 
 
 @pytest.mark.parametrize("helper", ["sync_subscription", "complete_checkout"])
@@ -81,7 +89,7 @@ def test_all_is_committed_before_stripe_is_asked(
 def test_error_of_stripe_leaves_a_session_that_works(
     kept_shop: Any, newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    stripe_api.post(CUSTOMERS, body=requests.ConnectionError("down"))
+    expect_new_customer(stripe_api, body=requests.ConnectionError("down"))
 
     with pytest.raises(APIConnectionError):
         kept_shop.kavach_stripe.create_customer(newcomer)
@@ -96,7 +104,7 @@ def test_inside_a_handler_nothing_is_committed(
     kept_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     kept_shop.add_user(email="bob@example.com")
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
     stripe_api.get(
         SUBSCRIPTIONS,
         json={"data": [subscription()]},
@@ -121,7 +129,7 @@ def test_inside_a_handler_all_is_committed_with_the_event(
     kept_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     kept_shop.add_user(email="bob@example.com")
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
 
     def handler(event: Any) -> None:
         user = kept_shop.db.session.get(kept_shop.User, 2)

@@ -30,6 +30,7 @@ from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import expect_checkout_session
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import PORTAL_SESSION
 from tests.vocabulary import PORTAL_SESSIONS
 from tests.vocabulary import sent_params
@@ -128,7 +129,7 @@ def test_user_is_found(
 
 def test_current_user(kept_shop: Any, stripe_api: responses.RequestsMock) -> None:
     kept_shop.add_user(email="bob@example.com")
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
 
     with kept_shop.app.test_request_context():
         login_user(kept_shop.db.session.get(kept_shop.User, 2))
@@ -210,7 +211,7 @@ def test_other_types_of_primary_keys(
         db.session.add(member(key=key))
         kavach_stripe.create_checkout_session(ways[0], "price_pro", **URLS)
 
-        assert sent_params(stripe_api, 0) == {"metadata[kavach_user_id]": str(key)}
+        assert sent_params(stripe_api, 0)["metadata[kavach_user_id]"] == str(key)
         assert sent_params(stripe_api, 1)["client_reference_id"] == str(key)
         assert [kavach_stripe.get_customer_id(way) for way in ways] == ["cus_1"] * len(
             ways

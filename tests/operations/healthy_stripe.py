@@ -9,6 +9,7 @@ from typing import Any
 import responses
 
 from tests.vocabulary import API
+from tests.vocabulary import expect_customer
 from tests.vocabulary import OUR_EVENTS
 from tests.vocabulary import WEBHOOK
 
@@ -56,8 +57,15 @@ def answer_all(
     mock: responses.RequestsMock,
     *endpoints: Mapping[str, Any],
     prices: Mapping[str, Any] | None = None,
+    has_ada: bool = True,
 ) -> None:
-    """A Stripe where all is well, but for what is given."""
+    """A Stripe where all is well, but for what is given.
+
+    :param has_ada: Whether the app has Ada, and so asks for her customer.
+    """
+    if has_ada:
+        expect_customer(mock)
+
     answer_list(mock, "subscriptions", ())
     answer_list(mock, "webhook_endpoints", endpoints or (make_endpoint(),))
     answer_portal(mock)

@@ -17,6 +17,7 @@ from tests.operations.healthy_stripe import make_endpoint
 from tests.operations.healthy_stripe import make_price
 from tests.vocabulary import API
 from tests.vocabulary import doctor
+from tests.vocabulary import expect_customer
 from tests.vocabulary import OUR_EVENTS
 from tests.vocabulary import run
 from tests.vocabulary import SECRET_KEY
@@ -50,6 +51,8 @@ def test_doctor_passes_where_all_is_well(
         "webhook version",
         "handlers",
         "portal",
+        "customers",
+        "orphans",
         "price pro",
     ]
     assert found["secret key"][1] == "A test key."
@@ -74,7 +77,7 @@ def test_doctor_says_that_a_key_is_live(
     shop = make_shop(
         STRIPE_SECRET_KEY="rk_live_of_the_tests", STRIPE_PRICES={"pro": "price_pro"}
     )
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     assert doctor(shop)["secret key"] == ("ok", "A live key.")
 
@@ -95,6 +98,8 @@ def test_doctor_without_a_key_asks_nobody(
         "webhook events",
         "webhook version",
         "portal",
+        "customers",
+        "orphans",
         "price pro",
     }
 
@@ -166,6 +171,7 @@ def test_doctor_with_a_restricted_key_that_may_not_read_subscriptions(
     answer_list(stripe_api, "webhook_endpoints", (make_endpoint(),))
     stripe_api.get(f"{API}/prices/price_pro", json=make_price())
 
+    expect_customer(stripe_api)
     found = doctor(shop)
 
     assert found["Stripe"][0] == "FAIL"
@@ -183,6 +189,7 @@ def test_doctor_with_a_restricted_key_that_may_not_read_endpoints(
     )
     stripe_api.get(f"{API}/prices/price_pro", json=make_price())
 
+    expect_customer(stripe_api)
     found = doctor(shop)
 
     assert found["webhook endpoint"][0] == "FAIL"
@@ -197,7 +204,7 @@ def test_doctor_without_a_webhook_secret(
     make_shop: Any, stripe_api: responses.RequestsMock, secret: Any
 ) -> None:
     shop = make_shop(STRIPE_WEBHOOK_SECRET=secret, STRIPE_PRICES={"pro": "price_pro"})
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     verdict, text = doctor(shop)["webhook secret"]
 
@@ -212,7 +219,7 @@ def test_doctor_counts_webhook_secrets(
         STRIPE_WEBHOOK_SECRET=f"{WEBHOOK_SECRET},whsec_2",
         STRIPE_PRICES={"pro": "price_pro"},
     )
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     assert doctor(shop)["webhook secret"] == ("ok", "2 secrets are set.")
 
@@ -236,7 +243,7 @@ def test_doctor_counts_webhook_secrets(
 def test_doctor_names_tables_and_columns_that_are_missing(
     shop: Any, stripe_api: responses.RequestsMock, statement: str, missing: str
 ) -> None:
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada="users" not in missing)
 
     with shop.app.app_context():
         shop.db.session.execute(text(statement))
@@ -255,7 +262,7 @@ def test_doctor_with_a_database_that_cannot_be_opened(
     stripe_api: responses.RequestsMock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise shop.db.engine.dialect.dbapi.OperationalError("unable to open")
@@ -305,7 +312,9 @@ def test_doctor_follows_the_url_prefix(
     make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     shop = make_shop(STRIPE_URL_PREFIX="/pay", STRIPE_PRICES={"pro": "price_pro"})
-    answer_all(stripe_api, make_endpoint("https://shop.example/pay/webhook"))
+    answer_all(
+        stripe_api, make_endpoint("https://shop.example/pay/webhook"), has_ada=False
+    )
 
     assert doctor(shop)["webhook endpoint"][0] == "ok"
 
@@ -314,7 +323,9 @@ def test_doctor_follows_the_application_root(
     make_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     shop = make_shop(APPLICATION_ROOT="/shop", STRIPE_PRICES={"pro": "price_pro"})
-    answer_all(stripe_api, make_endpoint(f"https://example.com/shop{WEBHOOK}"))
+    answer_all(
+        stripe_api, make_endpoint(f"https://example.com/shop{WEBHOOK}"), has_ada=False
+    )
 
     assert doctor(shop)["webhook endpoint"][0] == "ok"
 
@@ -455,6 +466,7 @@ def test_doctor_reads_every_page_of_endpoints(
 ) -> None:
     answer_portal(stripe_api)
     answer_list(stripe_api, "subscriptions", ())
+    expect_customer(stripe_api)
     stripe_api.get(f"{API}/prices/price_pro", json=make_price())
     first = make_endpoint("https://shop.example/other")
 
@@ -498,7 +510,7 @@ def test_doctor_looks_at_every_price(
     shop = make_shop(
         STRIPE_PRICES={"pro": "price_pro", "team": {"price": "price_team"}, "x": "..."}
     )
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
     stripe_api.get(
         f"{API}/prices/price_team",
         json={"error": {"code": "resource_missing", "message": "No such price"}},
@@ -529,6 +541,7 @@ def test_doctor_shows_what_stripe_says(
         status=400,
     )
 
+    expect_customer(stripe_api)
     assert doctor(shop)["price pro"] == (
         "FAIL",
         "Stripe answered with an error: Not a [2J version, ***.",
