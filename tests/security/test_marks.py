@@ -151,6 +151,19 @@ def test_former_secret_key_is_accepted(
     assert linked_after_checkout(shop, stripe_api, customer()) == "cus_old"
 
 
+def test_customer_of_somebody_else_does_not_stand_in_the_way(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    """Nor is Stripe asked for its subscriptions."""
+    found = linked_after_checkout(
+        shop, stripe_api, customer("cus_bob"), customer("cus_old")
+    )
+
+    assert found == "cus_old"
+    urls = [str(call.request.url) for call in stripe_api.calls]
+    assert not any("customer=cus_bob" in url for url in urls)
+
+
 @pytest.mark.parametrize(
     ("running", "linked"), [([], "cus_new"), (["b"], "cus_b"), (["a", "b"], "cus_new")]
 )

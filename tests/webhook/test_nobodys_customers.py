@@ -107,8 +107,11 @@ def test_event_of_a_connected_account_is_nobodys_business(
     shop: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    seen: list[str] = []
+    on(shop, "customer.subscription.*")(lambda received: seen.append(received.account))
     found = make_subscription("sub_x", customer="cus_x", metadata=MARKED)
     sent = make_event("customer.subscription.created", found)
-    send(shop, {**sent, "account": "acct_1"})
+    shop.post_event({**sent, "id": None, "account": "acct_1"})
 
+    assert seen == ["acct_1"]
     assert lines(caplog) == []
