@@ -26,12 +26,14 @@ from flask_login import LoginManager
 from sqlalchemy import text
 
 from flask_kavach_stripe import subscription_required
+from flask_kavach_stripe.testing import make_subscription
 from tests.conftest import Shop
 from tests.operations.healthy_stripe import answer_list
 from tests.operations.healthy_stripe import answer_portal
 from tests.operations.healthy_stripe import make_endpoint
 from tests.operations.healthy_stripe import make_price
 from tests.vocabulary import API
+from tests.vocabulary import mark
 
 OUTPUT: Final = Path(__file__).parent.parent / "docs" / "doctor.txt"
 
@@ -79,6 +81,10 @@ def _csrf(shop: Shop) -> None:
 
 def _no_login_manager(shop: Any) -> None:
     del shop.app.login_manager
+
+
+def _add_customer_of_another_account(shop: Shop) -> None:
+    shop.add_user(stripe_customer_id="cus_of_another_account")
 
 
 def _drop_table(shop: Shop) -> None:
@@ -131,6 +137,22 @@ CASES: Final = (
         "The portal was never configured", lists={"billing_portal/configurations": ()}
     ),
     Case("STRIPE_PRICES names a price that Stripe does not have", prices={}),
+    Case(
+        "STRIPE_PRICES has an entry without a price id",
+        {"STRIPE_PRICES": {"pro": "price_pro", "team": None}},
+    ),
+    Case(
+        "The key is one of another Stripe account",
+        prepare=_add_customer_of_another_account,
+    ),
+    Case(
+        "Somebody pays whom no user has, as after a backup was restored",
+        lists={
+            "subscriptions": (
+                make_subscription(customer="cus_ada", metadata=mark(1, "cus_ada")),
+            )
+        },
+    ),
 )
 
 
@@ -200,11 +222,9 @@ def _answer(mock: responses.RequestsMock, case: Case) -> None:
     for price_id, price in case.prices.items():
         mock.get(f"{API}/prices/{price_id}", json=price)
 
-    mock.get(
-        f"{API}/prices/price_pro",
-        json={"error": {"message": "No such price"}},
-        status=404,
-    )
+    for path in ("prices/price_pro", "customers/cus_of_another_account"):
+        refusal = {"message": "There is no such object.", "code": "resource_missing"}
+        mock.get(f"{API}/{path}", json={"error": refusal}, status=404)
 
 
 if __name__ == "__main__":

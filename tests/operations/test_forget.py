@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import responses
 
+from tests.operations.healthy_stripe import answer_portal
 from tests.vocabulary import API
 from tests.vocabulary import assert_error
 from tests.vocabulary import buy
@@ -67,6 +68,7 @@ def test_customer_of_test_mode_in_a_live_app_is_said_and_cleared(
     stripe_api.add_callback("GET", SUBSCRIPTIONS, answer)
     stripe_api.post(PORTAL_SESSIONS, status=400, json=refusal)
     stripe_api.get(f"{API}/webhook_endpoints", json={"data": []})
+    answer_portal(stripe_api)
     stripe_api.get(f"{API}/prices/price_pro", json={"id": "price_pro"})
     expect_unknown_customer(stripe_api, message=IN_TEST_MODE)
 
