@@ -485,10 +485,8 @@ def checkout_marks(customer_id: str = "cus_ada", user_id: int = 1) -> dict[str, 
     }
 
 
-def expect_checkout_session(
-    stripe_api: responses.RequestsMock, is_only_plan: bool = True, /, **params: str
-) -> None:
-    """Answer one request for a Checkout session with exactly these parameters.
+def checkout_params(is_only_plan: bool = True, /, **params: str) -> dict[str, str]:
+    """All parameters of a session of Ada's.
 
     :param is_only_plan: Whether a newer session expires this one: always for the
         endpoint, not for helpers that sell a price which is in no entry.
@@ -496,8 +494,17 @@ def expect_checkout_session(
     """
     sale = {"metadata[kavach_sale]": "plan"} if is_only_plan else {}
     marks = checkout_marks(params.get("customer", "cus_ada"))
-    body = {**CHECKOUT_PARAMS, **marks, **sale, **params}
-    match = [urlencoded_params_matcher(body)]
+    return {**CHECKOUT_PARAMS, **marks, **sale, **params}
+
+
+def expect_checkout_session(
+    stripe_api: responses.RequestsMock, is_only_plan: bool = True, /, **params: str
+) -> None:
+    """Answer one request for a Checkout session with exactly these parameters.
+
+    :param is_only_plan: As for :func:`checkout_params`, and so is ``params``.
+    """
+    match = [urlencoded_params_matcher(checkout_params(is_only_plan, **params))]
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION, match=match)
 
 

@@ -23,7 +23,9 @@ from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import expect_list
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import expect_open_pages
+from tests.vocabulary import mark
 from tests.vocabulary import sent_params
 from tests.vocabulary import SUBSCRIPTIONS
 from tests.vocabulary import T
@@ -200,13 +202,17 @@ def test_addon_has_no_trial_that_could_be_had_again(make_shop: Any) -> None:
 # -- the same moment -----------------------------------------------------------------
 
 
+#: The metadata of a page for a plan of Ada's.
+OURS: dict[str, Any] = {**mark(1, "cus_ada"), "kavach_sale": "plan"}
+
+
 def page(id: str, created: int = T, **values: Any) -> dict[str, Any]:
     """A page for a plan of Ada's, as Stripe lists it."""
     defaults = {
         **CHECKOUT_SESSION,
         "url": f"https://checkout.stripe.com/c/pay/{id}",
         "status": "open",
-        "metadata": {"kavach_user_id": "1", "kavach_sale": "plan"},
+        "metadata": OURS,
     }
     return {**defaults, "id": id, "created": created, **values}
 
@@ -269,10 +275,14 @@ def test_parallel_requests_lead_to_one_page(
     "other",
     [
         pytest.param({}, id="of another library"),
-        pytest.param({"kavach_user_id": "1"}, id="not for a plan"),
+        pytest.param(mark(1, "cus_ada"), id="not for a plan"),
         pytest.param({"kavach_sale": "plan"}, id="without a user"),
-        pytest.param({"kavach_user_id": "2", "kavach_sale": "plan"}, id="another's"),
-        pytest.param({"kavach_user_id": 1, "kavach_sale": "plan"}, id="odd"),
+        pytest.param({"kavach_user_id": "1", "kavach_sale": "plan"}, id="no mark"),
+        pytest.param({**OURS, "kavach_mark": "0" * 32}, id="a wrong mark"),
+        pytest.param({**OURS, **mark(1)}, id="the mark of a customer"),
+        pytest.param({**OURS, **mark(1, "cus_eve")}, id="of another customer"),
+        pytest.param({**OURS, **mark(2, "cus_ada")}, id="another's"),
+        pytest.param({**OURS, "kavach_user_id": 1}, id="odd"),
     ],
 )
 def test_page_that_is_not_ours_stays_open(
@@ -339,11 +349,31 @@ def requests_of(api: responses.RequestsMock) -> list[str]:
 def test_requests_for_a_user_without_a_customer(
     newcomer: Any, strict_api: responses.RequestsMock
 ) -> None:
-    strict_api.post(CUSTOMERS, json={"id": "cus_ada"})
+    expect_new_customer(strict_api, json={"id": "cus_ada"})
     expect_page(strict_api, "cs_c")
     expect_open_pages(strict_api, page("cs_c"))
 
     assert buy(newcomer).status_code == 200
+    assert requests_of(strict_api) == [
+        "GET /v1/customers",
+        "POST /v1/customers",
+        "POST /v1/checkout/sessions",
+        "GET /v1/checkout/sessions",
+    ]
+
+
+@pytest.mark.parametrize("email", [None, "", " "])
+def test_requests_for_a_user_without_a_customer_and_an_email(
+    keep_shop: Any, strict_api: responses.RequestsMock, email: str | None
+) -> None:
+    """There is no address to search for."""
+    shop = keep_shop(STRIPE_TRIAL_DAYS=0)
+    shop.add_user(email=email)
+    strict_api.post(CUSTOMERS, json={"id": "cus_ada"})
+    expect_page(strict_api, "cs_c")
+    expect_open_pages(strict_api, page("cs_c"))
+
+    assert buy(shop).status_code == 200
     assert requests_of(strict_api) == [
         "POST /v1/customers",
         "POST /v1/checkout/sessions",
