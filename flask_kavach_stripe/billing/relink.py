@@ -17,6 +17,7 @@ from typing import Final
 
 from ..customer_state import Payer
 from ..database.transactions import begin_write
+from ..database.transactions import commit_before_call
 from ..database.transactions import rollback_on_error
 from ..errors import InvalidRequestError
 from ..state import get_state
@@ -52,13 +53,14 @@ def relink(state: State, instance: Any, payer: Payer) -> Payer:
 
     :param instance: The user. Its columns are refreshed from the database.
     :return: The user's row, with the customer if one was linked.
+    :raises RuntimeError: As :func:`.commit_before_call`.
     :raises StripeError: If Stripe refuses, or does not answer.
     :raises HandlerError: If a handler raised. The link is stored then.
 
     Source: https://docs.stripe.com/api/customers/list
     """
     email = email_of(instance)
-    state.session.commit()
+    commit_before_call(state.session)
 
     if email is None:
         return payer

@@ -12,7 +12,7 @@ import responses
 from flask_kavach_stripe.testing import make_event
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
-from tests.vocabulary import CUSTOMERS
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import handle
 from tests.vocabulary import ok
 from tests.vocabulary import on
@@ -99,7 +99,7 @@ def test_helper_works_after_a_transaction_that_was_begun_without_a_block(
     newcomers_shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     shop = newcomers_shop
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
 
     with shop.app.app_context():
         shop.db.session.begin()
@@ -115,7 +115,7 @@ def test_helpers_work_in_a_savepoint_of_a_handler(
 ) -> None:
     """There a commit is a flush, so no block is broken."""
     shop = newcomers_shop
-    stripe_api.post(CUSTOMERS, json={"id": "cus_bob"})
+    expect_new_customer(stripe_api, json={"id": "cus_bob"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
     stripe_api.post(PORTAL_SESSIONS, json=PORTAL_SESSION)
     stripe_api.get(SUBSCRIPTIONS, json={"object": "list", "data": []})
