@@ -193,23 +193,26 @@ def _hooks(app: Flask) -> Iterator[tuple[str, Any]]:
 def _has_access(user: Any, price_ids: Collection[str]) -> bool:
     """Whether one of a user's subscriptions is active and to one of the prices.
 
-    The columns hold the plan of the best subscription. Only if that is another price,
-    all items of all the user's subscriptions are read from the database.
+    The columns hold the plan of the best subscription. All items of all the user's
+    subscriptions are read from the database only if that is another price, or if its
+    scheduled end is past.
     """
-    subscription = _subscription_of(user)
+    best = _subscription_of(user)
 
-    if subscription is None:
+    if best is None:
         return False
 
-    if not price_ids or subscription.price_id in price_ids:
-        if subscription.is_active:
+    if not price_ids or best.price_id in price_ids:
+        if best.is_active:
             return True
 
-    return bool(price_ids) and any(
-        item.price_id in price_ids
+    if not price_ids and not best.cancel_at_period_end:
+        return False  # its status gives no access, and so does no other one's
+
+    return any(
+        not price_ids or any(item.price_id in price_ids for item in subscription.items)
         for subscription in list_subscriptions(user)
         if subscription.is_active
-        for item in subscription.items
     )
 
 

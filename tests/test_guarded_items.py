@@ -143,3 +143,20 @@ def test_end_that_is_past_opens_nothing(shop: Any) -> None:
         "storage": False,
         "any": False,
     }
+
+
+def test_end_that_is_past_closes_no_other_subscription(shop: Any) -> None:
+    """The webhook of the plan's end was lost, and the add-on goes on."""
+    end = int(time.time()) - 60 * 86_400
+    store_subscription(
+        shop,
+        items=item_list(item(1, "price_new", current_period_end=end)),
+        cancel_at=end,
+    )
+    store_subscription(shop, "sub_2", items=item_list(STORAGE))
+
+    assert opens(shop, "pro", "storage", "any") == {
+        "pro": False,
+        "storage": True,
+        "any": True,
+    }

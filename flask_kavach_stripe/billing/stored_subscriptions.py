@@ -99,6 +99,6 @@ def has_ever_subscribed(user: Any) -> bool:
     rows = list_rows(state, instance)
 
     if not rows:
-        return instance.stripe_subscription_status is not None
+        return state.payers.columns_of(instance).status is not None
 
     return any(state.settings.catalogue.has_plan(row.items) for row in rows)

@@ -329,7 +329,7 @@ class Payers:
     def list_newest(self, session: Session, *, limit: int) -> list[Payer]:
         """List payers who have a customer, those with the largest keys first."""
         customer = self._columns["stripe_customer_id"]
-        statement = self._find.where(customer.is_not(None))
+        statement = self._find.where(customer != "")  # nor null
         statement = statement.order_by(self._key.desc()).limit(limit)
         connection = connection_to(session, self._mapper)
         return [_to_payer(row) for row in connection.execute(statement)]

@@ -23,7 +23,7 @@ from .examination import CheckFailed
 from .examination import Examination
 from .own_webhook import explain_answer
 from .own_webhook import post_to_webhook
-from .webhook_endpoints import webhook_path
+from .webhook_endpoints import webhook_paths
 
 
 def check_secret_key(examination: Examination) -> str:
@@ -159,16 +159,36 @@ def check_guards(examination: Examination) -> str:
 
 
 def check_own_webhook(examination: Examination) -> str:
-    """Post a body with a wrong signature to the app's own webhook.
+    """Post a body with a wrong signature to each path of the app's own webhook.
 
     What should come back is the webhook's refusal. Anything else means that something
     in the app answers before the webhook, and would answer Stripe so, too.
+    """
+    paths = webhook_paths(examination.state)
+
+    for path, shown in zip(
+        (None, *examination.settings.webhook_paths), paths, strict=True
+    ):
+        try:
+            _reach_webhook(path)
+        except CheckFailed as error:
+            place = f"At {shown}: " if len(paths) > 1 else ""
+            raise CheckFailed(f"{place}{error}") from error
+
+    return f"A request reaches it at {' and '.join(paths)}."
+
+
+def _reach_webhook(path: str | None) -> None:
+    """Check that the webhook itself answers a request.
+
+    :param path: One of ``STRIPE_WEBHOOK_PATHS``; ``None`` for the webhook's own path.
+    :raises CheckFailed: If something else in the app answers.
     """
     body = json.dumps({"object": "event", "type": "doctor"}).encode()
 
     try:
         with _no_warnings(views_logger):
-            answer = post_to_webhook(body, secret="no secret")  # noqa: S106
+            answer = post_to_webhook(body, secret="no secret", path=path)  # noqa: S106
     except Exception as error:  # any code of the app may run before the webhook
         raise CheckFailed(
             f"The app raised {type(error).__name__} before the webhook was reached."
@@ -177,8 +197,6 @@ def check_own_webhook(examination: Examination) -> str:
 
     if not answer.is_bad_signature:
         raise CheckFailed(explain_answer(answer))
-
-    return f"A request reaches it at {webhook_path()}."
 
 
 @contextmanager

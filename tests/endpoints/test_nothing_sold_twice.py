@@ -118,6 +118,17 @@ def test_lost_subscription_that_ended_leaves_no_second_trial(
     assert (running["status"], running["trial_end"]) == ("active", None)
 
 
+def test_blank_columns_of_a_form_take_no_trial_away(make_shop: Any) -> None:
+    shop = make_shop(STRIPE_PRICES=PRICES, STRIPE_TRIAL_DAYS=0)
+    blank = dict.fromkeys(("stripe_customer_id", "stripe_subscription_status"), "")
+    shop.add_user(email="ada@example.com", **blank)
+
+    with connect(shop.app, Sandbox(seed=1)) as stripe:
+        stripe.pay(open_tab(shop, "team"))
+
+    assert shop.columns()["subscription_status"] == "trialing"
+
+
 @pytest.fixture
 def subscribe(lively: Any, stripe: Sandbox) -> Callable[..., Any]:
     """Subscribe a customer in the Dashboard. No webhook has come yet."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import responses
+from flask import redirect
 from flask import request
 from flask import url_for
 from flask_wtf.csrf import CSRFProtect
@@ -152,6 +153,32 @@ def test_doctor_names_both_urls(shop: Any, stripe_api: responses.RequestsMock) -
 
     assert verdict == "note"
     assert f"{WEBHOOK} or {OLD}" in line
+
+
+@pytest.mark.parametrize("path", [OLD, WEBHOOK])
+def test_doctor_says_what_stands_before_either_url(
+    shop: Any, stripe_api: responses.RequestsMock, path: str
+) -> None:
+    def send_to_the_log_in() -> Any:
+        return redirect("/login") if request.path == path else None
+
+    answer_list(stripe_api, f"https://shop.example{OLD}")
+    shop.app.before_request(send_to_the_log_in)
+
+    verdict, line = doctor(shop)["own webhook"]
+
+    assert verdict == "FAIL"
+    assert line.startswith(f"At {path}: The app sent it to /login ")
+
+
+def test_doctor_reaches_both_urls(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    answer_list(stripe_api, f"https://shop.example{OLD}")
+
+    found = doctor(shop)["own webhook"]
+
+    assert found == ("ok", f"A request reaches it at {WEBHOOK} and {OLD}.")
 
 
 def test_list_marks_both_urls(shop: Any, stripe_api: responses.RequestsMock) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import responses
 
+from flask_kavach_stripe.sandbox import Sandbox
+from flask_kavach_stripe.testing.sandbox import connect
 from tests.operations.healthy_stripe import answer_portal
 from tests.vocabulary import API
 from tests.vocabulary import assert_error
@@ -170,3 +172,16 @@ def test_forget_with_nothing_to_do(
 
     assert result.exit_code == status
     assert words in result.stderr
+
+
+def test_blank_customer_id_is_no_customer_to_ask_for(make_shop: Any) -> None:
+    """A form's default."""
+    shop = make_shop(STRIPE_PRICES={"pro": "price_pro"})
+    shop.add_user(email="ada@example.com", stripe_customer_id="")
+
+    with connect(shop.app, Sandbox()):
+        found = doctor(shop)["customers"]
+        cleared = run_well(shop, "forget", "--unknown", "--yes")
+
+    assert found == ("ok", "There are none.")
+    assert cleared == "0 users cleared\n"
