@@ -21,9 +21,10 @@ from tests.vocabulary import buy
 from tests.vocabulary import CHECKOUT_PAGE
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
-from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import expect_list
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import expect_open_pages
+from tests.vocabulary import mark
 from tests.vocabulary import sent_params
 from tests.vocabulary import SUBSCRIPTIONS
 from tests.vocabulary import T
@@ -217,7 +218,7 @@ def page(id: str, created: int = T, **values: Any) -> dict[str, Any]:
         **CHECKOUT_SESSION,
         "url": f"https://checkout.stripe.com/c/pay/{id}",
         "status": "open",
-        "metadata": {"kavach_user_id": "1", "kavach_sale": "plan"},
+        "metadata": {**mark(1, "cus_ada"), "kavach_sale": "plan"},
     }
     return {**defaults, "id": id, "created": created, **values}
 
@@ -350,12 +351,13 @@ def requests_of(api: responses.RequestsMock) -> list[str]:
 def test_requests_for_a_user_without_a_customer(
     newcomer: Any, strict_api: responses.RequestsMock
 ) -> None:
-    strict_api.post(CUSTOMERS, json={"id": "cus_ada"})
+    expect_new_customer(strict_api, json={"id": "cus_ada"})
     expect_page(strict_api, "cs_c")
     expect_open_pages(strict_api, page("cs_c"))
 
     assert buy(newcomer).status_code == 200
     assert requests_of(strict_api) == [
+        "GET /v1/customers",
         "POST /v1/customers",
         "POST /v1/checkout/sessions",
         "GET /v1/checkout/sessions",

@@ -13,12 +13,15 @@ import responses
 from flask_kavach_stripe.sandbox import Sandbox
 from flask_kavach_stripe.testing.sandbox import connect
 from tests.vocabulary import assert_error
+from tests.vocabulary import assert_refused
 from tests.vocabulary import buy
 from tests.vocabulary import CHECKOUT
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import error_of
+from tests.vocabulary import expect_new_customer
+from tests.vocabulary import mark
 from tests.vocabulary import sent_params
 
 # -- profile data --------------------------------------------------------------------
@@ -64,20 +67,22 @@ def test_refused_value_is_left_out_once(
     newcomer: Any, stripe_api: responses.RequestsMock, param: str
 ) -> None:
     error = error_of(code="email_invalid", param=param)
-    stripe_api.post(CUSTOMERS, status=400, json=error)
+    expect_new_customer(stripe_api, status=400, json=error)
     stripe_api.post(CUSTOMERS, json={"id": "cus_ada"})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
+
+    marks = {f"metadata[{key}]": text for key, text in mark(1).items()}
 
     assert buy(newcomer).status_code == 200
     assert sent_params(stripe_api, 0) == {
         "email": "ada@example.com",
-        "metadata[kavach_user_id]": "1",
+        **marks,
     }
-    assert sent_params(stripe_api, 1) == {"metadata[kavach_user_id]": "1"}
+    assert sent_params(stripe_api, 1) == marks
     keys = {
         call.request.headers["Idempotency-Key"]
         for call in stripe_api.calls
-        if call.request.url == CUSTOMERS
+        if call.request.url == CUSTOMERS and call.request.method == "POST"
     }
     assert len(keys) == 2
 
@@ -87,7 +92,7 @@ def test_other_refusal_is_not_tried_again(
     newcomer: Any, stripe_api: responses.RequestsMock, param: str
 ) -> None:
     error = error_of(code="c", param=param)
-    asked = stripe_api.post(CUSTOMERS, status=400, json=error)
+    asked = expect_new_customer(stripe_api, status=400, json=error)
 
     assert_error(buy(newcomer), 400, "c")
     assert asked.call_count == 1
@@ -97,7 +102,7 @@ def test_value_that_is_refused_twice_is_no_endless_loop(
     newcomer: Any, stripe_api: responses.RequestsMock
 ) -> None:
     error = error_of(code="email_invalid", param="email")
-    asked = stripe_api.post(CUSTOMERS, status=400, json=error)
+    asked = expect_new_customer(stripe_api, status=400, json=error)
 
     assert_error(buy(newcomer), 400, "email_invalid")
     assert asked.call_count == 2
@@ -131,9 +136,10 @@ def test_metered_price_is_sold(
 def test_blank_price_is_an_invalid_field(
     ada: Callable[..., Any], kind: str, field: str, blank: str
 ) -> None:
-    response = ada().browser(1).post(CHECKOUT, **{kind: {field: blank}})
+    browser = ada().browser(1)
+    answer = browser.post(CHECKOUT, **{kind: {field: blank}})
 
-    assert_error(response, 400, "invalid_field", f"'{field}'")
+    assert_refused(browser, answer, kind, 400, "invalid_field", f"'{field}'")
 
 
 # -- currencies, and Stripe's own sentence -------------------------------------------

@@ -364,7 +364,7 @@ def test_doctor_misses_an_endpoint_in_live_mode(
     shop = make_shop(
         STRIPE_SECRET_KEY="sk_live_of_the_tests", STRIPE_PRICES={"pro": "price_pro"}
     )
-    answer_all(stripe_api, make_endpoint("https://shop.example/other"))
+    answer_all(stripe_api, make_endpoint("https://shop.example/other"), has_ada=False)
 
     assert doctor(shop)["webhook endpoint"] == (
         "FAIL",

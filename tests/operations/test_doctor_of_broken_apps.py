@@ -42,7 +42,7 @@ PRICES = {"pro": "price_pro"}
 @pytest.fixture
 def check(make_shop: Any, stripe_api: responses.RequestsMock) -> Callable[..., Any]:
     """Examine an app that is broken in one way, and give the line of one check."""
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
 
     def examine(
         name: str, *, prepare: Callable[[Any], object] | None = None, **config: Any
@@ -208,8 +208,8 @@ def test_doctor_names_a_guard_with_a_price_that_does_not_exist(
     )
 
     assert verdict == "FAIL"
-    assert "names 'proo', which is not in 'STRIPE_PRICES'" in line
-    assert "'pro'" in line
+    assert "'STRIPE_PRICES' has no price named 'proo'." in line
+    assert "Did you mean 'pro'?" in line
     assert line.endswith("It guards 'reports'.")
 
 
@@ -254,7 +254,7 @@ def test_doctor_asks_stripe_for_a_price_that_only_a_guard_names(
     shop = make_shop(STRIPE_PRICES=PRICES)
     guarded = subscription_required("price_old", "price_pro")(view)
     shop.app.add_url_rule("/archive", "archive", guarded)
-    answer_all(stripe_api)
+    answer_all(stripe_api, has_ada=False)
     stripe_api.get(
         f"{API}/prices/price_old",
         json=price or {"error": {"message": "No such price"}},
