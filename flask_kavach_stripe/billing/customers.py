@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from typing import Final
 
@@ -26,13 +26,18 @@ from ..errors import StripeError
 from ..events.run import raising_handlers_error
 from ..state import get_state
 from ..state import State
+from ..stripe_api.client import StripeResponse
 from ..stripe_api.objects import read_id
+from ..stripe_api.objects import read_time
 from ..stripe_api.objects import USER_ID_KEY
 from .relink import relink
 from .users import find_user
 from .users import get_payer
 
 logger: Final = logging.getLogger(__name__)
+
+#: How old a customer may be that Stripe repeats to a parallel call, retries included.
+_PARALLEL: Final = timedelta(minutes=2)
 
 
 @raising_handlers_error()
@@ -129,7 +134,7 @@ def make_customer(
 
 def _post_customer(
     state: State, params: dict[str, Any], key_parts: tuple[Any, ...]
-) -> Mapping[str, Any]:
+) -> StripeResponse:
     """Create a customer at Stripe, without the optional values that Stripe refuses.
 
     Profile data, such as an e-mail address with a typo, never keep anyone from buying:
@@ -142,7 +147,7 @@ def _post_customer(
         key = _idempotency_key(*key_parts, params)
 
         try:
-            return state.client.post("/v1/customers", params, idempotency_key=key)
+            customer = state.client.post("/v1/customers", params, idempotency_key=key)
         except InvalidRequestError as error:
             refused = (error.param or "").partition("[")[0]
 
@@ -164,10 +169,31 @@ def _post_customer(
                 raise
 
             break
+        else:
+            if not _is_of_earlier_call(customer):
+                return customer
+
+            break
 
     # Stripe repeated its answer to an earlier call with this idempotency key. The cause
-    # of that error may be gone, so try once more, with a new key.
+    # of an error may be gone, and a customer may be that of a former user with the same
+    # primary key. So create one with a new key.
     return state.client.post("/v1/customers", params)
+
+
+def _is_of_earlier_call(customer: StripeResponse) -> bool:
+    """Whether Stripe repeats the customer of a call that was no parallel one.
+
+    That call linked its customer to a user. If the user has it no more, a backup was
+    restored, or another user got the primary key. Then the customer is only linked if
+    its e-mail address is the user's, see :func:`.relink`.
+    """
+    created = read_time(customer.get("created"))
+
+    if not customer.replayed or created is None or customer.as_of is None:
+        return False
+
+    return customer.as_of - created > _PARALLEL
 
 
 def _customer_params(

@@ -7,6 +7,7 @@ code serves inside of a handler and outside of one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,12 @@ from sqlalchemy.event import remove
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction
+
+#: SQL that ends a transaction, but for a rollback to a savepoint.
+_END: Final = re.compile(
+    r"\s*(?:COMMIT|END|ABORT|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO))\b",
+    re.IGNORECASE,
+)
 
 #: The key in ``session.info`` of the transaction of the handlers, while they run.
 _RUNNING: Final = "kavach_stripe.handlers_running"
@@ -197,6 +204,16 @@ class HandlersTransaction:
         self._was_commit_refused = True
         raise RuntimeError(_ENDED)
 
+    def refuse_end(
+        self, connection: Connection, cursor: object, statement: str, *args: object
+    ) -> None:
+        """Refuse a statement that ends the transaction past SQLAlchemy.
+
+        :raises RuntimeError: For ``COMMIT``, ``ROLLBACK`` and the like.
+        """
+        if _END.match(statement):
+            self.refuse()
+
     def check(self) -> None:
         """Check, after a handler, that the transaction is still open.
 
@@ -216,10 +233,12 @@ class HandlersTransaction:
         transaction: Any = self._transaction
         transaction.commit = self.refuse
         listen(self._connection, "commit", self.refuse)
+        listen(self._connection, "before_cursor_execute", self.refuse_end)
 
         try:
             yield
         finally:
+            remove(self._connection, "before_cursor_execute", self.refuse_end)
             remove(self._connection, "commit", self.refuse)
             del transaction.commit
 

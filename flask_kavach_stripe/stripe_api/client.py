@@ -77,7 +77,7 @@ class Clock(Protocol):
 
 
 class StripeResponse(dict[str, Any]):
-    """An object or a page of Stripe, as sent, with two facts from the headers."""
+    """An object or a page of Stripe, as sent, with facts from the headers."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class StripeResponse(dict[str, Any]):
         *,
         request_id: str | None = None,
         as_of: datetime | None = None,
+        replayed: bool = False,
     ) -> None:
         super().__init__(values)
         #: The id of the request, ``req_...``. Stripe's support asks for it.
@@ -94,6 +95,9 @@ class StripeResponse(dict[str, Any]):
         #: ``Date`` header less the duration of the call. ``None`` if the response has
         #: no readable ``Date``.
         self.as_of = as_of
+        #: Whether Stripe repeated its answer to an earlier call with the same
+        #: idempotency key. The object may have changed since.
+        self.replayed = replayed
 
 
 class StripeClient:
@@ -349,7 +353,10 @@ class StripeClient:
 
                 if body is not None and 200 <= response.status_code < 300:
                     return StripeResponse(
-                        body, request_id=request_id, as_of=_as_of(response, duration)
+                        body,
+                        request_id=request_id,
+                        as_of=_as_of(response, duration),
+                        replayed=_is_replayed(response),
                     )
 
                 if delay is None or not _may_retry(response, body):
@@ -465,8 +472,16 @@ class StripeClient:
             param=text("param"),
             decline_code=text("decline_code"),
             request_id=response.headers.get("Request-Id"),
-            replayed=response.headers.get("Idempotent-Replayed") == "true",
+            replayed=_is_replayed(response),
         )
+
+
+def _is_replayed(response: requests.Response) -> bool:
+    """Whether Stripe repeated an answer.
+
+    Source: https://docs.stripe.com/api/idempotent_requests
+    """
+    return response.headers.get("Idempotent-Replayed") == "true"
 
 
 def _checked_base_url(base_url: str) -> str:

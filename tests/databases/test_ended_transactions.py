@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.conftest import Shop
 from tests.vocabulary import failed
@@ -49,7 +50,17 @@ def by_a_rollback_of_the_connection(session: Any) -> None:
     session.connection().rollback()
 
 
+def by_sql(session: Any) -> None:
+    session.execute(text("commit"))
+
+
+def by_sql_of_a_rollback(session: Any) -> None:
+    session.execute(text(" ROLLBACK"))
+
+
 COMMITS = [
+    by_sql,
+    by_sql_of_a_rollback,
     by_the_transaction,
     by_the_connection,
     by_the_transaction_of_the_connection,

@@ -78,7 +78,7 @@ def test_refused_value_is_left_out_once(
     keys = {
         call.request.headers["Idempotency-Key"]
         for call in stripe_api.calls
-        if call.request.url == CUSTOMERS
+        if call.request.url == CUSTOMERS and call.request.method == "POST"
     }
     assert len(keys) == 2
 

@@ -64,6 +64,7 @@ def linked_after_checkout(
     stripe_api.get(SUBSCRIPTIONS, json={"data": []})
     stripe_api.get(CHECKOUT_SESSIONS, json={"data": []})
     stripe_api.post(CHECKOUT_SESSIONS, json=CHECKOUT_SESSION)
+    stripe_api.get(CHECKOUT_SESSIONS, json={"data": []})
     assert buy(shop).status_code == 200
     return shop.columns(1)["customer_id"]
 
@@ -311,3 +312,66 @@ def test_relinked_customer_is_read_before_the_next_sale(
 
     assert (answer.status_code, answer.json["code"]) == (409, "already_subscribed")
     assert shop.columns(1)["subscription_id"] == "sub_1"
+
+
+# -- the idempotency key of a customer -------------------------------------------------
+
+
+def bought(shop: Any) -> str:
+    """The id of Ada's customer, after she has asked for a page."""
+    assert buy(shop).status_code == 200
+    return str(shop.columns(1)["customer_id"])
+
+
+def change_address(shop: Any, customer_id: str) -> None:
+    client = shop.app.extensions["kavach_stripe"].client
+    client.post(f"/v1/customers/{customer_id}", {"email": "eve@example.com"})
+
+
+def give_to_eve(shop: Any, customer_id: str) -> None:
+    shop.add_user(email="eve@example.com", stripe_customer_id=customer_id)
+
+
+@pytest.mark.parametrize("lose", [change_address, give_to_eve])
+def test_stripe_repeats_no_customer_that_is_not_adas_any_more(
+    shop: Any, lose: Any
+) -> None:
+    """For a day, Stripe answers the same request with the customer that it made."""
+    with connect(shop.app, Sandbox()) as sandbox:
+        former = bought(shop)
+        set_columns(shop, stripe_customer_id=None)
+        lose(shop, former)
+        sandbox.advance(hours=1)
+
+        assert bought(shop) != former
+
+
+def test_stripe_repeats_no_customer_to_another_user_with_the_same_key(
+    shop: Any,
+) -> None:
+    """Neither has an e-mail address, so that both requests are equal."""
+    set_columns(shop, email=None)
+
+    with connect(shop.app, Sandbox()) as sandbox:
+        former = bought(shop)
+        set_columns(shop, stripe_customer_id=None)
+        sandbox.advance(hours=1)
+
+        assert bought(shop) != former
+
+
+def test_parallel_request_gets_the_same_customer(shop: Any) -> None:
+    """It may have looked for a customer before the other one has stored it."""
+    with connect(shop.app, Sandbox()):
+        first = bought(shop)
+        change_address(shop, first)
+        set_columns(shop, stripe_customer_id=None)
+
+        assert bought(shop) == first
+
+
+def set_columns(shop: Any, **values: Any) -> None:
+    with shop.app.app_context():
+        statement = shop.db.update(shop.User).where(shop.User.id == 1).values(values)
+        shop.db.session.execute(statement)
+        shop.db.session.commit()
