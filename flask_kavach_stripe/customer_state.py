@@ -432,15 +432,18 @@ class CustomerState(NamedTuple):
     rows: Mapping[str, StoredSubscription]
 
     @property
-    def known(self) -> dict[str, StoredSubscription]:
+    def known(self) -> Mapping[str, StoredSubscription]:
         """The rows, with a row for the subscription that only the columns name.
 
         See :func:`adopt`. It is written with the first change of the customer.
         """
+        if self.payer.columns.subscription_id in self.rows:
+            return self.rows
+
         adopted = adopt(self.payer.columns, self.payer.customer_id or "")
 
-        if adopted is None or adopted.state.id in self.rows:
-            return dict(self.rows)
+        if adopted is None:
+            return self.rows
 
         return {**self.rows, adopted.state.id: adopted}
 
@@ -476,7 +479,7 @@ class CustomerState(NamedTuple):
         :return: The customer's state after all changes. ``None`` if one of them cannot
             be decided: then Stripe has to be asked.
         """
-        payer, rows = self.payer, self.known
+        payer, rows = self.payer, dict(self.known)
 
         for change in changes:
             if isinstance(change, CustomerDeleted):

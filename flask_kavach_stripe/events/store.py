@@ -131,9 +131,14 @@ def store(state: State, update: Update, note: Note) -> Entry | None:
             if before is None:
                 return commit(state, note, None)
 
-            revisions = before.revisions(update.subscription_id)
-            is_fresh = answered is not None and answered[1] == revisions
-            changes = answered[0] if answered and is_fresh else update.changes
+            changes = update.changes
+
+            if answered is not None:
+                answer, revisions = answered
+
+                if before.revisions(update.subscription_id) == revisions:
+                    changes = answer
+
             after = None if changes is None else before.after(changes)
 
             if after is not None:
@@ -144,7 +149,7 @@ def store(state: State, update: Update, note: Note) -> Entry | None:
         if update.ask is None or reads == MAX_READS:
             break
 
-        answered = update.ask(before), revisions
+        answered = update.ask(before), before.revisions(update.subscription_id)
 
     raise APIError(
         f"The subscriptions of {update.customer_id!r} changed during each of"
