@@ -117,16 +117,6 @@ class PaymentFailure(NamedTuple):
     period_end: datetime | None
 
 
-class Ending(NamedTuple):
-    """The subscription does not exist at Stripe any more, so it has ended.
-
-    Stripe did not list it among the customer's subscriptions when we asked.
-    """
-
-    subscription_id: str
-    time: datetime | None
-
-
 class CustomerDeleted(NamedTuple):
     """The customer was deleted at Stripe.
 
@@ -137,7 +127,7 @@ class CustomerDeleted(NamedTuple):
 
 
 #: What an event or an answer of Stripe says about one subscription.
-SubscriptionChange: TypeAlias = Snapshot | Answer | PaymentFailure | Ending
+SubscriptionChange: TypeAlias = Snapshot | Answer | PaymentFailure
 #: What it says about one subscription, or about the customer as a whole.
 Change: TypeAlias = SubscriptionChange | CustomerDeleted
 
@@ -174,8 +164,6 @@ def decide(
             return _decide_snapshot(stored, change)
         case PaymentFailure():
             return _decide_payment_failure(stored, change)
-        case Ending():
-            return Verdict.KEEP if stored is None else _ended(stored, change.time)
 
 
 def _decide_snapshot(
