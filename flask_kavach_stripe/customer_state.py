@@ -52,6 +52,12 @@ STATUS_ORDER: Final = (
 #: no access, unless it is in ``STRIPE_ACTIVE_STATUSES``.
 UNKNOWN_STATUS: Final = "incomplete"
 
+#: A user with a plan of one of these statuses would pay for two after a second
+#: checkout.
+BLOCKING_STATUSES: Final = frozenset(
+    {"active", "trialing", "past_due", "unpaid", "paused"}
+)
+
 #: The statuses that a failed payment turns into ``past_due``, or leaves at it.
 _PAYABLE: Final = frozenset({"active", "trialing", "past_due"})
 
@@ -370,6 +376,11 @@ def _rank(status: str, active_statuses: Sequence[str]) -> int:
         return 1 + STATUS_ORDER.index(status)
 
     return 1 + len(STATUS_ORDER)
+
+
+def is_running_plan(state: SubscriptionState, catalogue: Catalogue) -> bool:
+    """Whether a subscription keeps its user from buying a plan."""
+    return state.status in BLOCKING_STATUSES and catalogue.has_plan(state.items)
 
 
 def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription | None:

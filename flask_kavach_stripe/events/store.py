@@ -11,7 +11,6 @@ revisions that they had before the question; otherwise Stripe is asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 from typing import Final
@@ -27,12 +26,10 @@ from ..database.transactions import rollback_on_error
 from ..differences import describe_difference
 from ..errors import APIError
 from ..state import State
+from .ask import Ask
 
 #: How many times Stripe is asked while other transactions keep writing the same rows.
 MAX_READS: Final = 3
-
-#: Asks Stripe about a customer. Called without any lock.
-Ask = Callable[[CustomerState], tuple[Change, ...]]
 
 #: Stripe's answer, and the revisions of the rows before Stripe was asked.
 Answered = tuple[tuple[Change, ...], Mapping[str, int]]

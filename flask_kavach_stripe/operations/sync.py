@@ -10,7 +10,7 @@
 3.  Report the subscriptions that cost somebody money for nothing: running ones with our
     mark and a customer that no user has, and the second running one of a user.
 
-A customer is a :class:`~flask_kavach_stripe.subscriptions.CustomerState` here. What
+A customer is a :class:`.CustomerState` here. What
 changed is the difference between the state before and the state after.
 """
 
@@ -30,12 +30,13 @@ from typing import Final
 from ..billing.presence import confirm_deletion
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
-from ..billing.relink import BLOCKING_STATUSES
 from ..billing.users import get_payer
 from ..customer_state import Answer
+from ..customer_state import BLOCKING_STATUSES
 from ..customer_state import Change
 from ..customer_state import CustomerDeleted
 from ..customer_state import CustomerState
+from ..customer_state import is_running_plan
 from ..customer_state import Payer
 from ..customer_state import Snapshot
 from ..customer_state import UPDATED
@@ -171,8 +172,7 @@ class Repairs:
                 ids = [
                     each.id
                     for each in customer.best_first(access)
-                    if each.status in BLOCKING_STATUSES
-                    and access.catalogue.has_plan(each.items)
+                    if is_running_plan(each, access.catalogue)
                 ]
 
                 if len(ids) > 1:
@@ -366,7 +366,7 @@ class Repairs:
             changes = None  # a webhook may have been newer: ask Stripe
 
         ask = partial(self._ask, customer_id)
-        sync_customer(self._state, instance, customer_id, ask, changes)
+        sync_customer(self._state, instance, customer_id, ask=ask, changes=changes)
 
     def _read(self, before: CustomerState, customer_id: str) -> CustomerState:
         """The customer as it is stored now. Commits.
