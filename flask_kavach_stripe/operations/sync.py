@@ -65,7 +65,7 @@ _USERS = 500
 _SUBSCRIPTIONS = 5000
 
 #: A run ends after so many unknown customers, if Stripe knows none of ours.
-_MAX_STRANGE: Final = 20
+_MAX_UNKNOWN: Final = 20
 
 
 class Repairs:
@@ -85,10 +85,10 @@ class Repairs:
         #: Running subscriptions with our mark and a customer that no user has.
         self.orphans: list[Running] = []
         #: How many running subscriptions without a mark belong to nobody here.
-        self.strangers: int = 0
+        self.unmarked: int = 0
         #: Whether Stripe knows any of our customers, and how many it does not.
         self._knows_customers = False
-        self._strange_customers = 0
+        self._unknown_customers = 0
         #: By customer id: our rows that Stripe did not know when it was asked last.
         self._unknown: dict[str, Sequence[str]] = {}
         #: By customer id: the states that a dry run would have stored so far. The
@@ -122,7 +122,7 @@ class Repairs:
 
         :param on_page: Called after each page with its number of subscriptions.
         :raises KavachStripeError: If the key is probably one of another Stripe account,
-            see :meth:`_stop_if_strange`.
+            see :meth:`_stop_if_unknown`.
         :raises StripeError: If Stripe does not list the subscriptions, or an error of
             :data:`~flask_kavach_stripe.errors.FATAL_ERRORS` occurs.
         """
@@ -146,9 +146,9 @@ class Repairs:
             known = self._find(list(ids))
             self._knows_customers |= bool(known)
             yield from self._repair_page(known, answers)
-            orphans, strangers = find_unclaimed(self._state, page["data"], known)
+            orphans, unmarked = find_unclaimed(self._state, page["data"], known)
             self.orphans += orphans
-            self.strangers += strangers
+            self.unmarked += unmarked
             on_page(len(answers))
 
         # A dict keeps the order, and each customer once.
@@ -274,7 +274,7 @@ class Repairs:
     def _repair_suspect(self, customer_id: str) -> Iterator[Outcome]:
         """Ask Stripe for one suspicious customer, and store the answer.
 
-        :raises KavachStripeError: See :meth:`_stop_if_strange`.
+        :raises KavachStripeError: See :meth:`_stop_if_unknown`.
         """
         if not self._find([customer_id]):
             return
@@ -283,17 +283,17 @@ class Repairs:
             yield outcome
 
             if isinstance(outcome, Failure):
-                self._stop_if_strange(outcome.error)
+                self._stop_if_unknown(outcome.error)
 
-    def _stop_if_strange(self, error: Exception) -> None:
+    def _stop_if_unknown(self, error: Exception) -> None:
         """Stop a run that asks for one unknown customer after the other.
 
         :raises KavachStripeError: If Stripe knows none of our customers so far, and did
-            not know :data:`_MAX_STRANGE` of them.
+            not know :data:`_MAX_UNKNOWN` of them.
         """
-        self._strange_customers += isinstance(error, UnknownCustomerError)
+        self._unknown_customers += isinstance(error, UnknownCustomerError)
 
-        if not self._knows_customers and self._strange_customers >= _MAX_STRANGE:
+        if not self._knows_customers and self._unknown_customers >= _MAX_UNKNOWN:
             raise KavachStripeError(
                 f"Stripe lists {self.subscriptions} subscriptions, and none of them is"
                 " of a customer in this database. Is 'STRIPE_SECRET_KEY' a key of this"
