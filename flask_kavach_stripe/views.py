@@ -255,7 +255,7 @@ def create_blueprint() -> Blueprint:
 def add_webhook_paths(app: Flask, paths: Iterable[str]) -> None:
     """Have the webhook answer at further paths of an app, ``STRIPE_WEBHOOK_PATHS``.
 
-    They belong to the blueprint's endpoint, whose ``url_for`` stays the first path.
+    They belong to the blueprint's endpoint. Its ``url_for`` stays the first path.
     """
     for path in paths:
         app.add_url_rule(path, f"{BLUEPRINT}.webhook", webhook, methods=["POST"])
