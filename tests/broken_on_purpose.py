@@ -126,8 +126,8 @@ FAULTS = (
     Fault(
         "answer stored over newer rows",
         "events/store.py",
-        "if before.revisions(update.subscription_id) == revisions:",
-        "if True:",
+        "is_fresh = answered is not None and answered[1] == revisions",
+        "is_fresh = answered is not None",
         "webhook/test_reading_from_stripe.py",
     ),
     Fault(
