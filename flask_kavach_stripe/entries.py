@@ -103,6 +103,8 @@ def _read_ids(key: str, value: object) -> tuple[str, ...]:
     if not ids:
         raise wrong(key, value, "a price id, 'price_...', or a list of them")
 
+    texts: list[str] = []
+
     for price_id in ids:
         if not isinstance(price_id, str) or not VISIBLE_ASCII.fullmatch(price_id):
             raise wrong(key, price_id, "a price id, 'price_...', or a list of them")
@@ -113,10 +115,12 @@ def _read_ids(key: str, value: object) -> tuple[str, ...]:
                 " prices, 'price_...'."
             )
 
-    if len(set(ids)) < len(ids):
+        texts.append(price_id)
+
+    if len(set(texts)) < len(texts):
         raise ConfigurationError(f"{key} names a price id twice.")
 
-    return tuple(ids)
+    return tuple(texts)
 
 
 def read_trial_days(key: str, value: object) -> int | None:

@@ -420,7 +420,7 @@ class Model:
         known = [] if event is None else [event.stamp]
         known += [self.stripe.stamp(asked_at)] if self.chance.random() < 0.7 else []
         time = max((each for each in known if each is not None), default=None)
-        states = [id_ and self.stripe.state(id_, self._now) for id_ in ids]
+        states = [self.stripe.state(id_, self._now) for id_ in ids if id_]
         attempt.answers = [Answer(state, time) for state in states if state]
         self._say("hears", *attempt.answers)
         self._later(self._work, attempt)
