@@ -33,9 +33,11 @@ from flask import Flask
 from .catalogue import Access
 from .catalogue import Catalogue
 from .catalogue import Price
+from .entries import is_integer
 from .entries import MAX_TRIAL_DAYS
 from .entries import read_catalogue
 from .entries import read_trial_days
+from .entries import VISIBLE_ASCII
 from .errors import ConfigurationError
 from .stripe_api.client import DEFAULT_API_VERSION
 from .urls import is_path
@@ -90,7 +92,6 @@ _CLOSENESS: Final = 0.85
 _ANY_PRICE = "*"
 #: ``2026-10-28.endive``; before 2024-09-30, versions had no name.
 API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
-_VISIBLE_ASCII = re.compile(r"[!-~]+")
 #: A lone surrogate, such as ``"\ud800"``, cannot be encoded as UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 #: Some ways to set an environment variable keep the quotation marks around its value.
@@ -289,7 +290,8 @@ def _is_live(secret_key: str | None) -> bool:
 def _wrong(key: str, value: object, expected: str) -> ConfigurationError:
     """The error for a wrong value. Never for a secret: the message shows the value.
 
-    :param key: The key, or an entry in it, such as ``STRIPE_PRICES[pro]``.
+    Entries of ``STRIPE_PRICES`` have another form, see :func:`.entries.wrong`.
+
     :param expected: What is allowed; it ends the phrase "must be".
     """
     return ConfigurationError(f"'{key}' must be {expected}, not {value!r}.")
@@ -331,7 +333,7 @@ def _secret_key(key: str, value: Any) -> str | None:
             " belongs in 'STRIPE_WEBHOOK_SECRET'."
         )
 
-    if value and not _VISIBLE_ASCII.fullmatch(value):
+    if value and not VISIBLE_ASCII.fullmatch(value):
         raise ConfigurationError(
             f"'{key}' holds white space, control or non-ASCII characters, which no"
             " Stripe key has. Copy it again."
@@ -550,20 +552,15 @@ def _boolean(key: str, value: Any) -> bool:
     return value
 
 
-def _is_integer(value: Any) -> TypeGuard[int]:
-    """Whether it is an integer; to ``isinstance`` alone, ``True`` is one as well."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _positive_integer(key: str, value: Any) -> int:
-    if not _is_integer(value) or value <= 0:
+    if not is_integer(value) or value <= 0:
         raise _wrong(key, value, "an integer greater than 0")
 
     return value
 
 
 def _natural_number(key: str, value: Any) -> int:
-    if not _is_integer(value) or value < 0:
+    if not is_integer(value) or value < 0:
         raise _wrong(key, value, "an integer of at least 0")
 
     return value
@@ -588,7 +585,7 @@ def _timeout(key: str, value: Any) -> float | tuple[float, float]:
 
 def _is_duration(value: Any) -> TypeGuard[float]:
     """Whether it is a finite number of seconds above 0; ``nan`` and ``inf`` are not."""
-    return (_is_integer(value) or isinstance(value, float)) and 0 < value < math.inf
+    return (is_integer(value) or isinstance(value, float)) and 0 < value < math.inf
 
 
 def _endpoint(key: str, value: Any) -> str | None:

@@ -52,6 +52,12 @@ STATUS_ORDER: Final = (
 #: no access, unless it is in ``STRIPE_ACTIVE_STATUSES``.
 UNKNOWN_STATUS: Final = "incomplete"
 
+#: A user with a plan of one of these statuses would pay for two after a second
+#: checkout.
+BLOCKING_STATUSES: Final = frozenset(
+    {"active", "trialing", "past_due", "unpaid", "paused"}
+)
+
 #: The statuses that a failed payment turns into ``past_due``, or leaves at it.
 _PAYABLE: Final = frozenset({"active", "trialing", "past_due"})
 
@@ -117,16 +123,6 @@ class PaymentFailure(NamedTuple):
     period_end: datetime | None
 
 
-class Ending(NamedTuple):
-    """The subscription does not exist at Stripe any more, so it has ended.
-
-    Stripe did not list it among the customer's subscriptions when we asked.
-    """
-
-    subscription_id: str
-    time: datetime | None
-
-
 class CustomerDeleted(NamedTuple):
     """The customer was deleted at Stripe.
 
@@ -137,7 +133,7 @@ class CustomerDeleted(NamedTuple):
 
 
 #: What an event or an answer of Stripe says about one subscription.
-SubscriptionChange: TypeAlias = Snapshot | Answer | PaymentFailure | Ending
+SubscriptionChange: TypeAlias = Snapshot | Answer | PaymentFailure
 #: What it says about one subscription, or about the customer as a whole.
 Change: TypeAlias = SubscriptionChange | CustomerDeleted
 
@@ -174,8 +170,6 @@ def decide(
             return _decide_snapshot(stored, change)
         case PaymentFailure():
             return _decide_payment_failure(stored, change)
-        case Ending():
-            return Verdict.KEEP if stored is None else _ended(stored, change.time)
 
 
 def _decide_snapshot(
@@ -384,6 +378,11 @@ def _rank(status: str, active_statuses: Sequence[str]) -> int:
     return 1 + len(STATUS_ORDER)
 
 
+def is_running_plan(state: SubscriptionState, catalogue: Catalogue) -> bool:
+    """Whether a subscription keeps its user from buying a plan."""
+    return state.status in BLOCKING_STATUSES and catalogue.has_plan(state.items)
+
+
 def adopt(columns: SubscriptionColumns, customer_id: str) -> StoredSubscription | None:
     """Make a row of the subscription that a user's columns name.
 
@@ -432,15 +431,18 @@ class CustomerState(NamedTuple):
     rows: Mapping[str, StoredSubscription]
 
     @property
-    def known(self) -> dict[str, StoredSubscription]:
+    def known(self) -> Mapping[str, StoredSubscription]:
         """The rows, with a row for the subscription that only the columns name.
 
         See :func:`adopt`. It is written with the first change of the customer.
         """
+        if self.payer.columns.subscription_id in self.rows:
+            return self.rows
+
         adopted = adopt(self.payer.columns, self.payer.customer_id or "")
 
-        if adopted is None or adopted.state.id in self.rows:
-            return dict(self.rows)
+        if adopted is None:
+            return self.rows
 
         return {**self.rows, adopted.state.id: adopted}
 
@@ -476,7 +478,7 @@ class CustomerState(NamedTuple):
         :return: The customer's state after all changes. ``None`` if one of them cannot
             be decided: then Stripe has to be asked.
         """
-        payer, rows = self.payer, self.known
+        payer, rows = self.payer, dict(self.known)
 
         for change in changes:
             if isinstance(change, CustomerDeleted):

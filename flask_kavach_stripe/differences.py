@@ -12,7 +12,6 @@ from typing import Any
 
 from .catalogue import Access
 from .customer_state import CustomerState
-from .stripe_api.objects import SubscriptionState
 
 #: What the user's columns say; all that is known of a subscription without a row.
 _COLUMNS = (
@@ -92,16 +91,14 @@ def _describe(customer: CustomerState, access: Access) -> dict[str, Any] | None:
 
 
 def _items(customer: CustomerState, access: Access) -> list[list[Any]]:
-    """The items that give access, without their ids."""
-    states: list[SubscriptionState] = [
-        stored.state
+    """The items that give access, without their ids, in an order of their own."""
+    items = (
+        [item.price_id, item.quantity]
         for stored in customer.known.values()
         if stored.state.status in access.active_statuses
-    ]
-    return sorted(
-        ([item.price_id, item.quantity] for state in states for item in state.items),
-        key=json.dumps,
+        for item in stored.state.items
     )
+    return sorted(items, key=repr)  # `None` is not less than a number
 
 
 def _seconds(time: Any) -> int | None:

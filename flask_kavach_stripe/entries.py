@@ -25,7 +25,8 @@ MAX_TRIAL_DAYS: Final = 730
 #: The largest quantity that browsers may ask for.
 MAX_QUANTITY: Final = 999_999
 
-_VISIBLE_ASCII = re.compile(r"[!-~]+")
+#: Ids and keys of Stripe have no other characters.
+VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
 
 def read_catalogue(key: str, value: object) -> Catalogue:
@@ -102,8 +103,10 @@ def _read_ids(key: str, value: object) -> tuple[str, ...]:
     if not ids:
         raise wrong(key, value, "a price id, 'price_...', or a list of them")
 
+    texts: list[str] = []
+
     for price_id in ids:
-        if not isinstance(price_id, str) or not _VISIBLE_ASCII.fullmatch(price_id):
+        if not isinstance(price_id, str) or not VISIBLE_ASCII.fullmatch(price_id):
             raise wrong(key, price_id, "a price id, 'price_...', or a list of them")
 
         if price_id.startswith("prod_"):
@@ -112,10 +115,12 @@ def _read_ids(key: str, value: object) -> tuple[str, ...]:
                 " prices, 'price_...'."
             )
 
-    if len(set(ids)) < len(ids):
+        texts.append(price_id)
+
+    if len(set(texts)) < len(texts):
         raise ConfigurationError(f"{key} names a price id twice.")
 
-    return tuple(ids)
+    return tuple(texts)
 
 
 def read_trial_days(key: str, value: object) -> int | None:
@@ -126,7 +131,7 @@ def read_trial_days(key: str, value: object) -> int | None:
     if value is None:
         return None
 
-    if not _is_integer(value) or not 0 <= value <= MAX_TRIAL_DAYS:
+    if not is_integer(value) or not 0 <= value <= MAX_TRIAL_DAYS:
         raise wrong(key, value, f"a whole number of days from 0 to {MAX_TRIAL_DAYS}")
 
     return value
@@ -136,13 +141,13 @@ def _read_quantity(key: str, value: object) -> Quantities | None:
     if value is None or isinstance(value, Quantities):
         return value
 
-    if _is_integer(value) and 0 < value <= MAX_QUANTITY:
+    if is_integer(value) and 0 < value <= MAX_QUANTITY:
         return Quantities(value, value)
 
     if isinstance(value, list | tuple) and len(value) == 2:
         minimum, maximum = value
 
-        if _is_integer(minimum) and _is_integer(maximum):
+        if is_integer(minimum) and is_integer(maximum):
             if 0 < minimum <= maximum <= MAX_QUANTITY:
                 return Quantities(minimum, maximum)
 
@@ -170,7 +175,8 @@ def _check_unique(key: str, prices: Mapping[str, Price]) -> None:
                 )
 
 
-def _is_integer(value: object) -> TypeGuard[int]:
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether it is an integer; to ``isinstance`` alone, ``True`` is one as well."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

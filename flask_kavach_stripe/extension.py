@@ -19,6 +19,7 @@ from .billing import customers
 from .billing import portal
 from .billing import refresh
 from .billing import stored_subscriptions
+from .billing import success
 from .billing.protection import protect_billed_users
 from .cli.group import stripe_cli
 from .config import Settings
@@ -248,4 +249,4 @@ class KavachStripe:
     get_subscription: Final = staticmethod(stored_subscriptions.get_subscription)
     list_subscriptions: Final = staticmethod(stored_subscriptions.list_subscriptions)
     sync_subscription: Final = staticmethod(refresh.sync_subscription)
-    complete_checkout: Final = staticmethod(checkout.complete_checkout)
+    complete_checkout: Final = staticmethod(success.complete_checkout)

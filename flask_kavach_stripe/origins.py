@@ -35,7 +35,7 @@ logger: Final = logging.getLogger(__name__)
 #: by themselves, as they send cookies. ``Bearer`` is none: a script has to add it.
 _REMEMBERED_SCHEMES: Final = ("basic", "digest", "negotiate", "ntlm")
 
-#: The apps whose log has the warning of :func:`warn_of_proxy`.
+#: The apps that have logged the warning of :func:`warn_of_proxy`.
 _warned_apps: Final[WeakSet[Flask]] = WeakSet()
 
 

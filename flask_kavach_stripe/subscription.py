@@ -216,13 +216,13 @@ class Subscription:
 
         :raises RuntimeError: If it was not read yet and there is no app context.
         """
+        row: SubscriptionState | ReadRow | None
         row = self.__dict__.get("_row", _read_nothing)
 
-        if callable(row):
+        if row is not None and not isinstance(row, SubscriptionState):
             row = self.__dict__["_row"] = row(self.id)
 
-        known: SubscriptionState | None = row
-        return known
+        return row
 
 
 def _read_nothing(subscription_id: str) -> SubscriptionState | None:

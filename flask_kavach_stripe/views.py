@@ -46,6 +46,7 @@ from .billing.portal import create_portal_session
 from .billing.selling import must_be_only_plan
 from .billing.selling import refuse_second_plan
 from .config import Settings
+from .entries import MAX_QUANTITY
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
 from .errors import NoCustomerError
@@ -71,8 +72,6 @@ logger: Final = logging.getLogger(__name__)
 
 #: The largest body that the webhook endpoint accepts, in bytes.
 MAX_WEBHOOK_SIZE: Final = 1024 * 1024
-
-_MAX_QUANTITY: Final = 999_999
 
 
 def checkout() -> ResponseReturnValue:
@@ -107,7 +106,7 @@ def checkout() -> ResponseReturnValue:
     if price_id is None and name is None:
         raise missing_field("price" if fields.is_form else "priceId")
 
-    quantity = fields.integer("quantity", minimum=1, maximum=_MAX_QUANTITY)
+    quantity = fields.integer("quantity", minimum=1, maximum=MAX_QUANTITY)
     requested_days = fields.integer("trialDays", minimum=0, maximum=10**9)
     metadata = fields.metadata("metadata")
     price = choose_price(settings, price_id=price_id, name=name)
@@ -129,7 +128,6 @@ def checkout() -> ResponseReturnValue:
         metadata=metadata,
         quantity=quantity,
         is_only_plan=is_only_plan,
-        is_searched=is_only_plan,
         params={},
     )
 
@@ -257,7 +255,7 @@ def create_blueprint() -> Blueprint:
 def add_webhook_paths(app: Flask, paths: Iterable[str]) -> None:
     """Have the webhook answer at further paths of an app, ``STRIPE_WEBHOOK_PATHS``.
 
-    They belong to the blueprint's endpoint, whose ``url_for`` stays the first path.
+    They belong to the blueprint's endpoint. Its ``url_for`` stays the first path.
     """
     for path in paths:
         app.add_url_rule(path, f"{BLUEPRINT}.webhook", webhook, methods=["POST"])

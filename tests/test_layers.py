@@ -49,7 +49,7 @@ ROOMS = (
 FILES = {
     "billing": (
         ("offers",),
-        ("checkout", "portal"),
+        ("checkout", "portal", "success"),
         ("selling",),
         ("customers",),
         ("relink",),

@@ -17,9 +17,11 @@ from flask_kavach_stripe.catalogue import Price
 from flask_kavach_stripe.customer_state import adopt
 from flask_kavach_stripe.customer_state import Answer
 from flask_kavach_stripe.customer_state import best_first
+from flask_kavach_stripe.customer_state import CustomerDeleted
+from flask_kavach_stripe.customer_state import CustomerState
 from flask_kavach_stripe.customer_state import decide
-from flask_kavach_stripe.customer_state import Ending
 from flask_kavach_stripe.customer_state import latest
+from flask_kavach_stripe.customer_state import Payer
 from flask_kavach_stripe.customer_state import PaymentFailure
 from flask_kavach_stripe.customer_state import project
 from flask_kavach_stripe.customer_state import Snapshot
@@ -101,10 +103,6 @@ def test_payment_failure_of_unknown_subscription_is_ignored() -> None:
     assert decide(None, failure()) is Verdict.KEEP
 
 
-def test_ending_of_unknown_subscription_is_ignored() -> None:
-    assert decide(None, Ending("sub_1", NOON)) is Verdict.KEEP
-
-
 # -- final statuses ------------------------------------------------------------------
 
 
@@ -124,7 +122,6 @@ def test_ending_of_unknown_subscription_is_ignored() -> None:
         event(EXPIRED, 3600),
         Answer(ACTIVE, after(3600)),
         PaymentFailure("sub_1", after(3600), "subscription_cycle", None),
-        Ending("sub_1", after(3600)),
     ],
 )
 def test_nothing_is_applied_over_a_final_status(
@@ -350,19 +347,33 @@ def test_recovery_in_the_same_second_as_the_failure_is_not_lost() -> None:
 # -- the end of a customer -----------------------------------------------------------
 
 
+def after_the_customer(
+    stored: StoredSubscription, time: datetime | None
+) -> StoredSubscription:
+    """The row of a subscription after its customer was deleted."""
+    payer = Payer(1, "cus_1", SubscriptionColumns())
+    customer = CustomerState(payer, {stored.state.id: stored})
+    customer_after = customer.after([CustomerDeleted(time)])
+    assert customer_after is not None and customer_after.payer.customer_id is None
+    return customer_after.rows[stored.state.id]
+
+
 @pytest.mark.parametrize("status", ["active", "trialing", "incomplete", "paused", "x"])
-def test_ending_cancels(status: str) -> None:
+def test_deleted_customer_cancels(status: str) -> None:
     before = row(ACTIVE._replace(status=status, cancel_at_period_end=True))
-    decision = decide(before, Ending("sub_1", after(9)))
     ended = ACTIVE._replace(status="canceled", ended_at=after(9))
-    assert decision == row(ended, after(9), revision=4)
+    assert after_the_customer(before, after(9)) == row(ended, after(9), revision=4)
 
 
 @pytest.mark.parametrize("time", [None, after(-9)])
-def test_ending_leaves_later_time(time: datetime | None) -> None:
-    decision = decide(row(), Ending("sub_1", time))
+def test_deleted_customer_leaves_later_time(time: datetime | None) -> None:
     ended = ACTIVE._replace(status="canceled", ended_at=time)
-    assert decision == row(ended, NOON, revision=4)
+    assert after_the_customer(row(), time) == row(ended, NOON, revision=4)
+
+
+@pytest.mark.parametrize("final", [CANCELED, EXPIRED])
+def test_deleted_customer_leaves_what_has_ended(final: SubscriptionState) -> None:
+    assert after_the_customer(row(final), after(3600)) == row(final)
 
 
 # -- projection ----------------------------------------------------------------------

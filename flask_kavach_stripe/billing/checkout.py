@@ -1,50 +1,35 @@
-"""Checkout sessions: the pages at Stripe where users subscribe.
+"""Create Checkout sessions: the pages at Stripe where users subscribe.
 
-Before the page, :func:`create_checkout_session` sends the browser to Stripe. After the
-payment Stripe sends it back, and :func:`complete_checkout` stores the subscription, so
-that the success page does not have to wait for the webhook.
+After the payment Stripe sends the browser back, and ``success`` stores what was bought.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import Final
 
-from flask_login import current_user
-
 from ..catalogue import ANY_QUANTITY
-from ..customer_state import Change
-from ..customer_state import CustomerState
+from ..customer_state import Payer
 from ..database.transactions import commit_before_call
 from ..defaults import DEFAULT
 from ..defaults import Default
-from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
-from ..events.ask import retrieve_subscription
-from ..events.ask import to_answer
-from ..events.helper_change import store_change
-from ..events.link import is_orphan_of
-from ..events.link import link_checkout
 from ..events.run import raising_handlers_error
-from ..events.store import Update
 from ..origins import app_path
 from ..origins import site_url
 from ..state import get_state
 from ..state import State
-from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import PLAN_SALE
 from ..stripe_api.objects import read_checkout_page
-from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_page
 from ..stripe_api.objects import SALE_KEY
-from ..subscription import Subscription
 from .customers import make_customer
 from .named_prices import find_named
 from .presence import confirm_deletion
@@ -53,7 +38,6 @@ from .selling import is_first_plan
 from .selling import keep_newest_page
 from .selling import must_be_only_plan
 from .selling import refuse_second_plan
-from .stored_subscriptions import get_subscription
 from .users import get_payer
 
 logger: Final = logging.getLogger(__name__)
@@ -102,7 +86,7 @@ def create_checkout_session(
     :param price: A name in ``STRIPE_PRICES``, or an id, ``price_...``.
     :param success_url: The URL to which Stripe sends the browser after the payment.
         ``{CHECKOUT_SESSION_ID}`` in it becomes the session's id, for
-        :func:`complete_checkout`. A path is one of the site, as ``url_for`` gives it.
+        ``complete_checkout``. A path is one of the site, as ``url_for`` gives it.
         By default ``STRIPE_SUCCESS_URL``, else the root of the app.
     :param cancel_url: The URL to which Stripe's page links back without a payment. By
         default ``STRIPE_CANCEL_URL``, else the root of the app.
@@ -162,7 +146,6 @@ def create_checkout_session(
         metadata=metadata,
         quantity=quantity,
         is_only_plan=is_only_plan,
-        is_searched=is_only_plan,
         params=params,
     )
 
@@ -176,7 +159,6 @@ def open_page(
     metadata: Mapping[str, str] | None,
     quantity: int | None,
     is_only_plan: bool,
-    is_searched: bool,
     params: Mapping[str, Any],
 ) -> CheckoutSession:
     """Create a Checkout session for a sale that was decided already.
@@ -185,9 +167,8 @@ def open_page(
     call to Stripe.
 
     :param urls: See :func:`page_urls`.
-    :param is_only_plan: Expire the older open sessions for plans of this user.
-    :param is_searched: Whether the caller has looked for the customer that a user
-        without one had before, see :func:`.relink_user`.
+    :param is_only_plan: Expire the older open sessions for plans of this user. The
+        caller has checked that no plan is running, see :func:`.refuse_second_plan`.
     :return: The session that is left open, see :func:`.keep_newest_page`.
     :raises AlreadySubscribedError: If an older session was paid meanwhile.
     :raises NoCustomerError: As :func:`create_checkout_session`.
@@ -196,22 +177,12 @@ def open_page(
     state = get_state()
     instance, payer = get_payer(state, user)
     user_id = state.payers.keys.to_text(payer.user_id)
-    replaced: str | None = None
+    replaced: list[str] = []
 
-    for replacements in range(MAX_REPLACEMENTS + 1):
-        customer_id = payer.customer_id
-
-        if customer_id is None:
-            if not state.settings.auto_create_customer:
-                raise NoCustomerError(
-                    "The user has no Stripe customer, and"
-                    " 'STRIPE_AUTO_CREATE_CUSTOMER' is false."
-                )
-
-            customer_id = make_customer(
-                state, instance, payer, replacing=replaced, is_searched=is_searched
-            )
-
+    while True:
+        customer_id = payer.customer_id or _make_customer(
+            state, instance, payer, replaced, is_searched=is_only_plan
+        )
         commit_before_call(state.session)
         session_params = _checkout_params(
             state.marker.metadata(user_id, customer_id),
@@ -225,27 +196,55 @@ def open_page(
 
         try:
             session = _post_session(state, {**session_params, **urls, **who})
+            break
         except InvalidRequestError as error:
-            if replacements == MAX_REPLACEMENTS:
+            if len(replaced) == MAX_REPLACEMENTS:
                 raise
 
             confirm_deletion(state, customer_id, error)
             record_deletion(state, instance, customer_id)
             instance, payer = get_payer(state, instance)
-            replaced, is_searched = customer_id, False
-        else:
-            session_id, url = read_page(session)
+            replaced.append(customer_id)
 
-            if is_only_plan:
-                page = keep_newest_page(
-                    state, user_id, customer_id, read_checkout_page(session)
-                )
-                session_id, url = page.id, page.url or url
+    session_id, url = read_page(session)
 
-            state.payers.refresh(state.session, instance)  # the commit has expired it
-            return CheckoutSession(session_id, url)
+    if is_only_plan:
+        made = read_checkout_page(session)
+        page = keep_newest_page(state, user_id, customer_id, made)
+        session_id, url = page.id, page.url or url
 
-    raise AssertionError("unreachable")
+    state.payers.refresh(state.session, instance)  # the commit has expired it
+    return CheckoutSession(session_id, url)
+
+
+def _make_customer(
+    state: State,
+    instance: Any,
+    payer: Payer,
+    replaced: Sequence[str],
+    *,
+    is_searched: bool,
+) -> str:
+    """Create the customer of a user who has none, see :func:`.make_customer`.
+
+    :param replaced: The deleted customers that this call has replaced so far.
+    :param is_searched: Whether :func:`.refuse_second_plan` has looked for a customer
+        that the user had before.
+    :raises NoCustomerError: If ``STRIPE_AUTO_CREATE_CUSTOMER`` is false.
+    """
+    if not state.settings.auto_create_customer:
+        raise NoCustomerError(
+            "The user has no Stripe customer, and 'STRIPE_AUTO_CREATE_CUSTOMER' is"
+            " false."
+        )
+
+    return make_customer(
+        state,
+        instance,
+        payer,
+        replacing=replaced[-1] if replaced else None,
+        is_searched=is_searched and not replaced,
+    )
 
 
 def _post_session(state: State, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -331,8 +330,8 @@ def _checkout_params(
     """The parameters of a Checkout session, without its customer and URLs.
 
     The marks go into the metadata of session and subscription. They show later that we
-    created the two, and for whom, see :mod:`flask_kavach_stripe.events.link`. They
-    replace what the caller has under the same keys.
+    created the two, and for whom, see :mod:`flask_kavach_stripe.marks`. They replace
+    what the caller has under the same keys.
 
     :param marks: From :meth:`.Marker.metadata`.
     :param is_only_plan: Mark the session as one that a newer session expires.
@@ -377,82 +376,3 @@ def page_urls(success_url: str | None, cancel_url: str | None) -> dict[str, str]
     )
     cancel_url = site_url(cancel_url or app_path(settings.cancel_url or "/"))
     return {"success_url": success_url, "cancel_url": cancel_url}
-
-
-#: The form of a Checkout session's id, which comes from a browser's query.
-_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
-
-
-@raising_handlers_error()
-def complete_checkout(
-    session_id: str | None, user: Any = current_user
-) -> Subscription | None:
-    """Store the subscription of a Checkout session without waiting for the webhook.
-
-    For the view behind ``success_url``. Nothing changes if the id is empty or unknown,
-    or if the session is not complete. Nor does anything change if the session was made
-    for this user, but nobody has its customer any more: the log says what to do. Reads
-    the session and its subscription from Stripe. Commits ``db.session`` before that and
-    after storing, and runs the app's ``on_subscription_change`` handlers.
-
-    :param session_id: ``cs_...``, from the query of the request.
-    :param user: The model instance, ``current_user`` or a primary key.
-    :return: The subscription that the user's columns name now, or ``None``.
-    :raises CheckoutSessionMismatch: If another user bought in the session. Nothing is
-        stored then.
-    :raises NoCustomerError: If there is no such user.
-    :raises RuntimeError: In a block of the session that has to commit by itself.
-    :raises StripeError: If Stripe refuses, or does not answer.
-
-    .. versionadded:: 0.1
-    """
-    state = get_state()
-    instance, payer = get_payer(state, user)
-    commit_before_call(state.session)
-    session = _retrieve_session(state, session_id)
-    checkout = read_checkout_session(session)
-
-    if not (checkout.is_complete and checkout.is_subscription and checkout.customer_id):
-        return get_subscription(instance)
-
-    customer_id, subscription_id = checkout.customer_id, checkout.subscription_id
-
-    if not link_checkout(state, checkout, owner=payer):
-        if is_orphan_of(state, customer_id, session.get("metadata"), payer):
-            return get_subscription(instance)
-
-        raise CheckoutSessionMismatch(
-            f"Checkout session {session_id!r} belongs to another user."
-        )
-
-    state.payers.refresh(state.session, instance)
-
-    if subscription_id is not None:
-
-        def ask(customer: CustomerState) -> tuple[Change, ...]:
-            answer = to_answer(retrieve_subscription(state.client, subscription_id))
-            return (answer,) if answer.state.customer_id == customer_id else ()
-
-        update = Update(customer_id, None, subscription_id, ask)
-        store_change(state, instance, update)
-
-    return get_subscription(instance)
-
-
-def _retrieve_session(state: State, session_id: object) -> Mapping[str, Any]:
-    """Read a Checkout session from Stripe. Call it while no lock is held.
-
-    :param session_id: Anything that a browser sent.
-    :return: Empty if there is no such session.
-    :raises StripeError: If Stripe refuses otherwise, or does not answer.
-    """
-    if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
-        return {}
-
-    try:
-        return state.client.get(quote_path("/v1/checkout/sessions/{}", session_id))
-    except InvalidRequestError as error:
-        if error.code != "resource_missing":
-            raise
-
-        return {}

@@ -17,12 +17,13 @@ from ..customer_state import Change
 from ..customer_state import CustomerState
 from ..database.transactions import commit_before_call
 from ..errors import InvalidRequestError
+from ..events.ask import Ask
+from ..events.ask import list_subscriptions_of
 from ..events.ask import retrieve_subscription
 from ..events.ask import to_answer
 from ..events.ask import with_all_items
 from ..events.helper_change import store_change
 from ..events.run import raising_handlers_error
-from ..events.store import Ask
 from ..events.store import Update
 from ..state import get_state
 from ..state import State
@@ -60,8 +61,7 @@ def sync_subscription(user: Any) -> Subscription | None:
     commit_before_call(state.session)
 
     if customer_id is not None:
-        ask = partial(ask_stripe, state, customer_id)
-        sync_customer(state, instance, customer_id, ask)
+        sync_customer(state, instance, customer_id)
 
     return get_subscription(instance)
 
@@ -70,7 +70,8 @@ def sync_customer(
     state: State,
     instance: Any,
     customer_id: str,
-    ask: Ask,
+    *,
+    ask: Ask | None = None,
     changes: tuple[Change, ...] | None = None,
 ) -> None:
     """Store a customer's subscriptions as they are at Stripe. Commits.
@@ -78,14 +79,15 @@ def sync_customer(
     If Stripe says that the customer is deleted, this is stored instead.
 
     :param instance: The user. Its columns are refreshed from the database.
-    :param ask: Reads all subscriptions of the customer from Stripe, as
-        :func:`ask_stripe` does.
+    :param ask: Reads all subscriptions of the customer from Stripe. By default with
+        :func:`list_from_stripe`.
     :param changes: Changes that Stripe's list showed already. Stripe is asked only if
         they do not decide. ``None`` to ask in any case.
     :raises UnknownCustomerError: If the key's account does not know the customer.
     :raises StripeError: If Stripe had to be asked and refused, or gave no answer.
     """
     try:
+        ask = ask or partial(_ask_stripe, state, customer_id)
         store_change(state, instance, Update(customer_id, changes, ask=ask))
     except InvalidRequestError as error:
         confirm_deletion(state, customer_id, error)
@@ -101,7 +103,7 @@ class Listing(NamedTuple):
     unknown: tuple[str, ...]
 
 
-def ask_stripe(
+def _ask_stripe(
     state: State, customer_id: str, customer: CustomerState
 ) -> tuple[Change, ...]:
     """Return the answers of :func:`list_from_stripe` alone."""
@@ -118,15 +120,12 @@ def list_from_stripe(
 
     :param customer: The customer as it is stored.
     :raises StripeError: If Stripe refuses, or does not answer.
-
-    Source: https://docs.stripe.com/api/subscriptions/list
     """
-    listed = state.client.paginate(
-        "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
-    )
+    client = state.client
+    listed = list_subscriptions_of(client, customer_id)
     answers = {
         answer.subscription_id: answer
-        for answer in (to_answer(with_all_items(state.client, each)) for each in listed)
+        for answer in (to_answer(with_all_items(client, each)) for each in listed)
         if answer.state.customer_id == customer_id
     }
     unknown = []

@@ -11,30 +11,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 from typing import Final
 
+from ..customer_state import is_running_plan
 from ..customer_state import Payer
 from ..database.transactions import begin_write
 from ..database.transactions import commit_before_call
 from ..database.transactions import rollback_on_error
 from ..errors import InvalidRequestError
+from ..events.ask import list_subscriptions_of
 from ..state import get_state
 from ..state import State
+from ..stripe_api.client import StripeClient
+from ..stripe_api.client import StripeResponse
 from ..stripe_api.objects import read_id
 from ..stripe_api.objects import read_subscription
-from .refresh import ask_stripe
 from .refresh import sync_customer
 from .users import get_payer
 
 logger: Final = logging.getLogger(__name__)
-
-#: A user with a subscription of one of these statuses would pay for two after a second
-#: checkout.
-BLOCKING_STATUSES: Final = frozenset(
-    {"active", "trialing", "past_due", "unpaid", "paused"}
-)
 
 
 def email_of(instance: Any) -> str | None:
@@ -56,8 +52,6 @@ def relink(state: State, instance: Any, payer: Payer) -> Payer:
     :raises RuntimeError: As :func:`.commit_before_call`.
     :raises StripeError: If Stripe refuses, or does not answer.
     :raises HandlerError: If a handler raised. The link is stored then.
-
-    Source: https://docs.stripe.com/api/customers/list
     """
     email = email_of(instance)
     commit_before_call(state.session)
@@ -65,14 +59,8 @@ def relink(state: State, instance: Any, payer: Payer) -> Payer:
     if email is None:
         return payer
 
-    try:
-        listed = state.client.paginate("/v1/customers", {"email": email, "limit": 100})
-        customer_id = choose_customer(state, listed, payer.user_id, email)
-    except InvalidRequestError as error:
-        if error.param != "email":
-            raise
-
-        return payer  # no customer has an address that Stripe does not take
+    listed = list_customers(state.client, email)
+    customer_id = choose_customer(state, listed, payer.user_id, email)
 
     if customer_id is None:
         return payer
@@ -99,6 +87,23 @@ def relink_user(user: Any) -> bool:
         return False
 
     return relink(state, instance, payer).customer_id is not None
+
+
+def list_customers(client: StripeClient, email: str) -> list[StripeResponse]:
+    """List the customers with an e-mail address. Call it while no lock is held.
+
+    :return: Empty for an address that Stripe does not take: no customer has it.
+    :raises StripeError: If Stripe refuses otherwise, or does not answer.
+
+    Source: https://docs.stripe.com/api/customers/list
+    """
+    try:
+        return list(client.paginate("/v1/customers", {"email": email, "limit": 100}))
+    except InvalidRequestError as error:
+        if error.param != "email":
+            raise
+
+        return []
 
 
 def choose_customer(
@@ -140,15 +145,15 @@ def is_made_for(
     return (
         customer.get("deleted") is not True
         and customer.get("livemode") in (None, state.settings.livemode)
-        and is_same_email(customer.get("email"), email)
+        and fold_email(customer.get("email")) == fold_email(email)
         and state.marker.read(customer.get("metadata"))
         == state.payers.keys.to_text(user_id)
     )
 
 
-def is_same_email(one: object, other: str) -> bool:
-    """Whether two e-mail addresses are equal, whatever the case."""
-    return isinstance(one, str) and one.strip().casefold() == other.strip().casefold()
+def fold_email(email: object) -> str:
+    """The form in which e-mail addresses are compared; empty for what is no text."""
+    return email.strip().casefold() if isinstance(email, str) else ""
 
 
 def link_customer(state: State, user_id: Any, customer_id: str) -> bool:
@@ -189,21 +194,17 @@ def sync_linked(state: State, instance: Any, payer: Payer) -> Payer:
     if linked is None or linked.customer_id is None:
         return payer
 
-    ask = partial(ask_stripe, state, linked.customer_id)
-    sync_customer(state, instance, linked.customer_id, ask)
+    sync_customer(state, instance, linked.customer_id)
     stored = payers.get(session, payer.user_id)
     session.commit()
     return stored or payer
 
 
 def _has_running_plan(state: State, customer_id: str) -> bool:
-    """Ask Stripe whether a customer is charged for a plan."""
-    listed = state.client.paginate(
-        "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
-    )
+    """Ask Stripe whether a customer has a running plan."""
+    listed = list_subscriptions_of(state.client, customer_id)
     return any(
         subscription is not None
-        and subscription.status in BLOCKING_STATUSES
-        and state.settings.catalogue.has_plan(subscription.items)
+        and is_running_plan(subscription, state.settings.catalogue)
         for subscription in map(read_subscription, listed)
     )

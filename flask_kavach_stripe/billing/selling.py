@@ -14,6 +14,7 @@ from typing import Any
 from typing import Final
 
 from ..catalogue import Price
+from ..customer_state import is_running_plan
 from ..defaults import DEFAULT
 from ..defaults import Default
 from ..errors import AlreadySubscribedError
@@ -24,7 +25,6 @@ from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import CheckoutPage
 from ..stripe_api.objects import read_checkout_page
 from .refresh import sync_subscription
-from .relink import BLOCKING_STATUSES
 from .relink import relink_user
 from .stored_subscriptions import has_ever_subscribed
 from .stored_subscriptions import list_rows
@@ -76,10 +76,7 @@ def _has_running_plan(user: Any) -> bool:
     state.session.flush()
     instance = find_user(state, user)
     rows = [] if instance is None else list_rows(state, instance)
-    return any(
-        row.status in BLOCKING_STATUSES and state.settings.catalogue.has_plan(row.items)
-        for row in rows
-    )
+    return any(is_running_plan(row, state.settings.catalogue) for row in rows)
 
 
 def is_first_plan(user: Any, price: Price) -> bool:

@@ -43,7 +43,7 @@ _FIELDS = (
 
 
 @click.group("events", invoke_without_command=True)
-@click.option("--failed", is_flag=True, help="Only those whose last attempt failed.")
+@click.option("--failed", is_flag=True, help="Only failed ones.")
 @click.option("--type", "event_type", metavar="TYPE", help="Only those of this type.")
 @click.option("--user", "user_id", metavar="ID", help="Only those of this user.")
 @click.option(
@@ -128,7 +128,7 @@ def show_command(event_id: str) -> None:
 
 @click.command("replay")
 @click.argument("event_ids", metavar="ID...", nargs=-1)
-@click.option("--failed", is_flag=True, help="All whose last attempt failed.")
+@click.option("--failed", is_flag=True, help="All failed ones.")
 @click.option("--pending", is_flag=True, help="All that were stored and never run.")
 @with_appcontext
 def replay_command(event_ids: tuple[str, ...], failed: bool, pending: bool) -> None:

@@ -1,4 +1,4 @@
-"""``flask stripe forget``: clear users whose customers Stripe does not know."""
+"""``flask stripe forget``: clear customers that Stripe does not know."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from ..operations.explanations import printable
 from ..operations.link_customers import Proposal
 from ..operations.running import Running
 
@@ -58,11 +59,6 @@ def show_value(value: Any) -> str:
 def count(number: int, noun: str) -> str:
     """A number with its noun in the singular or plural: ``1 user``, ``1,200 users``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def show_running(running: Running) -> str:

@@ -35,8 +35,8 @@ from .formats import duration
 def prune_command(older_than: timedelta, dry_run: bool) -> None:
     """Delete old events from the ledger.
 
-    Only events that are processed: those whose handlers failed or have not run yet
-    stay, and so do the rows of subscriptions. It may run while webhooks arrive.
+    Only processed events: failed and pending ones stay, and so do the rows of
+    subscriptions. It may run while webhooks arrive.
 
     \b
     Example:

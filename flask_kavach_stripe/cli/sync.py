@@ -13,6 +13,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..operations.explanations import explain
+from ..operations.explanations import printable
 from ..operations.link_customers import Proposal
 from ..operations.link_customers import propose_by_mark
 from ..operations.link_customers import propose_for_user
@@ -25,7 +26,6 @@ from ..state import get_state
 from ..state import State
 from .formats import confirm
 from .formats import count
-from .formats import printable
 from .formats import show_proposal
 from .formats import show_running
 from .formats import show_value
@@ -129,9 +129,9 @@ def _show_unclaimed(repairs: Repairs, linked: Collection[str]) -> None:
             f" ({double.customer_id}) has {', '.join(double.subscriptions)}"
         )
 
-    if repairs.strangers:
+    if repairs.unmarked:
         click.echo(
-            f"{count(repairs.strangers, 'running subscription')} at Stripe without a"
+            f"{count(repairs.unmarked, 'running subscription')} at Stripe without a"
             " mark of this app belong to nobody here. If they are this app's, 'flask"
             " stripe link --by-email' proposes users."
         )

@@ -72,10 +72,10 @@ class Stop:
 def worker_command(once: bool, poll: float) -> None:
     """Run the handlers of stored events until it is stopped.
 
-    For an app with 'enqueue=leave_to_worker', and for events whose handlers failed: it
-    tries these again, less and less often, for three days. Several may run at the same
-    time. Ctrl-C and SIGTERM let it finish the event that it is at; a second Ctrl-C does
-    not. If the database goes away, it waits until it is back.
+    For an app with 'enqueue=leave_to_worker', and for events that failed: it tries
+    these again, less and less often, for three days. Several may run at the same time.
+    Ctrl-C and SIGTERM let it finish the event that it is at; a second Ctrl-C does not.
+    If the database goes away, it waits until it is back.
 
     \b
     Example:

@@ -134,14 +134,15 @@ class Ledger:
         self._count_attempt = counted.values(
             {columns.attempts: columns.attempts + 1, columns.attempted_at: now}
         )
-        # The attempt is counted here, or was counted before.
+        # By whether the attempt was counted before: if not, it is counted here.
+        attempts = {True: counted, False: self._count_attempt}
         self._mark_processed = {
             is_counted: attempt.values({columns.processed_at: now, columns.error: None})
-            for is_counted, attempt in ((True, counted), (False, self._count_attempt))
+            for is_counted, attempt in attempts.items()
         }
         self._set_error = {
             is_counted: attempt.values({columns.error: bindparam("event__failure")})
-            for is_counted, attempt in ((True, counted), (False, self._count_attempt))
+            for is_counted, attempt in attempts.items()
         }
         self._delete = delete(self.table).where(self.by_event_id)
 

@@ -114,14 +114,7 @@ class Payers:
             isinstance(time_type, DateTime) and not time_type.timezone
         )
         customer = self._columns["stripe_customer_id"]
-        # If the user model inherits from a model with another table, the key is in both
-        # tables, perhaps by another name. We need the one beside our columns.
-        key_columns = mapper.get_property_by_column(keys.column).columns
-        key = next(
-            column
-            for column in (*key_columns, *customer.table.primary_key)
-            if column.table is customer.table
-        )
+        key = _key_beside(customer, keys)
         find = select(key, *self._columns.values())
 
         if mapper.single and mapper.polymorphic_on is not None:
@@ -446,6 +439,21 @@ def _to_columns(
         price_id or None,
         current_period_end and as_utc(current_period_end),
         bool(cancel_at_period_end),
+    )
+
+
+def _key_beside(column: Any, keys: Keys) -> Any:
+    """The key's column in the table of another column.
+
+    If the user model inherits from a model with another table, the key is in both
+    tables, perhaps by another name.
+    """
+    mapper: Mapper[Any] = inspect(keys.user_model)
+    key_columns = mapper.get_property_by_column(keys.column).columns
+    return next(
+        key
+        for key in (*key_columns, *column.table.primary_key)
+        if key.table is column.table
     )
 
 

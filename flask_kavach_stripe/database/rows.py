@@ -215,11 +215,15 @@ class SubscriptionRows:
         """
         for stored in after:
             old = before.get(stored.state.id)
-            row = dict(zip(_ROW_NAMES, _to_row(stored), strict=True))
+
+            if stored == old:
+                continue
+
+            row = _to_row(stored)
 
             if old is None:
                 yield self._subscriptions.insert(row)
-            elif stored != old:
+            else:
                 yield self._subscriptions.update(stored.state.id, row)
 
 
@@ -247,12 +251,15 @@ def _to_state(fields: Sequence[Any]) -> SubscriptionState:
     )
 
 
-def _to_row(stored: StoredSubscription) -> tuple[Any, ...]:
-    """Return a row, in the order of :data:`_ROW_NAMES`."""
+def _to_row(stored: StoredSubscription) -> dict[str, Any]:
+    """Return the values of a row, by :data:`_ROW_NAMES`."""
     items = [
         {"id": item.id, "price": item.price_id, "quantity": item.quantity}
         for item in stored.state.items
     ]
-    state = [*stored.state]
-    state[_ITEMS] = json.dumps(items)
-    return (*state, stored.synced_at, stored.revision)
+    return {
+        **stored.state._asdict(),
+        "items": json.dumps(items),
+        "synced_at": stored.synced_at,
+        "revision": stored.revision,
+    }

@@ -8,13 +8,15 @@ One verb a file, in the order in which an event passes them:
     What each of Stripe's event types means for our rows.
 ``thin``
     Read the object of a thin event from Stripe.
+``ask``
+    Read a subscription, with all its items, from Stripe.
 ``link``
     Link a customer to the user who bought in a Checkout session.
 ``store``
     First transaction: the ledger, the subscriptions' rows, the user's columns.
 ``run``
     Second transaction: the app's handlers, exactly once; or the app's queue instead.
-``change``
+``helper_change``
     Both transactions for a change that a helper read from Stripe.
 ``retry``
     Run the pending or failed handlers of stored events.

@@ -1,12 +1,16 @@
-"""Ask Stripe for a subscription. Never called while a lock is held."""
+"""Ask Stripe for subscriptions. Never called while a lock is held."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ..customer_state import Answer
+from ..customer_state import Change
+from ..customer_state import CustomerState
 from ..customer_state import latest
 from ..errors import APIError
 from ..stripe_api.client import StripeClient
@@ -14,6 +18,46 @@ from ..stripe_api.client import StripeResponse
 from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import has_more_items
 from ..stripe_api.objects import read_subscription
+
+#: Asks Stripe about a customer, given as it is stored. Called without any lock.
+Ask = Callable[[CustomerState], tuple[Change, ...]]
+
+
+def make_ask(
+    client: StripeClient,
+    customer_id: str,
+    subscription_id: str,
+    *times: datetime | None,
+) -> Ask:
+    """Make the function that reads one subscription of a customer from Stripe.
+
+    It returns no change if the subscription is another customer's at Stripe.
+
+    :param client: ``state.webhook_client`` in a webhook, which makes one short try.
+    :param times: As for :func:`to_answer`.
+    """
+
+    def ask(customer: CustomerState) -> tuple[Change, ...]:
+        answer = to_answer(retrieve_subscription(client, subscription_id), *times)
+        return (answer,) if answer.state.customer_id == customer_id else ()
+
+    return ask
+
+
+def list_subscriptions_of(
+    client: StripeClient, customer_id: str
+) -> Iterator[StripeResponse]:
+    """List all subscriptions of a customer, also those that have ended.
+
+    A listed subscription may lack some items, see :func:`with_all_items`.
+
+    :raises StripeError: If Stripe refuses, or does not answer.
+
+    Source: https://docs.stripe.com/api/subscriptions/list
+    """
+    return client.paginate(
+        "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
+    )
 
 
 def retrieve_subscription(client: StripeClient, subscription_id: str) -> StripeResponse:

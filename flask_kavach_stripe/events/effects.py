@@ -14,22 +14,22 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Final
 
-from ..customer_state import Change
 from ..customer_state import CustomerDeleted
-from ..customer_state import CustomerState
 from ..customer_state import PaymentFailure
 from ..customer_state import Snapshot
 from ..state import State
 from ..stripe_api.event import Event
+from ..stripe_api.objects import FINAL_STATUSES
 from ..stripe_api.objects import has_more_items
 from ..stripe_api.objects import read_checkout_session
 from ..stripe_api.objects import read_id
 from ..stripe_api.objects import read_invoice
 from ..stripe_api.objects import read_subscription
-from .ask import retrieve_subscription
+from ..stripe_api.objects import read_text
+from .ask import Ask
+from .ask import make_ask
 from .ask import to_answer
 from .link import link_checkout
-from .store import Ask
 from .store import Update
 
 CHECKOUT_COMPLETED: Final = "checkout.session.completed"
@@ -114,10 +114,8 @@ def end_subscription(state: State, event: Event, revisions: Revisions) -> Update
     if event.is_thin:
         return _store_read_subscription(state, event, revisions)
 
-    status = event.object.get("status")
-    final_status = (
-        status if status in ("canceled", "incomplete_expired") else "canceled"
-    )
+    status = read_text(event.object.get("status"))
+    final_status = status if status in FINAL_STATUSES else "canceled"
     subscription = read_subscription({**event.object, "status": final_status})
 
     if subscription is None:
@@ -207,13 +205,6 @@ def _make_ask(
     """Make the function that reads the event's subscription from Stripe.
 
     ``store`` calls it, without a lock, if the event and the row do not decide. It makes
-    one try of 8 seconds, as a webhook has to be answered in time. It returns no change
-    if the subscription is another customer's at Stripe.
+    one try of 8 seconds, as a webhook has to be answered in time.
     """
-
-    def ask(customer: CustomerState) -> tuple[Change, ...]:
-        response = retrieve_subscription(state.webhook_client, subscription_id)
-        answer = to_answer(response, event.time)
-        return (answer,) if answer.state.customer_id == customer_id else ()
-
-    return ask
+    return make_ask(state.webhook_client, customer_id, subscription_id, event.time)

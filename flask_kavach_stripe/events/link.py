@@ -50,14 +50,16 @@ def is_orphan_of(
 ) -> bool:
     """Whether a session was made for a user, and nobody has its customer any more.
 
-    So it is after a backup was restored. Nobody is linked: a primary key may have been
-    given again. Logs a warning. Commits; does not call Stripe.
+    This happens after a backup was restored. Nobody is linked: the primary key may be
+    somebody else's by now. Logs a warning. Commits; does not call Stripe.
 
     :param customer_id: The customer of the session.
-    :param metadata: Those of the session.
+    :param metadata: The metadata of the session.
     :param owner: The user on the success page.
     """
-    if state.marker.read(metadata, customer_id) != str(owner.user_id):
+    user_id = state.payers.keys.to_text(owner.user_id)
+
+    if state.marker.read(metadata, customer_id) != user_id:
         return False
 
     payer = state.payers.find(state.session, customer_id)
@@ -67,7 +69,7 @@ def is_orphan_of(
         logger.warning(
             "A Checkout session was made for user %s, but nobody has its customer %s."
             " 'flask stripe link' links the two.",
-            owner.user_id,
+            user_id,
             customer_id,
         )
 

@@ -210,13 +210,11 @@ def _store_event(
 
     if update is not None:
         entry = store(state, update, note)
-        _log_if_nobodys(state, event, note, entry)
-        return entry
-
-    if not has_handlers:
+    elif has_handlers:
+        entry = _store_entry(state, event, note)
+    else:
         return None
 
-    entry = _store_entry(state, event, note)
     _log_if_nobodys(state, event, note, entry)
     return entry
 

@@ -11,7 +11,6 @@ revisions that they had before the question; otherwise Stripe is asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 from typing import Final
@@ -27,12 +26,10 @@ from ..database.transactions import rollback_on_error
 from ..differences import describe_difference
 from ..errors import APIError
 from ..state import State
+from .ask import Ask
 
 #: How many times Stripe is asked while other transactions keep writing the same rows.
 MAX_READS: Final = 3
-
-#: Asks Stripe about a customer. Called without any lock.
-Ask = Callable[[CustomerState], tuple[Change, ...]]
 
 #: Stripe's answer, and the revisions of the rows before Stripe was asked.
 Answered = tuple[tuple[Change, ...], Mapping[str, int]]
@@ -131,9 +128,14 @@ def store(state: State, update: Update, note: Note) -> Entry | None:
             if before is None:
                 return commit(state, note, None)
 
-            revisions = before.revisions(update.subscription_id)
-            is_fresh = answered is not None and answered[1] == revisions
-            changes = answered[0] if answered and is_fresh else update.changes
+            changes = update.changes
+
+            if answered is not None:
+                answer, revisions = answered
+
+                if before.revisions(update.subscription_id) == revisions:
+                    changes = answer
+
             after = None if changes is None else before.after(changes)
 
             if after is not None:
@@ -144,7 +146,7 @@ def store(state: State, update: Update, note: Note) -> Entry | None:
         if update.ask is None or reads == MAX_READS:
             break
 
-        answered = update.ask(before), revisions
+        answered = update.ask(before), before.revisions(update.subscription_id)
 
     raise APIError(
         f"The subscriptions of {update.customer_id!r} changed during each of"

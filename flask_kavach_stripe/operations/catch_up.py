@@ -31,6 +31,7 @@ from ..events.effects import EFFECTS
 from ..events.receive import process
 from ..state import State
 from ..stripe_api.event import Event
+from .webhook_endpoints import needed_events
 
 #: How long Stripe keeps events.
 #: Source: https://docs.stripe.com/api/events
@@ -155,5 +156,5 @@ def _listed_types(state: State) -> list[str] | None:
     :return: ``None`` for all types: if a handler has a pattern, which Stripe does not
         know, or if there are more types than Stripe takes.
     """
-    types = sorted(state.registry.event_types.union(EFFECTS))
+    types = sorted(needed_events(state.registry))
     return None if state.registry.patterns or len(types) > _MAX_TYPES else types

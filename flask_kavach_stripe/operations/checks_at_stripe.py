@@ -187,17 +187,6 @@ def check_api_version(examination: Examination) -> str:
     return f"{version}."
 
 
-def check_no_prices(examination: Examination) -> str:
-    """Stands in for the checks of prices if ``STRIPE_PRICES`` names no price."""
-    if examination.settings.any_price:
-        return "'STRIPE_PRICES' names none: browsers may buy every price."
-
-    raise CheckFailed(
-        "'STRIPE_PRICES' is empty, so nothing can be bought. Name the prices that"
-        " browsers may buy, {'pro': 'price_...'}."
-    )
-
-
 def check_price(examination: Examination, price: Price) -> str:
     """Check that Stripe has a price on sale, and that a subscription can use it."""
     stripe_price = _retrieve_price(

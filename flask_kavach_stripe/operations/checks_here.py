@@ -16,6 +16,7 @@ from werkzeug.routing import BuildError
 from ..config import misspelt_keys
 from ..database.setup import missing_tables
 from ..errors import ConfigurationError
+from ..guards import find_login_manager
 from ..guards import guarded_views
 from ..guards import resolve_price
 from ..views import logger as views_logger
@@ -88,7 +89,7 @@ def check_tables(examination: Examination) -> str:
 
 
 def check_login(examination: Examination) -> str:
-    manager = getattr(current_app, "login_manager", None)
+    manager = find_login_manager()
 
     if manager is None:
         raise CheckFailed(
@@ -209,6 +210,17 @@ def _no_warnings(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def check_no_prices(examination: Examination) -> str:
+    """Stand in for the checks of prices if ``STRIPE_PRICES`` names no price."""
+    if examination.settings.any_price:
+        return "'STRIPE_PRICES' names none: browsers may buy every price."
+
+    raise CheckFailed(
+        "'STRIPE_PRICES' is empty, so nothing can be bought. Name the prices that"
+        " browsers may buy, {'pro': 'price_...'}."
+    )
 
 
 def check_unset_price(examination: Examination) -> str:

@@ -1,7 +1,7 @@
 """The checks of ``flask stripe doctor``: which there are, and how they run.
 
-Each check is a function of ``checks_here`` or ``checks_at_stripe``, in the order of
-:func:`checks_of`; ``examination`` says what a check returns and raises.
+Each check is a function of ``checks_here``, ``checks_at_stripe`` or
+``checks_of_customers``; ``examination`` says what a check returns and raises.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .examination import CheckSkipped
 from .examination import Examination
 from .examination import Note
 from .explanations import explain
+from .explanations import printable
 
 Verdict = Literal["ok", "note", "FAIL", "skip"]
 
@@ -84,7 +85,7 @@ def checks_of(state: State) -> Mapping[str, Check]:
         f"price {name}": checks_here.check_unset_price
         for name in state.settings.catalogue.unset
     }
-    on_sale = prices or {"prices": checks_at_stripe.check_no_prices}
+    on_sale = prices or {"prices": checks_here.check_no_prices}
     return {**CHECKS, **on_sale, **unset, **guarded}
 
 
@@ -117,5 +118,4 @@ def _run(check: Check, examination: Examination) -> tuple[Verdict, str]:
 
 
 def _one_line(text: str) -> str:
-    """The text without line breaks and control characters of a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(printable(text).split())

@@ -1,4 +1,4 @@
-"""Say in one line what an error means, for the terminal of an operator."""
+"""What an operator reads in a terminal: one line about an error, without surprises."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def is_expected(error: Exception) -> bool:
     Any other error is a bug, ours or of the app's models: log it with its traceback.
     """
     return isinstance(error, KavachStripeError | SQLAlchemyError)
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def explain(error: Exception) -> str:

@@ -17,17 +17,20 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..billing.relink import BLOCKING_STATUSES
 from ..billing.relink import choose_customer
 from ..billing.relink import email_of
+from ..billing.relink import fold_email
 from ..billing.relink import is_made_for
 from ..billing.relink import link_customer
+from ..billing.relink import list_customers
 from ..billing.relink import sync_linked
 from ..billing.users import get_payer
+from ..customer_state import BLOCKING_STATUSES
 from ..customer_state import Payer
 from ..errors import FATAL_ERRORS
 from ..errors import InvalidRequestError
 from ..errors import KavachStripeError
+from ..events.ask import list_subscriptions_of
 from ..events.run import HandlerError
 from ..state import State
 from ..stripe_api.encoding import quote_path
@@ -109,8 +112,7 @@ def propose_for_user(state: State, user: Any) -> Iterator[Proposal]:
     if payer.customer_id or email is None:
         return
 
-    params = {"email": email, "limit": 100}
-    listed = list(state.client.paginate("/v1/customers", params))
+    listed = list_customers(state.client, email)
     chosen = choose_customer(state, listed, payer.user_id, email)
 
     for customer in listed:
@@ -178,8 +180,7 @@ def propose_by_email(state: State) -> Iterator[Proposal]:
         state.session.commit()
 
         for customer in page["data"]:
-            email = customer.get("email")
-            address = email.strip().casefold() if isinstance(email, str) else ""
+            address = fold_email(customer.get("email"))
 
             if customer.get("id") not in taken and users.get(address) is not None:
                 customers[address].append(customer)
@@ -247,9 +248,7 @@ def _propose(
     :param customer: As Stripe sends it.
     """
     customer_id = str(customer.get("id"))
-    listed = state.client.paginate(
-        "/v1/subscriptions", {"customer": customer_id, "status": "all", "limit": 100}
-    )
+    listed = list_subscriptions_of(state.client, customer_id)
     running = [each for each in map(read_running, listed) if each is not None]
     customer_email = customer.get("email")
     return Proposal(
@@ -273,7 +272,7 @@ def _users_by_email(state: State) -> dict[str, Any]:
             last = state.payers.keys.of(instance)
 
             if email := email_of(instance):
-                address = email.strip().casefold()
+                address = fold_email(email)
                 users[address] = None if address in users else last
 
         session.commit()

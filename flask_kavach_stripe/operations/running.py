@@ -60,7 +60,7 @@ def find_unclaimed(
     :return: The orphans, which have our mark; and how many have none. The latter are
         probably those of other apps.
     """
-    orphans, strangers = [], 0
+    orphans, unmarked = [], 0
 
     for running in map(read_running, subscriptions):
         if running is None or running.customer_id in known:
@@ -69,11 +69,11 @@ def find_unclaimed(
         user_id = state.marker.read(running.metadata, running.customer_id)
 
         if user_id is None:
-            strangers += 1
+            unmarked += 1
         else:
             orphans.append(running._replace(user_id=user_id))
 
-    return orphans, strangers
+    return orphans, unmarked
 
 
 def _amount(item: Mapping[str, Any]) -> str:

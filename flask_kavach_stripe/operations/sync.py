@@ -10,7 +10,7 @@
 3.  Report the subscriptions that cost somebody money for nothing: running ones with our
     mark and a customer that no user has, and the second running one of a user.
 
-A customer is a :class:`~flask_kavach_stripe.subscriptions.CustomerState` here. What
+A customer is a :class:`.CustomerState` here. What
 changed is the difference between the state before and the state after.
 """
 
@@ -30,12 +30,13 @@ from typing import Final
 from ..billing.presence import confirm_deletion
 from ..billing.refresh import list_from_stripe
 from ..billing.refresh import sync_customer
-from ..billing.relink import BLOCKING_STATUSES
 from ..billing.users import get_payer
 from ..customer_state import Answer
+from ..customer_state import BLOCKING_STATUSES
 from ..customer_state import Change
 from ..customer_state import CustomerDeleted
 from ..customer_state import CustomerState
+from ..customer_state import is_running_plan
 from ..customer_state import Payer
 from ..customer_state import Snapshot
 from ..customer_state import UPDATED
@@ -64,7 +65,7 @@ _USERS = 500
 _SUBSCRIPTIONS = 5000
 
 #: A run ends after so many unknown customers, if Stripe knows none of ours.
-_MAX_STRANGE: Final = 20
+_MAX_UNKNOWN: Final = 20
 
 
 class Repairs:
@@ -84,10 +85,10 @@ class Repairs:
         #: Running subscriptions with our mark and a customer that no user has.
         self.orphans: list[Running] = []
         #: How many running subscriptions without a mark belong to nobody here.
-        self.strangers: int = 0
+        self.unmarked: int = 0
         #: Whether Stripe knows any of our customers, and how many it does not.
         self._knows_customers = False
-        self._strange_customers = 0
+        self._unknown_customers = 0
         #: By customer id: our rows that Stripe did not know when it was asked last.
         self._unknown: dict[str, Sequence[str]] = {}
         #: By customer id: the states that a dry run would have stored so far. The
@@ -121,7 +122,7 @@ class Repairs:
 
         :param on_page: Called after each page with its number of subscriptions.
         :raises KavachStripeError: If the key is probably one of another Stripe account,
-            see :meth:`_stop_if_strange`.
+            see :meth:`_stop_if_unknown`.
         :raises StripeError: If Stripe does not list the subscriptions, or an error of
             :data:`~flask_kavach_stripe.errors.FATAL_ERRORS` occurs.
         """
@@ -145,9 +146,9 @@ class Repairs:
             known = self._find(list(ids))
             self._knows_customers |= bool(known)
             yield from self._repair_page(known, answers)
-            orphans, strangers = find_unclaimed(self._state, page["data"], known)
+            orphans, unmarked = find_unclaimed(self._state, page["data"], known)
             self.orphans += orphans
-            self.strangers += strangers
+            self.unmarked += unmarked
             on_page(len(answers))
 
         # A dict keeps the order, and each customer once.
@@ -171,8 +172,7 @@ class Repairs:
                 ids = [
                     each.id
                     for each in customer.best_first(access)
-                    if each.status in BLOCKING_STATUSES
-                    and access.catalogue.has_plan(each.items)
+                    if is_running_plan(each, access.catalogue)
                 ]
 
                 if len(ids) > 1:
@@ -274,7 +274,7 @@ class Repairs:
     def _repair_suspect(self, customer_id: str) -> Iterator[Outcome]:
         """Ask Stripe for one suspicious customer, and store the answer.
 
-        :raises KavachStripeError: See :meth:`_stop_if_strange`.
+        :raises KavachStripeError: See :meth:`_stop_if_unknown`.
         """
         if not self._find([customer_id]):
             return
@@ -283,17 +283,17 @@ class Repairs:
             yield outcome
 
             if isinstance(outcome, Failure):
-                self._stop_if_strange(outcome.error)
+                self._stop_if_unknown(outcome.error)
 
-    def _stop_if_strange(self, error: Exception) -> None:
+    def _stop_if_unknown(self, error: Exception) -> None:
         """Stop a run that asks for one unknown customer after the other.
 
         :raises KavachStripeError: If Stripe knows none of our customers so far, and did
-            not know :data:`_MAX_STRANGE` of them.
+            not know :data:`_MAX_UNKNOWN` of them.
         """
-        self._strange_customers += isinstance(error, UnknownCustomerError)
+        self._unknown_customers += isinstance(error, UnknownCustomerError)
 
-        if not self._knows_customers and self._strange_customers >= _MAX_STRANGE:
+        if not self._knows_customers and self._unknown_customers >= _MAX_UNKNOWN:
             raise KavachStripeError(
                 f"Stripe lists {self.subscriptions} subscriptions, and none of them is"
                 " of a customer in this database. Is 'STRIPE_SECRET_KEY' a key of this"
@@ -366,7 +366,7 @@ class Repairs:
             changes = None  # a webhook may have been newer: ask Stripe
 
         ask = partial(self._ask, customer_id)
-        sync_customer(self._state, instance, customer_id, ask, changes)
+        sync_customer(self._state, instance, customer_id, ask=ask, changes=changes)
 
     def _read(self, before: CustomerState, customer_id: str) -> CustomerState:
         """The customer as it is stored now. Commits.
