@@ -21,6 +21,7 @@ from tests.vocabulary import buy
 from tests.vocabulary import CHECKOUT_PAGE
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
+from tests.vocabulary import CUSTOMERS
 from tests.vocabulary import expect_list
 from tests.vocabulary import expect_new_customer
 from tests.vocabulary import expect_open_pages
