@@ -10,12 +10,14 @@ import responses
 
 from tests.vocabulary import assert_error
 from tests.vocabulary import buy
+from tests.vocabulary import checkout_marks
 from tests.vocabulary import CHECKOUT_PARAMS
 from tests.vocabulary import CHECKOUT_SESSION
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import event
 from tests.vocabulary import expect_checkout_session
 from tests.vocabulary import expect_list
+from tests.vocabulary import expect_new_customer
 from tests.vocabulary import item
 from tests.vocabulary import item_list
 from tests.vocabulary import send
@@ -95,7 +97,12 @@ def test_quantity_that_is_sold(
     body = {"price": name} if asked is None else {"price": name, "quantity": asked}
     assert buy(shop, body).status_code == 200
 
-    expected = {**CHECKOUT_PARAMS, "line_items[0][price]": f"price_{name}"}
+    expected = {
+        **CHECKOUT_PARAMS,
+        **checkout_marks("cus_ada"),
+        "metadata[kavach_sale]": "plan",
+        "line_items[0][price]": f"price_{name}",
+    }
     del expected["line_items[0][quantity]"]
 
     if sold is not None:
@@ -127,6 +134,7 @@ def test_addon_alone_is_not_already_subscribed(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
     store_subscription(shop, items=STORAGE)
+    expect_list(stripe_api, subscription(items=STORAGE))
     expect_checkout_session(stripe_api)
 
     assert buy(shop, {"price": "pro"}).status_code == 200
@@ -185,8 +193,7 @@ def test_blank_customer_id_is_replaced_by_the_buyers_customer(
     """A form's default. The buyer pays, and gets what was bought."""
     shop = keep_shop(STRIPE_TRIAL_DAYS=0, STRIPE_PRICES=PRICES)
     shop.add_user(email="ada@example.com", stripe_customer_id="")
-    customers = "https://api.stripe.com/v1/customers"
-    stripe_api.post(customers, json={"id": "cus_ada", "object": "customer"})
+    expect_new_customer(stripe_api, json={"id": "cus_ada", "object": "customer"})
     expect_checkout_session(stripe_api)
 
     assert buy(shop, {"price": "pro"}).status_code == 200

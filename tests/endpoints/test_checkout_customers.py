@@ -202,6 +202,7 @@ def test_deleted_customer_is_replaced(
 ) -> None:
     shop = ada()
     become(shop, "incomplete")
+    expect_list(stripe_api, subscription(status="incomplete"))
     stripe_api.post(CHECKOUT_SESSIONS, status=status, json=no_such_customer())
     expect_deleted_customer(stripe_api)
     expect_new_customer(stripe_api, json={"id": "cus_new"})
@@ -324,7 +325,7 @@ def test_replayed_error_is_retried_once_under_a_fresh_key(
 
     assert buy(newcomer).status_code == 200
     assert len(set(idempotency_keys(stripe_api, CUSTOMERS))) == 2
-    assert sent_params(stripe_api, 1) == sent_params(stripe_api, 2)
+    assert sent_params(stripe_api, 0) == sent_params(stripe_api, 1)
 
 
 def test_replayed_error_is_retried_only_once(
@@ -494,6 +495,7 @@ def test_ended_rows_of_a_replaced_customer_say_when(
 ) -> None:
     shop = ada()
     become(shop, "incomplete")
+    expect_list(stripe_api, subscription(status="incomplete"))
     stripe_api.post(CHECKOUT_SESSIONS, status=400, json=no_such_customer())
     expect_deleted_customer(stripe_api)
     expect_new_customer(stripe_api, json={"id": "cus_new"})

@@ -31,6 +31,7 @@ from flask_kavach_stripe.testing import make_checkout_session
 from flask_kavach_stripe.testing import make_subscription
 from tests.vocabulary import CHECKOUT_SESSIONS
 from tests.vocabulary import expect_new_customer
+from tests.vocabulary import mark
 from tests.vocabulary import PORTAL_SESSIONS
 from tests.vocabulary import SUB_1
 from tests.vocabulary import SUBSCRIPTIONS
@@ -49,7 +50,7 @@ REQUESTS = {
 }
 
 #: Of an open page of Bob's, which a newer one expires.
-OLDER_METADATA = {"kavach_user_id": "2", "kavach_sale": "plan"}
+OLDER_METADATA = {**mark(2, "cus_bob"), "kavach_sale": "plan"}
 
 
 class Names(dict[str, Any]):

@@ -69,6 +69,7 @@ def test_customer_of_test_mode_in_a_live_app_is_said_and_cleared(
     stripe_api.add_callback("GET", SUBSCRIPTIONS, answer)
     stripe_api.post(PORTAL_SESSIONS, status=400, json=refusal)
     stripe_api.get(f"{API}/webhook_endpoints", json={"data": []})
+    stripe_api.get(f"{API}/billing_portal/configurations", json={"data": [{}]})
     stripe_api.get(f"{API}/prices/price_pro", json={"id": "price_pro"})
     expect_unknown_customer(stripe_api, message=IN_TEST_MODE)
 

@@ -76,11 +76,11 @@ def test_sync_says_how_many_subscriptions_belong_to_nobody(
 def test_customers_of_another_library_are_proposed_one_by_one(
     shop: Any, account: OtherLibrary
 ) -> None:
-    ada = account.add_customer("Ada@example.com ")
+    ada = account.add_customer("Ada@example.com")
     bob = account.add_customer("bob@example.com", subscribed=False)
     shown = answer(shop, "n\ny\n", "--by-email")  # the newest comes first
 
-    assert f"user 1 (ada@example.com) - {ada} (Ada@example.com ): sub_" in shown
+    assert f"user 1 (ada@example.com) - {ada} (Ada@example.com): sub_" in shown
     assert "active, 1 x 900 usd/month" in shown
     assert f"- {bob} (bob@example.com): nothing is running" in shown
     assert shown.endswith("1 user linked\n")
