@@ -214,7 +214,8 @@ def webhook() -> ResponseReturnValue:
         logger.error("An event has to be sent again. %s", error, exc_info=error)
         return unavailable("queue_unavailable")
     except (ConfigurationError, StripeError) as error:
-        logger.error("An event has to be sent again, as Stripe failed: %s", error)
+        cause = ", as Stripe failed:" if isinstance(error, StripeError) else "."
+        logger.error("An event has to be sent again%s %s", cause, error)
         return unavailable("stripe_unavailable")
     except SQLAlchemyError as error:
         return answer_database(error)

@@ -314,6 +314,7 @@ def test_key_that_is_lost_as_text_is_an_error_at_the_first_event(
     assert site.post(subscription_event("created")) in (500, 503)
     assert f"is a '{name}', and its text does not lead back" in caplog.text
     assert "'User'" in caplog.text
+    assert "Stripe failed" not in caplog.text
     assert site.users == site.changes == site.entries == []
 
     with site.app.app_context():
