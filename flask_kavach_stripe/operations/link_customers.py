@@ -68,8 +68,7 @@ def propose_pair(state: State, user: Any, customer_id: str) -> Proposal:
         such customer.
     :raises StripeError: If Stripe refuses otherwise, or does not answer.
     """
-    instance, payer = get_payer(state, user)
-    email = email_of(instance)
+    payer, email = _read_user(state, user)
     owner = state.payers.find(state.session, customer_id)
     state.session.commit()
 
@@ -105,9 +104,7 @@ def propose_for_user(state: State, user: Any) -> Iterator[Proposal]:
     :raises NoCustomerError: If there is no such user.
     :raises StripeError: If Stripe refuses, or does not answer.
     """
-    instance, payer = get_payer(state, user)
-    email = email_of(instance)
-    state.session.commit()
+    payer, email = _read_user(state, user)
 
     if payer.customer_id or email is None:
         return
@@ -141,9 +138,7 @@ def propose_by_mark(state: State, orphans: Iterable[Running]) -> Iterator[Propos
         if instance is None:
             continue
 
-        _, payer = get_payer(state, instance)
-        email = email_of(instance)
-        state.session.commit()
+        payer, email = _read_user(state, instance)
 
         if payer.customer_id or email is None:
             continue
@@ -186,10 +181,7 @@ def propose_by_email(state: State) -> Iterator[Proposal]:
                 customers[address].append(customer)
 
     for address, found in customers.items():
-        user_id = users[address]
-        instance, payer = get_payer(state, user_id)
-        email = email_of(instance)
-        state.session.commit()
+        payer, email = _read_user(state, users[address])
 
         if payer.customer_id:
             continue
@@ -238,6 +230,18 @@ def try_to_accept(state: State, proposal: Proposal) -> str | None:
         return explain(error)
 
     return None
+
+
+def _read_user(state: State, user: Any) -> tuple[Payer, str | None]:
+    """Read a user's row and e-mail address. Commits.
+
+    :param user: A model instance or a primary key.
+    :raises NoCustomerError: If there is no such user.
+    """
+    instance, payer = get_payer(state, user)
+    email = email_of(instance)
+    state.session.commit()
+    return payer, email
 
 
 def _propose(
