@@ -141,6 +141,40 @@ FAULTS = (
         "",
         "exactly_once/test_concurrency.py",
     ),
+    Fault(
+        "a handler registered again runs twice",
+        "registry.py",
+        "        if not former:\n",
+        "        if True:\n",
+        "extension/test_registered_again.py",
+    ),
+    Fault(
+        "the worker does not count the attempt before the handlers",
+        "events/retry.py",
+        "        state.ledger.count_attempt(session, event_id)\n"
+        "        session.commit()\n"
+        "\n"
+        "    return _run_stored(state, stored, is_counted=True)\n",
+        "        session.commit()\n\n    return _run_stored(state, stored)\n",
+        "operations/test_worker.py",
+    ),
+    Fault(
+        "a helper calls Stripe inside of a transaction block",
+        "database/transactions.py",
+        "    if (is_in_block or session.in_nested_transaction()) and not"
+        " is_running_handlers(\n"
+        "        session\n"
+        "    ):\n",
+        "    if False:\n",
+        "helpers/test_transaction_blocks.py",
+    ),
+    Fault(
+        "reads with a lock go to the replica",
+        "database/transactions.py",
+        "session.connection(bind_arguments=_bind_arguments(model))",
+        'session.connection(bind_arguments={"mapper": inspect(model)})',
+        "databases/test_replicas.py",
+    ),
     # -- thin events -----------------------------------------------------------------
     Fault(
         "a thin event is read under the lock",
@@ -229,6 +263,49 @@ FAULTS = (
         "    if False:\n",
         "test_objects.py",
     ),
+    # -- which item and which subscription count -------------------------------------
+    Fault(
+        "an add-on counts before the plan of the same subscription",
+        "catalogue.py",
+        "            if price is not None and not price.addon:\n",
+        "            if price is not None:\n",
+        "webhook/test_items.py",
+    ),
+    Fault(
+        "add-ons count before plans",
+        "customer_state.py",
+        "            not access.catalogue.has_plan(state.items),\n",
+        "            access.catalogue.has_plan(state.items),\n",
+        "webhook/test_items.py",
+    ),
+    Fault(
+        "guards look at the first item only",
+        "guards.py",
+        "for item in subscription.items",
+        "for item in subscription.items[:1]",
+        "test_guarded_items.py",
+    ),
+    Fault(
+        "items beyond the first page are dropped",
+        "events/ask.py",
+        "    if not has_more_items(subscription):\n",
+        "    if True:\n",
+        "webhook/test_items.py",
+    ),
+    Fault(
+        "an event that lacks items is stored",
+        "customer_state.py",
+        "    if not snapshot.has_all_items:\n",
+        "    if False:\n",
+        "webhook/test_items.py",
+    ),
+    Fault(
+        "a scheduled end long past gives access",
+        "subscription.py",
+        " in self._access_rules.active_statuses and not self._is_over",
+        " in self._access_rules.active_statuses",
+        "helpers/test_subscription_details.py",
+    ),
     # -- which user an event is about ------------------------------------------------
     Fault(
         "payment link links",
@@ -264,6 +341,34 @@ FAULTS = (
         "if livemode is None or event.livemode in (None, livemode):",
         "if True:",
         "webhook/test_types.py",
+    ),
+    Fault(
+        "a mark links without the e-mail",
+        "billing/relink.py",
+        '        and is_same_email(customer.get("email"), email)\n',
+        "",
+        "security/test_marks.py",
+    ),
+    Fault(
+        "a mark of another SECRET_KEY is good",
+        "marks.py",
+        "hmac.new(secret, text.encode(), hashlib.sha256)",
+        'hmac.new(b"", text.encode(), hashlib.sha256)',
+        "test_marks.py",
+    ),
+    Fault(
+        "blank customer ids count",
+        "database/payers.py",
+        "return Payer(user_id, customer_id or None, _to_columns(*columns))",
+        "return Payer(user_id, customer_id, _to_columns(*columns))",
+        "webhook/test_items.py",
+    ),
+    Fault(
+        "deleting a billed user passes",
+        "billing/protection.py",
+        "if not user.stripe_subscription_id or not _is_protected():",
+        "if True:",
+        "extension/test_deleted_users.py",
     ),
     # -- who may come in -------------------------------------------------------------
     Fault(
@@ -328,6 +433,36 @@ FAULTS = (
         '    {"active", "trialing", "past_due", "unpaid", "paused"}\n',
         '    {"active", "trialing"}\n',
         "endpoints/test_already_subscribed.py",
+    ),
+    Fault(
+        "an old price id is for sale",
+        "billing/offers.py",
+        "    if price is not None and price.id == price_id:\n        return price\n",
+        "    if price is not None and price_id is not None:\n"
+        "        ids = (price_id, *price.ids)\n"
+        "        return Price(ids, price.trial_days, price.quantity, price.addon)\n",
+        "endpoints/test_catalogue.py",
+    ),
+    Fault(
+        "a plan is sold although Stripe has one",
+        "billing/selling.py",
+        "    if not is_synced:\n",
+        "    if False:\n",
+        "endpoints/test_nothing_sold_twice.py",
+    ),
+    Fault(
+        "older pages stay open",
+        "billing/selling.py",
+        "[other for other in older if not _expire(state, other)]",
+        "list[CheckoutPage]()",
+        "endpoints/test_nothing_sold_twice.py",
+    ),
+    Fault(
+        "a form that fails gets JSON",
+        "answers.py",
+        "    if not is_from_person(request):\n",
+        "    if True:\n",
+        "endpoints/test_forms_for_people.py",
     ),
     # -- how Stripe is called --------------------------------------------------------
     Fault(
@@ -398,6 +533,13 @@ FAULTS = (
         "if not presence.is_known:",
         "if False:",
         "helpers/test_sync.py endpoints/test_portal.py",
+    ),
+    Fault(
+        "a row that Stripe's list lacks is ended",
+        "billing/refresh.py",
+        "        answer = _read_by_id(state, id_)\n",
+        "        answer = Answer(stored.state.ended(None), None)\n",
+        "helpers/test_sync.py",
     ),
     Fault(
         "missed events are processed from the middle on",
