@@ -56,6 +56,14 @@ def catch_up_command(since: timedelta) -> None:
         f" {failed:,} failed, {catch_up.ineffective:,} without effect here"
     )
 
+    for orphan in catch_up.orphans.values():
+        click.echo(
+            f"{orphan.id} of {orphan.customer_id} is running, and the user"
+            f" {orphan.user_id} for whom it was made has this customer no more. 'flask"
+            " stripe sync' links the two again, if you say so.",
+            err=True,
+        )
+
     if lost:
         raise click.ClickException(
             f"{count(lost, 'event')} could not be stored. Run the command again."

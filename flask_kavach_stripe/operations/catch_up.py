@@ -31,6 +31,9 @@ from ..events.effects import EFFECTS
 from ..events.receive import process
 from ..state import State
 from ..stripe_api.event import Event
+from ..stripe_api.objects import read_id
+from .running import find_unclaimed
+from .running import Running
 from .webhook_endpoints import needed_events
 
 #: How long Stripe keeps events.
@@ -72,6 +75,10 @@ class CatchUp:
         self.requests: int = 0
         #: How many missed events concern no user and no handler of this app.
         self.ineffective: int = 0
+        #: Running subscriptions that this app sold and that no user has, by id; also
+        #: those of events that are in the ledger.
+        self.orphans: dict[str, Running] = {}
+        self._seen: set[str] = set()
 
     def run(self) -> Iterator[RecoveredEvent]:
         """Process the events that are not in the ledger, oldest first.
@@ -89,6 +96,7 @@ class CatchUp:
         oldest = None
 
         for page in self._pages(self._params):
+            self._find_orphans(page)
             oldest = next(reversed(self._missed(page)), oldest)
 
         if oldest is None:
@@ -125,6 +133,29 @@ class CatchUp:
         return [
             event for event in handled if event.id is not None and event.id not in known
         ]
+
+    def _find_orphans(self, page: Sequence[Event]) -> None:
+        """Look for subscriptions that lost their user, as after a restored backup.
+
+        The newest event about a subscription says whether it runs. Commits.
+
+        :param page: The newest event first.
+        """
+        newest = {
+            event.object_id: event.object
+            for event in reversed(page)
+            if event.type.startswith("customer.subscription.")
+            and event.object_id is not None
+            and event.object_id not in self._seen
+        }
+        self._seen.update(newest)
+        session, payers = self._state.session, self._state.payers
+        ids = {read_id(each.get("customer")) or "" for each in newest.values()}
+        known = payers.find_all(session, ids) if ids else {}
+        session.commit()
+
+        for orphan in find_unclaimed(self._state, newest.values(), known)[0]:
+            self.orphans[orphan.id] = orphan
 
     def _process(self, event: Event) -> Iterator[RecoveredEvent]:
         """Process one event, and yield it unless it had no effect here."""

@@ -192,6 +192,20 @@ def test_lost_link_is_said_everywhere(
     assert shop.columns(2)["customer_id"] is None
 
 
+def test_catch_up_names_a_subscriber_who_lost_the_link(
+    shop: Shop, sandbox: Sandbox
+) -> None:
+    """The ledger knows all events, so none of them is missed."""
+    with connect(shop.app, sandbox):
+        assert "has this customer no more" not in run(shop, "catch-up").output
+        customer_id = forget_customer(shop)
+        result = run(shop, "catch-up")
+
+    assert f"of {customer_id} is running, and the user 2" in result.stderr
+    assert "'flask stripe sync' links the two again" in result.stderr
+    assert shop.columns(2)["customer_id"] is None
+
+
 def test_deleted_user_who_is_still_charged_is_listed(
     shop: Shop, sandbox: Sandbox
 ) -> None:
