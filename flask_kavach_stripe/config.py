@@ -33,12 +33,12 @@ from flask import Flask
 from .catalogue import Access
 from .catalogue import Catalogue
 from .catalogue import Price
-from .entries import is_integer
-from .entries import MAX_TRIAL_DAYS
-from .entries import read_catalogue
-from .entries import read_trial_days
-from .entries import VISIBLE_ASCII
 from .errors import ConfigurationError
+from .price_entries import is_integer
+from .price_entries import MAX_TRIAL_DAYS
+from .price_entries import read_catalogue
+from .price_entries import read_trial_days
+from .price_entries import VISIBLE_ASCII
 from .stripe_api.client import DEFAULT_API_VERSION
 from .urls import is_path
 from .urls import origin_of

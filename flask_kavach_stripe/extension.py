@@ -20,7 +20,7 @@ from .billing import portal
 from .billing import refresh
 from .billing import stored_subscriptions
 from .billing import success
-from .billing.protection import protect_billed_users
+from .billing.user_deletion import protect_billed_users
 from .cli.group import stripe_cli
 from .config import Settings
 from .database.models import StripeEventMixin

@@ -6,7 +6,7 @@ calls what :meth:`HandlerRegistry.find` returns.
 
 A handler belongs at module level, where it is registered once. In an app factory the
 same definition is registered by each call; then the last one replaces the former ones.
-``definitions`` says what the same definition is.
+``handler_identity`` says what the same definition is.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Final
 from typing import NamedTuple
 from typing import TypeVar
 
-from .definitions import can_wait
-from .definitions import is_async
-from .definitions import is_same
 from .errors import ConfigurationError
+from .handler_identity import can_wait
+from .handler_identity import is_async
+from .handler_identity import is_same
 from .stripe_api.event import Event
 from .stripe_api.event_types import doubt_type
 from .stripe_api.event_types import matches

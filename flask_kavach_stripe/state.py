@@ -30,7 +30,7 @@ from .database.models import StripeUserMixin
 from .database.payers import Payers
 from .database.rows import SubscriptionRows
 from .database.setup import find_model
-from .database.statements import Sender
+from .database.writes import Sender
 from .errors import ConfigurationError
 from .marks import Marker
 from .registry import HandlerRegistry

@@ -46,7 +46,6 @@ from .billing.portal import create_portal_session
 from .billing.selling import must_be_only_plan
 from .billing.selling import refuse_second_plan
 from .config import Settings
-from .entries import MAX_QUANTITY
 from .errors import ConfigurationError
 from .errors import InvalidPayloadError
 from .errors import NoCustomerError
@@ -64,6 +63,7 @@ from .origins import is_cross_site
 from .origins import resolve_redirect
 from .origins import UntrustedRedirect
 from .origins import warn_of_proxy
+from .price_entries import MAX_QUANTITY
 from .state import get_state
 from .subscription import Subscription
 from .urls import origin_of

@@ -365,7 +365,7 @@ FAULTS = (
     ),
     Fault(
         "deleting a billed user passes",
-        "billing/protection.py",
+        "billing/user_deletion.py",
         "if not user.stripe_subscription_id or not _is_protected():",
         "if True:",
         "extension/test_deleted_users.py",

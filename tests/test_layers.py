@@ -35,14 +35,14 @@ ROOMS = (
     ("origins", "forms"),
     ("config",),
     ("registry",),
-    ("definitions",),
+    ("handler_identity",),
     ("subscription", "differences"),
     ("customer_state",),
-    ("entries",),
+    ("price_entries",),
     ("catalogue",),
     ("marks",),
     ("stripe_api",),
-    ("errors", "urls", "defaults"),
+    ("errors", "urls", "sentinels"),
 )
 
 #: The files of a room, from the top down, as in ROOMS.
@@ -54,12 +54,12 @@ FILES = {
         ("customers",),
         ("relink",),
         ("refresh",),
-        ("stored_subscriptions", "presence", "protection"),
+        ("stored_subscriptions", "presence", "user_deletion"),
         ("users", "named_prices"),
     ),
     "events": (
         ("retry",),
-        ("receive", "helper_change"),
+        ("receive", "store_for_helper"),
         ("effects", "run"),
         ("link", "store", "thin"),
         ("ask",),
@@ -68,7 +68,7 @@ FILES = {
         ("payers",),
         ("rows", "keys"),
         ("ledger",),
-        ("statements",),
+        ("writes",),
         ("setup",),
         ("transactions", "models"),
     ),
@@ -88,8 +88,8 @@ FILES = {
             "trigger",
         ),
         ("checks_here", "checks_at_stripe", "checks_of_customers"),
-        ("examination", "own_webhook"),
-        ("explanations", "outcomes", "running", "webhook_endpoints"),
+        ("examination", "webhook_probe"),
+        ("explanations", "outcomes", "running_subscriptions", "webhook_endpoints"),
     ),
     "cli": (
         ("group", *(sorted({place.partition(":")[0] for place in COMMANDS.values()}))),
@@ -105,12 +105,12 @@ ONLY = {
     "differences": {"stripe_api.objects", "catalogue", "customer_state"},
     "subscription": {"stripe_api.objects", "catalogue", "customer_state"},
     "registry": {
-        "definitions",
+        "handler_identity",
         "stripe_api.event",
         "stripe_api.event_types",
         "errors",
     },
-    "definitions": set(),
+    "handler_identity": set(),
     "marks": {"stripe_api.objects"},
     "stripe_api": {"stripe_api", "errors"},
     "database": {"database", "customer_state", "stripe_api.objects", "errors"},
@@ -119,7 +119,7 @@ ONLY = {
 
 #: Who alone may import a room, besides itself.
 USERS = {
-    "testing": {"operations.own_webhook", "operations.trigger", "cli.sandbox"},
+    "testing": {"operations.webhook_probe", "operations.trigger", "cli.sandbox"},
     "sandbox": {"testing"},
     "operations": {"cli"},
     "cli": {"extension"},

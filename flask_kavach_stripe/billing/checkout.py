@@ -17,13 +17,13 @@ from typing import Final
 from ..catalogue import ANY_QUANTITY
 from ..customer_state import Payer
 from ..database.transactions import commit_before_call
-from ..defaults import DEFAULT
-from ..defaults import Default
 from ..errors import InvalidRequestError
 from ..errors import NoCustomerError
 from ..events.run import raising_handlers_error
 from ..origins import app_path
 from ..origins import site_url
+from ..sentinels import DEFAULT
+from ..sentinels import Default
 from ..state import get_state
 from ..state import State
 from ..stripe_api.objects import PLAN_SALE

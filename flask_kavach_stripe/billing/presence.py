@@ -16,8 +16,8 @@ from typing import Final
 from ..customer_state import CustomerDeleted
 from ..errors import InvalidRequestError
 from ..errors import UnknownCustomerError
-from ..events.helper_change import store_change
 from ..events.store import Update
+from ..events.store_for_helper import store_change
 from ..state import State
 from ..stripe_api.client import StripeClient
 from ..stripe_api.encoding import quote_path

@@ -22,9 +22,9 @@ from ..events.ask import list_subscriptions_of
 from ..events.ask import retrieve_subscription
 from ..events.ask import to_answer
 from ..events.ask import with_all_items
-from ..events.helper_change import store_change
 from ..events.run import raising_handlers_error
 from ..events.store import Update
+from ..events.store_for_helper import store_change
 from ..state import get_state
 from ..state import State
 from ..subscription import Subscription

@@ -15,10 +15,10 @@ from typing import Final
 
 from ..catalogue import Price
 from ..customer_state import is_running_plan
-from ..defaults import DEFAULT
-from ..defaults import Default
 from ..errors import AlreadySubscribedError
 from ..errors import InvalidRequestError
+from ..sentinels import DEFAULT
+from ..sentinels import Default
 from ..state import get_state
 from ..state import State
 from ..stripe_api.encoding import quote_path

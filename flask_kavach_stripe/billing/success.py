@@ -16,11 +16,11 @@ from ..database.transactions import commit_before_call
 from ..errors import CheckoutSessionMismatch
 from ..errors import InvalidRequestError
 from ..events.ask import make_ask
-from ..events.helper_change import store_change
 from ..events.link import is_orphan_of
 from ..events.link import link_checkout
 from ..events.run import raising_handlers_error
 from ..events.store import Update
+from ..events.store_for_helper import store_change
 from ..state import get_state
 from ..state import State
 from ..stripe_api.encoding import quote_path

@@ -13,7 +13,7 @@ import click
 
 from ..operations.explanations import printable
 from ..operations.link_customers import Proposal
-from ..operations.running import Running
+from ..operations.running_subscriptions import Running
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")

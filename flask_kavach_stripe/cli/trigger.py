@@ -8,8 +8,8 @@ import click
 from flask.cli import with_appcontext
 
 from ..events.effects import EFFECTS
-from ..operations.own_webhook import explain_answer
 from ..operations.trigger import trigger
+from ..operations.webhook_probe import explain_answer
 from ..state import get_state
 from ..stripe_api.event_types import doubt_type
 from .formats import show_value

@@ -36,9 +36,9 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm import Session
 
 from .models import StripeEventMixin
-from .statements import Table
-from .statements import Write
 from .transactions import connection_to
+from .writes import Table
+from .writes import Write
 
 _MAX_ERROR_LENGTH = 2000
 

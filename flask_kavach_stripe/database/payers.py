@@ -48,10 +48,10 @@ from .ledger import to_joined_entry
 from .models import as_utc
 from .rows import SubscriptionRows
 from .rows import to_subscriptions
-from .statements import Table
-from .statements import Write
 from .transactions import connection_to
 from .transactions import is_read_elsewhere
+from .writes import Table
+from .writes import Write
 
 #: The attributes of ``StripeUserMixin``, in the order of each row read here.
 COLUMN_NAMES = (

@@ -32,9 +32,9 @@ from ..stripe_api.objects import ItemState
 from ..stripe_api.objects import SubscriptionState
 from .ledger import Ledger
 from .models import StripeSubscriptionMixin
-from .statements import Table
-from .statements import Write
 from .transactions import connection_to
+from .writes import Table
+from .writes import Write
 
 #: The attributes of ``StripeSubscriptionMixin``, in the order of each row read here.
 _ROW_NAMES = (*SubscriptionState._fields, "synced_at", "revision")

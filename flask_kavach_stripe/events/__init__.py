@@ -16,7 +16,7 @@ One verb a file, in the order in which an event passes them:
     First transaction: the ledger, the subscriptions' rows, the user's columns.
 ``run``
     Second transaction: the app's handlers, exactly once; or the app's queue instead.
-``helper_change``
+``store_for_helper``
     Both transactions for a change that a helper read from Stripe.
 ``retry``
     Run the pending or failed handlers of stored events.

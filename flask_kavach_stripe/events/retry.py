@@ -27,11 +27,11 @@ from ..database.transactions import rollback_on_error
 from ..errors import KavachStripeError
 from ..state import State
 from ..stripe_api.event import Event
-from .helper_change import CHANGE
 from .run import HandlerError
 from .run import Pending
 from .run import record_failure
 from .run import run
+from .store_for_helper import CHANGE
 
 logger: Final = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from typing import NamedTuple
 from ..customer_state import Change
 from ..customer_state import CustomerState
 from ..database.ledger import Entry
-from ..database.statements import Write
 from ..database.transactions import begin_write
 from ..database.transactions import is_running_handlers
 from ..database.transactions import rollback_on_error
+from ..database.writes import Write
 from ..differences import describe_difference
 from ..errors import APIError
 from ..state import State

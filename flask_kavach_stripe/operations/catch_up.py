@@ -32,8 +32,8 @@ from ..events.receive import process
 from ..state import State
 from ..stripe_api.event import Event
 from ..stripe_api.objects import read_id
-from .running import find_unclaimed
-from .running import Running
+from .running_subscriptions import find_unclaimed
+from .running_subscriptions import Running
 from .webhook_endpoints import needed_events
 
 #: How long Stripe keeps events.

@@ -22,9 +22,9 @@ from ..guards import resolve_price
 from ..views import logger as views_logger
 from .examination import CheckFailed
 from .examination import Examination
-from .own_webhook import explain_answer
-from .own_webhook import post_to_webhook
 from .webhook_endpoints import webhook_paths
+from .webhook_probe import explain_answer
+from .webhook_probe import post_to_webhook
 
 
 def check_secret_key(examination: Examination) -> str:

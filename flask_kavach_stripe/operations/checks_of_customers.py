@@ -13,7 +13,7 @@ from ..stripe_api.objects import read_subscription
 from .examination import CheckFailed
 from .examination import CheckSkipped
 from .examination import Examination
-from .running import find_unclaimed
+from .running_subscriptions import find_unclaimed
 
 #: How many customers are asked for, and how many pages of subscriptions.
 _SAMPLE: Final = 3

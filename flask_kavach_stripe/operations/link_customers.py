@@ -36,8 +36,8 @@ from ..state import State
 from ..stripe_api.encoding import quote_path
 from ..stripe_api.objects import read_id
 from .explanations import explain
-from .running import read_running
-from .running import Running
+from .running_subscriptions import read_running
+from .running_subscriptions import Running
 
 #: How many users one query loads.
 _USERS = 500

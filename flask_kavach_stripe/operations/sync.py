@@ -55,8 +55,8 @@ from .outcomes import Failure
 from .outcomes import Outcome
 from .outcomes import repair_between
 from .outcomes import UnknownSubscription
-from .running import find_unclaimed
-from .running import Running
+from .running_subscriptions import find_unclaimed
+from .running_subscriptions import Running
 
 logger: Final = logging.getLogger(__name__)
 

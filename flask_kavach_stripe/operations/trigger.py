@@ -30,8 +30,8 @@ from ..testing import make_customer
 from ..testing import make_event
 from ..testing import make_invoice
 from ..testing import make_subscription
-from .own_webhook import Answer
-from .own_webhook import post_to_webhook
+from .webhook_probe import Answer
+from .webhook_probe import post_to_webhook
 
 _MONTH: Final = 30 * 24 * 3600  # seconds
 _MARGIN: Final = 2  # seconds; events closer together have no clear order
