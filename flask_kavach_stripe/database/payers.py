@@ -46,6 +46,7 @@ from .ledger import ENTRY_NAMES
 from .ledger import Ledger
 from .ledger import to_joined_entry
 from .models import as_utc
+from .models import StripeUserMixin
 from .rows import SubscriptionRows
 from .rows import to_subscriptions
 from .transactions import connection_to
@@ -102,7 +103,7 @@ class Payers:
     def __init__(self, keys: Keys, rows: SubscriptionRows, ledger: Ledger) -> None:
         mapper: Mapper[Any] = inspect(keys.user_model)
         self.keys = keys
-        self.user_model = keys.user_model
+        self.user_model: type[StripeUserMixin] = keys.user_model
         self.table_name: Final = str(inspect(keys.user_model).local_table.name)
         self._rows = rows
         self._ledger = ledger

@@ -9,6 +9,7 @@ are sent in the same order; what a worker is at when it is killed is up to the m
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
@@ -177,7 +178,7 @@ def assert_columns_are_true(truth: Truth) -> None:
         row.id: (
             row.customer_id,
             row.status,
-            row.price_id,
+            json.loads(row.items)[0]["price"],
             row.current_period_end,
             row.cancel_at_period_end,
         )
@@ -196,7 +197,7 @@ def assert_all_is_processed(truth: Truth) -> None:
 def assert_effects_are_there_once(truth: Truth) -> None:
     effects = db.session.execute(select(Effect.handler, Effect.subject)).all()
     model = _state().event_model
-    changes = db.session.scalars(select(model.user_id).where(model.changed))
+    changes = db.session.scalars(select(model.user_id).where(model.change.is_not(None)))
     expected = {
         "remember": _once(truth),
         "follow": Counter(
