@@ -39,8 +39,8 @@ def _refuse(mapper: Any, connection: Any, user: Any) -> None:
     raise RunningSubscriptionError(
         f"The {type(user).__name__!r} with the customer {user.stripe_customer_id!r} has"
         f" the subscription {user.stripe_subscription_id!r}, which Stripe would go on"
-        " charging for. End it first, with 'delete_customer', and roll this"
-        " transaction back."
+        " charging for. End it first, in Stripe's Dashboard or with"
+        " 'delete_customer', and roll this transaction back."
     )
 
 
