@@ -36,7 +36,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!flask_kavach_stripe|STRIPE_).*"),
     (r"py:class", r"flask_kavach_stripe\.\w+\.[A-Z]"),  # type variables
-    (r"py:class", r"flask_kavach_stripe\.defaults\.Default"),  # an argument left out
+    (r"py:class", r"flask_kavach_stripe\.sentinels\.Default"),  # an argument left out
 ]
 # An annotation's builtin `type` looks like the attribute of that name of some classes.
 suppress_warnings = ["ref.python"]
