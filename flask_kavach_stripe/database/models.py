@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import UTC
 from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
@@ -106,20 +107,30 @@ class StripeUserMixin:
     them.
     """
 
+    if TYPE_CHECKING:
+        # Not for SQLAlchemy: in an app whose models are dataclasses, it would make an
+        # argument of ``__init__`` of each.
+        stripe_customer_id: Mapped[str | None]
+        stripe_subscription_id: Mapped[str | None]
+        stripe_subscription_status: Mapped[str | None]
+        stripe_price_id: Mapped[str | None]
+        stripe_current_period_end: Mapped[datetime | None]
+        stripe_cancel_at_period_end: Mapped[bool]
+
     #: The Stripe customer, ``cus_...``.
-    stripe_customer_id: Mapped[str | None] = mapped_column(_Id, unique=True, index=True)
+    stripe_customer_id = mapped_column(_Id, unique=True, index=True)
     #: The subscription that counts, ``sub_...``. Null if none is running.
-    stripe_subscription_id: Mapped[str | None] = mapped_column(_Id, index=True)
+    stripe_subscription_id = mapped_column(_Id, index=True)
     #: The status of that subscription, as Stripe names it. After its end, the final
     #: status.
-    stripe_subscription_status: Mapped[str | None] = mapped_column(String(32))
+    stripe_subscription_status = mapped_column(String(32))
     #: The price of the subscription's plan, ``price_...``.
-    stripe_price_id: Mapped[str | None] = mapped_column(_Id)
+    stripe_price_id = mapped_column(_Id)
     #: When the paid period ends. Aware, in UTC.
-    stripe_current_period_end: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    stripe_current_period_end = mapped_column(UTCDateTime)
     #: Whether the subscription is scheduled to cancel.
-    stripe_cancel_at_period_end: Mapped[bool] = mapped_column(
-        Boolean, default=False, server_default=_FALSE
+    stripe_cancel_at_period_end = mapped_column(
+        Boolean, nullable=False, default=False, server_default=_FALSE
     )
 
     def stripe_customer_params(self) -> dict[str, Any]:

@@ -71,9 +71,9 @@ BASES = [
     WithRequiredColumn,
     WithDeletedAt,
     WithTableName,
-    # Flask-SQLAlchemy cannot make such a base class with a later SQLAlchemy.
     pytest.param(
         Dataclass,
+        # Flask-SQLAlchemy cannot make such a base class with a later SQLAlchemy.
         marks=pytest.mark.skipif(
             sqlalchemy.__version__ >= "2.1", reason="needs SQLAlchemy 2.0"
         ),
