@@ -176,8 +176,8 @@ def _post_customer(
             break
 
     # Stripe repeated its answer to an earlier call with this idempotency key. The cause
-    # of an error may be gone, and a customer may be that of a former user with the same
-    # primary key. So create one with a new key.
+    # of an error may be gone. A customer may belong to a former user with the same
+    # primary key. So create one with a new idempotency key.
     return state.client.post("/v1/customers", params)
 
 

@@ -206,15 +206,15 @@ class Keys:
 def _python_type(column_type: TypeEngine[Any]) -> type[Any] | None:
     """Return the Python type of a column's values, ``None`` if it does not tell.
 
-    A ``TypeDecorator`` names the type of the column behind it, and not that of the
-    values that it makes.
+    A ``TypeDecorator`` may name another type than its values have: it names the type of
+    the column behind it.
     """
     if isinstance(column_type, TypeDecorator):
         return None
 
     try:
         python_type = column_type.python_type
-    except NotImplementedError:
+    except NotImplementedError:  # SQLAlchemy's way to say that there is none
         return None
 
     return None if python_type is object else python_type

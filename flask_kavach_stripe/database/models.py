@@ -61,7 +61,7 @@ def as_utc(time: datetime) -> datetime:
 
 
 # Stripe's ids are case-sensitive, and the default collations of MySQL and MariaDB are
-# not. The collation also sets the column's character set: that of the database may lack
+# not. The collation also sets the column's character set: the database's own may lack
 # most letters.
 # Source: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible
 _COLLATION = "utf8mb4_bin"
@@ -108,8 +108,8 @@ class StripeUserMixin:
     """
 
     if TYPE_CHECKING:
-        # Not for SQLAlchemy: in an app whose models are dataclasses, it would make an
-        # argument of ``__init__`` of each.
+        # SQLAlchemy must not see these annotations: if the app uses MappedAsDataclass,
+        # it would make each column an argument of the user's ``__init__``.
         stripe_customer_id: Mapped[str | None]
         stripe_subscription_id: Mapped[str | None]
         stripe_subscription_status: Mapped[str | None]

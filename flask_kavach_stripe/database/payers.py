@@ -110,7 +110,7 @@ class Payers:
         self._mapper = mapper
         self._columns = _columns_of(mapper)
         time_type = self._columns["stripe_current_period_end"].type
-        # Only of the app's own column: that of the mixin has a time zone.
+        # Only where the app defines the column itself: the mixin's has a time zone.
         self._has_naive_time = (
             isinstance(time_type, DateTime) and not time_type.timezone
         )

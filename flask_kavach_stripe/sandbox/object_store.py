@@ -86,7 +86,9 @@ class Store:
         self._added: list[Object] | None = None
 
     def new_id(self, kind: str) -> str:
-        """Make an id in the shape of Stripe's. Only that of a request needs no lock.
+        """Make an id in the shape of Stripe's.
+
+        Hold the lock, unless it is the id of a request.
 
         Ids of requests come from a source of their own, so that a call that makes
         nothing does not change the ids of what is made later.

@@ -277,7 +277,7 @@ def choice(*values: str) -> Reader:
 def either(*readers: Reader) -> Reader:
     """Read with the first reader that accepts the value.
 
-    The error is that of the last one.
+    If none does, the error of the last reader is raised.
     """
 
     def reader(value: Any, path: str) -> Any:

@@ -30,8 +30,8 @@ class Event(dict[str, Any]):
     its object. Handlers see no difference: the extension reads that object first.
 
     A copy is equal to the event, and knows the object that was read for a thin event.
-    A copy by :mod:`copy` has the same :attr:`user`, who is not copied. One by
-    :mod:`pickle` may be opened in another process and has no user: send the user's
+    :mod:`copy` does not copy the :attr:`user`: both events have the same one. An event
+    from :mod:`pickle` may be in another process and has no user: send the user's
     primary key with it.
 
     Source: https://docs.stripe.com/api/events/object

@@ -28,7 +28,7 @@ BASIL: Final = "2025-03-31.basil"
 _MONTH = 30 * 24 * 3600
 #: Beginnings of event types that are part of the object's name: the object of
 #: ``checkout.session.completed`` is a ``checkout.session``. Other objects are named by
-#: the last word before the verb: that of ``customer.subscription.updated`` is a
+#: the last word before the verb: ``customer.subscription.updated`` is about a
 #: ``subscription``.
 _NAMESPACES = ("billing_portal.", "checkout.", "test_helpers.")
 

@@ -121,7 +121,7 @@ def test_delivery_that_comes_while_handlers_run_waits_for_them(shop: Any) -> Non
         shop.db.session.flush()
         inside.set()
         assert second_began.wait(10)
-        time.sleep(0.1)
+        time.sleep(0.1)  # in which the second delivery would get ahead
         ends.append("handler")
 
     sent = event("created")
@@ -150,7 +150,7 @@ def test_delivery_that_waited_for_a_failure_runs_the_handlers(shop: Any) -> None
         shop.note("x")
         shop.db.session.flush()
         inside.set()
-        time.sleep(0.1)
+        time.sleep(0.1)  # in which the other delivery reaches the lock
 
         if raises.pop(0):
             raise ValueError
