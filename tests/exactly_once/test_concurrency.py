@@ -275,9 +275,10 @@ def test_no_lock_is_held_while_a_thin_event_is_read(
     assert seen == [answered["id"]]
 
 
-def test_no_lock_is_held_while_the_object_of_a_failed_thin_event_is_read_again(
+def fail_once_and_write_meanwhile(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
+    """Let the first run of the handler fail, and write to the user at each read."""
     raises = [True, False]
 
     @on(shop, "customer.subscription.updated")
@@ -292,6 +293,12 @@ def test_no_lock_is_held_while_the_object_of_a_failed_thin_event_is_read_again(
         return 200, {}, json.dumps(subscription())
 
     stripe_api.add_callback("GET", SUB_1, callback=answer)
+
+
+def test_no_lock_is_held_while_the_object_of_a_failed_thin_event_is_read_again(
+    shop: Any, stripe_api: responses.RequestsMock
+) -> None:
+    fail_once_and_write_meanwhile(shop, stripe_api)
     sent = make_thin_event("customer.subscription.updated", "sub_1")
     failed(shop.post_event(sent))
     ok(shop.post_event(sent))
@@ -301,20 +308,7 @@ def test_no_lock_is_held_while_the_object_of_a_failed_thin_event_is_read_again(
 def test_no_lock_is_held_while_a_replay_reads_a_thin_event(
     shop: Any, stripe_api: responses.RequestsMock
 ) -> None:
-    raises = [True, False]
-
-    @on(shop, "customer.subscription.updated")
-    def fail_once(received: Event) -> None:
-        if raises.pop(0):
-            raise ValueError
-
-        shop.note(received.object["id"])
-
-    def answer(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
-        write_to_ada(shop, "written@example.com")
-        return 200, {}, json.dumps(subscription())
-
-    stripe_api.add_callback("GET", SUB_1, callback=answer)
+    fail_once_and_write_meanwhile(shop, stripe_api)
     failed(shop.post_event(make_thin_event("customer.subscription.updated", "sub_1")))
     run_well(shop, "replay", "--failed")
     assert shop.notes == ["sub_1"]
